@@ -314,13 +314,13 @@ def captions(self:Study, split):
     if not p.is_file(): raise SemvideoError('Not computed yet', file=p, remedy='run `semvideo mine`')
     return read_csv(p, dtype=str, keep_default_na=False)
 
-# %% ../nbs/00_core.ipynb #6ac693e5
+# %% ../nbs/00_core.ipynb #7bf94a72
 @patch
 @contextlib.contextmanager
 def new_npy(self:Study, rel, shape, dtype): # path in the study, array shape and dtype
     "Yield a writable memory map that becomes `rel` only when the block ends well."
     with atomic_path(self.path/rel) as t:
-        a = np.lib.format.open_memmap(t, 'w+', dtype=np.dtype(dtype), shape=tuple(shape))
+        a = np.lib.format.open_memmap(t, 'w+', dtype=np.dtype(dtype), shape=tuple(map(int, shape)))
         yield a
         a.flush(); del a
 
