@@ -87,8 +87,9 @@ def execute(path, flags=""):
     sys.path.insert(0, str(root))
     shell, rc = CaptureShell(path, mpl_format="png"), 0
     with working_directory(get_config().nbs_path if path.parent == get_config().nbs_path else path.parent):
-        for c, q in zip(nb.cells, quiet):
+        for i, (c, q) in enumerate(zip(nb.cells, quiet)):
             if c.cell_type != "code" or q: continue
+            shell._cell_idx = i + 1
             c.outputs = shell.run(c.source)
             if shell.exc:
                 sys.stderr.write(shell.prettytb(fname=path) + "\n")
