@@ -6,7 +6,8 @@
 __all__ = ['MESH', 'METHODS', 'VISUAL_AREAS', 'write_run', 'Grayordinates', 'Run', 'open_run', 'trim_slice', 'clean_rows',
            'clean_run', 'block_correlations', 'auto_blocks', 'segment_correlations', 'fisher_mean',
            'repeat_reliability', 't_test', 'keep', 'select_by_r', 'select_voxels', 'mmp_labels', 'dlabel_labels',
-           'parcels']
+           'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'repeat_curve', 'lag_profile',
+           'VolumeRun', 'open_volume_run']
 
 # %% ../nbs/02_fmri.ipynb #f06ff008
 import functools, hashlib
@@ -333,3 +334,95 @@ def parcels(hemisphere, # (V,) 'L' or 'R'
 
 # %% ../nbs/02_fmri.ipynb #1f7cbd36
 VISUAL_AREAS = ('V1', 'MST', 'V2', 'V3', 'V4', 'V3A', 'V3B', 'LO1', 'LO2', 'MT', 'TPOJ1', 'TPOJ2')  # Mind-Animator, HCP 7T
+
+# %% ../nbs/02_fmri.ipynb #121849bb
+def signal_power(x): # (N,R,V), NaN where a repeat is missing
+    "Signal power, variance of the mean and mean variance, each (V,), bias-corrected; clips with fewer than two repeats are left out, incomplete ones weighted by how many they have."
+    x = np.asarray(x, np.float64)
+    if x.ndim != 3 or x.shape[1] < 2: raise SemvideoError('Explainable variance needs repeats', found=f'shape {x.shape}', expected='(clips, at least 2 repeats, voxels)')
+    n = np.isfinite(x).all(2).sum(1) if not np.isfinite(x).all() else np.full(len(x), x.shape[1])
+    x = x[n > 1]; n = n[n > 1, None].astype(float)
+    if len(x) < 3: raise SemvideoError('Explainable variance needs repeats', found=f'{len(x)} clips with two repeats', expected='at least 3')
+    mean = np.nanmean(x, 1)
+    noise = (np.nanvar(x, 1)*n/(n - 1)).mean(0)  # unbiased variance between repeats
+    of_mean = mean.var(0, ddof=1)
+    return of_mean - noise*(1/n).mean(), of_mean, of_mean + noise*(1 - (1/n).mean())
+
+def explainable_variance(x): # (N,R,V)
+    "Share of a single repeat's variance that the film explains, (V,): bias-corrected, zero on average for noise; NaN for a dead voxel."
+    sp, _, one = signal_power(x)
+    with np.errstate(invalid='ignore', divide='ignore'): return np.where(one > 1e-12, sp/one, np.nan)
+
+def noise_ceiling(x): # (N,R,V)
+    "Highest correlation any model can reach with the mean over repeats, (V,), 0 to 1."
+    sp, mean, _ = signal_power(x)
+    with np.errstate(invalid='ignore', divide='ignore'): return np.where(mean > 1e-12, np.sqrt(np.clip(sp/mean, 0, 1)), np.nan)
+
+# %% ../nbs/02_fmri.ipynb #ec975e7d
+def repeat_curve(x, # (N,R,V) test repeats
+                 draws=5, # random choices of n repeats
+                 seed=0): # of the draws
+    "By number n of averaged repeats: median over voxels of the ceiling predicted, and of the correlation measured with the other repeats. DataFrame n, ceiling, measured."
+    import pandas as pd
+    from semvideo.core import rng_for
+    ev, R, rows = np.clip(explainable_variance(x), 0, None), x.shape[1], []
+    for n in range(1, R + 1):
+        got = []
+        for d in range(draws if n < R else 0):
+            i = rng_for('repeat_curve', seed, n, d).permutation(R)
+            with np.errstate(invalid='ignore'): a,b = (np.nanmean(x[:, j], 1) for j in (i[:n], i[n:]))
+            ok = np.isfinite(a).all(1) & np.isfinite(b).all(1); got.append(block_correlations(a[ok].T, b[ok].T)[0])
+        rows.append(dict(n=n, ceiling=float(np.nanmedian(np.sqrt(n*ev/(1 + (n - 1)*ev)))), measured=float(np.nanmedian(np.mean(got, 0))) if got else np.nan))
+    return pd.DataFrame(rows)
+
+# %% ../nbs/02_fmri.ipynb #5e63f81e
+def lag_profile(bold, # (T,V), or (S,T,V) for several segments, repeats averaged
+                feature, # (T,) or (S,T): one value per clip
+                lags=range(-4, 5)): # shifts in volumes; positive: BOLD later than the trim says
+    "Mean over voxels of the squared correlation between BOLD at volume t+lag and the feature at t. DataFrame lag, r2, r."
+    import pandas as pd
+    b, f, rows = _stv(bold), np.atleast_2d(np.asarray(feature, np.float32)), []
+    if b.shape[:2] != f.shape: raise SemvideoError('Feature does not fit the series', found=f'{f.shape}', expected=f'{b.shape[:2]}')
+    for lag in lags:
+        x, y = (b[:, lag:], f[:, :f.shape[1] - lag]) if lag >= 0 else (b[:, :lag], f[:, -lag:])
+        r = np.stack([block_correlations(a.T, np.broadcast_to(c, (a.shape[1], len(c))))[0] for a,c in zip(x, y)]).mean(0)
+        rows.append(dict(lag=lag, r2=float(np.nanmean(r**2)), r=float(np.nanmean(r))))
+    return pd.DataFrame(rows)
+
+# %% ../nbs/02_fmri.ipynb #de271ebc
+@functools.lru_cache(maxsize=2)
+def _masked(path, mask, mtime):
+    "Masked series (V,T) float32, mask positions (V,), left side (V,), grid, TR."
+    import nibabel as nib
+    img, m = nib.load(path), nib.load(mask)
+    if img.ndim != 4: raise SemvideoError('Not a 4D series', file=path, found=img.shape, expected='(x, y, z, volumes)')
+    if m.shape[:3] != img.shape[:3] or not np.allclose(m.affine, img.affine, atol=1e-3):
+        raise SemvideoError('Mask and run are on different grids', file=mask, found=m.shape, expected=img.shape[:3], remedy='resample the mask to the run')
+    inside = np.asarray(m.dataobj).reshape(img.shape[:3]) > 0; pos = np.flatnonzero(inside)
+    if not len(pos): raise SemvideoError('Mask is empty', file=mask)
+    x = np.asarray(img.dataobj)[inside].astype(np.float32)
+    zoom = float(img.header.get_zooms()[3]); unit = img.header.get_xyzt_units()[1]
+    xyz = np.stack(np.unravel_index(pos, inside.shape), 1) @ m.affine[:3, :3].T + m.affine[:3, 3]
+    return x, pos, xyz[:, 0] < 0, inside.shape, zoom/(1000 if unit == 'msec' else 1)
+
+@dataclass(frozen=True)
+class VolumeRun:
+    "A NIfTI series inside a mask, with the interface of `Run`."
+    path: Path
+    mask: Path
+    volumes: int
+    tr: float
+    gray: Grayordinates
+    def rows(self, lo=0, hi=None): return _masked(str(self.path), str(self.mask), self.path.stat().st_mtime_ns)[0][lo:hi]
+
+def open_volume_run(path, # 4D .nii or .nii.gz
+                    mask): # 3D .nii or .nii.gz on the same grid; voxels above zero count
+    "Open a NIfTI run within a mask. Raises `SemvideoError` if either is unreadable or their grids differ."
+    path, mask = Path(path), Path(mask)
+    for p in (path, mask):
+        if not p.is_file(): raise SemvideoError('File not found', file=p)
+    try: x, pos, left, grid, tr = _masked(str(path), str(mask), path.stat().st_mtime_ns)
+    except SemvideoError: raise
+    except Exception as e: raise SemvideoError('Not a readable NIfTI file', file=path, found=f'{type(e).__name__}: {e}'[:160], remedy='copy or download it again') from e
+    key = hashlib.sha256(pos.astype('<i8').tobytes() + repr(grid).encode()).hexdigest()[:12]
+    return VolumeRun(path, mask, x.shape[1], tr, Grayordinates(pos, np.where(left, 'L', 'R'), pos, int(np.prod(grid)), 0, key))
