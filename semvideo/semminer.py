@@ -6,15 +6,16 @@
 __all__ = ['PROMPT_FIELDS', 'DEFAULT', 'STORE_FORMAT', 'Prompts', 'check_prompts', 'load_prompts', 'as_data', 'n_words',
            'cut_words', 'Answer', 'ClipError', 'BackendGone', 'Backend', 'TableBackend', 'ScriptBackend',
            'read_captions', 'FileBackend', 'SemMiner', 'caption_key', 'CaptionStore', 'merge_stores', 'Mined',
-           'mine_clips', 'MineConfig', 'mine_config', 'mine_study']
+           'mine_clips', 'MineConfig', 'mine_config', 'mine_study', 'movie_items', 'mine_movie']
 
-# %% ../nbs/05_semminer.ipynb #cfa018b5
+# %% ../nbs/05_semminer.ipynb #c6c002a9
 import collections, contextlib, fcntl, hashlib, io, json, os, re, string, threading
 from concurrent.futures import ThreadPoolExecutor, wait, FIRST_COMPLETED
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
+from .video import probe, read_clip
 from .core import (SemvideoError, Config, Study, CAPTION_LEVELS, array_sha256, file_sha256, identity, parse_shard, shard as take_shard,
     progress, atomic_path, read_json, write_json, write_csv)
 
@@ -103,11 +104,11 @@ class ClipError(SemvideoError):
 class BackendGone(SemvideoError):
     "The model cannot be reached any more; the run stops, and what it has is kept."
 
-# %% ../nbs/05_semminer.ipynb #81624cf7
+# %% ../nbs/05_semminer.ipynb #6493b53f
 class Backend:
     "Base of all backends. `name`, `model`, `revision` and `decoding` say what made a caption; `by_id` if captions are looked up by clip id and not made from pixels."
     name,model,revision,decoding,concurrency,by_id = 'none', '', '', {}, 1, False
-    def open(self, frames, key): raise NotImplementedError
+    def open(self, frames, key, system=''): raise NotImplementedError # frames uint8 (F,H,W,3), clip id, text said before everything
     def close(self): pass
     def __enter__(self): return self
     def __exit__(self, *a): self.close()
@@ -117,7 +118,7 @@ def identity(self:Backend):
     "What made a caption: part of every key of the store."
     return dict(backend=self.name, model=str(self.model), revision=str(self.revision or 'unpinned'), decoding=self.decoding)
 
-# %% ../nbs/05_semminer.ipynb #71219f95
+# %% ../nbs/05_semminer.ipynb #c4dbd4a2
 class _Lines:
     "An opened clip whose four texts are already there."
     def __init__(self, row): self.row = row
@@ -131,7 +132,7 @@ class TableBackend(Backend):
                  model, # what made the captions, in words
                  revision): # hash of where they come from
         self.table,self.name,self.model,self.revision = table,name,model,revision
-    def open(self, frames, key):
+    def open(self, frames, key, system=''):
         if key not in self.table: raise ClipError(f'No caption for clip {key!r}', found=f'{len(self.table)} captions, such as {next(iter(self.table), "none")!r}', remedy='check that the captions belong to this study')
         return _Lines(self.table[key])
 
@@ -227,13 +228,13 @@ def _rein(self:SemMiner, clip):
     notes = dict(a.notes, **({'asked': len(drafts), 'drafts': drafts} if len(drafts) > 1 or how else {}), **({'cut': how} if how else {}))
     return text, notes
 
-# %% ../nbs/05_semminer.ipynb #6e66c5b8
+# %% ../nbs/05_semminer.ipynb #65f122f8
 @patch
 def record(self:SemMiner,
            frames, # uint8 (F,H,W,3)
            key): # clip id
     "The four texts and what happened on the way: `({basic, anchor, motion, holistic}, {level: notes})`."
-    clip = self.backend.open(frames, key)
+    clip = self.backend.open(frames, key, self.prompts.system)
     basic,n = self._rein(clip)
     texts,notes = {'basic': basic}, {'basic': n} if n else {}
     for level in CAPTION_LEVELS[1:]:
@@ -298,7 +299,7 @@ def _read(self:CaptionStore):
             else: torn += 1
     return recs, torn
 
-# %% ../nbs/05_semminer.ipynb #bbc91450
+# %% ../nbs/05_semminer.ipynb #ac38e6e7
 @patch
 def _open(self:CaptionStore):
     "Open this writer's file: locked against a second writer, a torn last line cut off."
@@ -328,6 +329,11 @@ def append(self:CaptionStore, rec): # dict with a `key`
 def close(self:CaptionStore):
     "Release this writer's file."
     if self._file: self._file.close(); self._file = None
+
+@patch
+def __enter__(self:CaptionStore): return self
+@patch
+def __exit__(self:CaptionStore, *exc): self.close()
 
 # %% ../nbs/05_semminer.ipynb #280fa12c
 @patch
@@ -472,3 +478,31 @@ def _finish(study, stage, miner, out):
     write_csv(stage.dir/'missing.csv', pd.DataFrame(missing, columns=['clip_id', 'split', 'reason']))
     if not missing: stage.finish(files, captions=len(store), torn=store.torn); out.finished = True
     return out
+
+# %% ../nbs/05_semminer.ipynb #0ae37055
+def movie_items(path, # movie file
+                clip_s=2., # seconds a clip
+                n_frames=8, # frames the model sees
+                size=None, # short side or (height, width); None keeps the movie's own
+                i=1, n=1): # shard i of n
+    "The clips of a movie as `mine_clips` takes them; named `{file}-{start in ms}`, read only when needed."
+    starts = np.arange(int(probe(path)['seconds']/clip_s + 1e-6))*clip_s
+    return [(f'{Path(path).stem}-{round(t*1000):07d}', lambda t=t: read_clip(path, t, clip_s, n_frames, size, threads=1)) for t in take_shard(starts, i, n)]
+
+def mine_movie(path, # movie file, or several
+               backend, # a `Backend`
+               out, # folder of the caption store
+               prompts=DEFAULT, # `Prompts` or the path of a JSON file
+               shard=None, # 'i/n'
+               max_basic_words=20, # limit on the rein
+               workers=None, # clips in flight
+               **kw): # clip_s, n_frames, size, as in `movie_items`
+    "Caption the clips of one or more movies into a store; continues where it stopped. A file that cannot be read is reported, not fatal. -> `Mined`"
+    (i,n),store,items,bad = parse_shard(shard),CaptionStore(out, '{}-of-{}'.format(*parse_shard(shard))),[],[]
+    for p in [path] if isinstance(path, (str, Path)) else path:
+        try: items += movie_items(p, i=i, n=n, **kw)
+        except SemvideoError as e: bad.append((Path(p).name, _one_line(e)))
+    try: done,_ = mine_clips(items, SemMiner(backend, prompts, max_basic_words), store, workers)
+    finally: store.close()
+    done.failed += bad; done.wanted += len(bad)
+    return done
