@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'QUIET', 'STUDY_PARTS', 'DEMO',
-           'STAGES', 'opt', 'verb', 'parser', 'main', 'say', 'subject_id', 'open_study', 'do_prepare', 'forget_study',
-           'do_mine', 'caption_backend', 'do_targets', 'do_train', 'do_decode', 'do_render', 'do_evaluate',
-           'do_explain', 'do_report', 'Clockwork', 'demo', 'demo_settings', 'do_demo', 'row', 'check_python',
-           'check_torch', 'check_machine', 'check_parts', 'check_download', 'check_study', 'do_doctor']
+           'STAGES', 'opt', 'verb', 'parser', 'main', 'say', 'keep_memory', 'subject_id', 'open_study', 'do_prepare',
+           'forget_study', 'do_mine', 'caption_backend', 'do_targets', 'do_train', 'do_decode', 'do_render',
+           'do_evaluate', 'do_explain', 'do_report', 'Clockwork', 'demo', 'demo_settings', 'do_demo', 'row',
+           'check_python', 'check_torch', 'check_machine', 'check_parts', 'check_download', 'check_study', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
 import argparse, os, sys, time
@@ -53,12 +53,12 @@ def parser(prog='semvideo'):
         s.set_defaults(run=f)
     return p
 
-# %% ../nbs/16_cli.ipynb #bbb81c45
+# %% ../nbs/16_cli.ipynb #ec70ff57
 def main(argv=None): # words after `semvideo`; default those of the command line
     "Run one verb. -> exit status: 0 done, 1 a check failed, 2 something the user can mend, 130 interrupted."
     a = parser().parse_args(argv)
     if getattr(a, 'quiet', False): os.environ['SEMVIDEO_QUIET'] = '1'
-    os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+    os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false'); keep_memory()
     try: return int(a.run(a) or 0)
     except KeyboardInterrupt:
         print('\ninterrupted: what was finished is kept; the same command continues', file=sys.stderr)
@@ -72,6 +72,15 @@ def main(argv=None): # words after `semvideo`; default those of the command line
 def say(*words): # one line of result
     "Print what was made, at once, also into a pipe."
     print(*words, flush=True)
+
+# %% ../nbs/16_cli.ipynb #51d0fc2f
+def keep_memory():
+    "glibc only: serve large blocks from the heap and keep them; elsewhere nothing happens."
+    import ctypes
+    try: mallopt = ctypes.CDLL('libc.so.6').mallopt
+    except (OSError, AttributeError): return False
+    m_trim,m_mmap = -1,-3 # names of the two settings in malloc.h
+    return bool(mallopt(m_mmap, 1 << 30) or mallopt(m_mmap, 32 << 20)) and bool(mallopt(m_trim, (1 << 31) - 1)) # older ones take no more than 32 MiB
 
 # %% ../nbs/16_cli.ipynb #fcd9f7db
 def subject_id(s): # text from the command line

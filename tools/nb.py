@@ -103,7 +103,7 @@ def run(paths, flags=""):
     rc = 0
     for p in map(Path, paths):
         with locked(): export_one(p)
-        env = dict(os.environ, IN_TEST="1", PYTHONPATH=str(root), MPLBACKEND="module://matplotlib_inline.backend_inline")
+        env = dict(os.environ, IN_TEST="1", MALLOC_MMAP_THRESHOLD_=str(1 << 30), MALLOC_TRIM_THRESHOLD_=str(1 << 32), PYTHONPATH=str(root), MPLBACKEND="module://matplotlib_inline.backend_inline")
         # it is executed as a copy beside it, so that a long run never overwrites an edit made meanwhile
         tmp = p.with_name(f"_run-{os.getpid()}-{p.name}")
         before = p.read_bytes()
