@@ -125,7 +125,7 @@ def forget_study(path): # study folder
         p = path/name
         shutil.rmtree(p) if p.is_dir() else p.unlink(missing_ok=True)
 
-# %% ../nbs/16_cli.ipynb #34c25c65
+# %% ../nbs/16_cli.ipynb #07e6aa08
 BACKENDS = dict(script=('captions',), file=('captions',), transformers=('model',), server=('url', 'model', 'revision'), classifier=()) # backend -> options it cannot do without
 
 def caption_backend(a): # parsed options of `mine`
@@ -133,12 +133,10 @@ def caption_backend(a): # parsed options of `mine`
     from semvideo.core import SemvideoError
     for o in BACKENDS[a.backend]:
         if getattr(a, o) is None: raise SemvideoError(f'Backend {a.backend} needs --{o}', expected=' '.join(f'--{o}' for o in BACKENDS[a.backend]), remedy='semvideo mine --help')
-    from semvideo import semminer
-    if a.backend == 'script': return semminer.ScriptBackend(a.captions)
-    if a.backend == 'file': return semminer.FileBackend(a.captions)
     from semvideo import mllm
-    if a.backend == 'transformers': return mllm.TransformersBackend(a.model, a.revision)
-    return mllm.ServerBackend(a.url, a.model, a.revision, concurrency=a.concurrency) if a.backend == 'server' else mllm.ClassifierBackend()
+    kw = dict(script=dict(path=a.captions), file=dict(paths=a.captions), transformers=dict(model=a.model, revision=a.revision),
+              server=dict(url=a.url, model=a.model, revision=a.revision, concurrency=a.concurrency), classifier={})
+    return mllm.make_backend(a.backend, **kw[a.backend])
 
 # %% ../nbs/16_cli.ipynb #6a58031a
 @verb(STUDY, opt('--backend', choices=list(BACKENDS), default='file', help='who writes the captions; script reads the scene scripts of the miniature (default: file)'),

@@ -1,0 +1,176 @@
+"Each verb alone on one small study: it runs, run again it changes nothing, with other settings it refuses, and a missing stage is named."
+import json, os, shutil, subprocess, sys
+from pathlib import Path
+import numpy as np, pandas as pd, pytest
+from semvideo.cli import STAGES, VERBS, main, parser
+from semvideo.core import Study, write_csv, write_json, write_npy
+
+N = dict(train=64, test=24) # clips of the small study: three blocks of 20 s to resample
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    "A miniature of one training and one test segment, two subjects, two repeats each."
+    from semvideo.simulate import make_miniature
+    return Path(make_miniature(tmp_path_factory.mktemp("tree")/"miniature", n_subjects=2, seed=3, workers=1, n_train=1, test_repeats=2))
+
+@pytest.fixture(scope="module")
+def big(tree):
+    out = tree.parent/"big"
+    assert main(["prepare", "--root", str(tree), "--study", str(out), "--subject", "1", "2", "--quiet"]) == 0
+    return out
+
+@pytest.fixture(scope="module")
+def small(big):
+    "The first clips of each split, as a study of its own."
+    src = Study(big); clips = pd.concat([src.select(s)[:n] for s, n in N.items()])
+    out = Study.create(big.parent/"small", "small", "the first clips of a miniature", clips, {})
+    for s, n in N.items():
+        write_npy(out.path/f"frames/{s}.npy", np.asarray(src.frames(s)[:n]))
+        for sub in src.subjects: out.save_fmri(sub, s, np.asarray(src.fmri(sub, s)[:n])); out.save_voxels(sub, src.voxels(sub))
+    out.stage("prepare", {}).finish()
+    return out.path
+
+@pytest.fixture(scope="module")
+def recipe(small):
+    "The miniature's recipe, one epoch of everything."
+    from semvideo.train import RECIPES
+    r = json.loads(RECIPES["miniature"].to_json())
+    for k in ("sad_pretrain", "sad_tune", "mad_pretrain", "mad_tune"): r[k].update(epochs=1, batch=16)
+    write_json(small.parent/"recipe.json", r)
+    return str(small.parent/"recipe.json")
+
+def state(folder):
+    "Bytes of what a study holds, but for its log."
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in ("log.jsonl", "report.html")}
+
+@pytest.fixture
+def cli(capsys):
+    def run(*words):
+        capsys.readouterr()
+        rc = main([str(w) for w in words]); said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return rc, said.out, said.err
+    return run
+
+def refuses(cli, *words, says):
+    rc, _, err = cli(*words)
+    assert rc == 2 and says in err and 2 <= len(err.strip().splitlines()) <= 6, err
+
+def again(cli, folder, *words):
+    before = state(folder)
+    assert cli(*words)[0] == 0
+    after = state(folder)
+    assert before.keys() == after.keys() and [k for k in before if before[k] != after[k]] == []
+
+# in the order of the chain: each test leaves the study one stage further
+
+def test_prepare(big, tree, cli):
+    s = Study(big)
+    assert s.subjects == [1, 2] and len(s.frames("train")) == 240 and len(s.voxels(1)) > 100
+    again(cli, big, "prepare", "--root", tree, "--study", big, "--subject", 1, 2, "--quiet")
+    refuses(cli, "prepare", "--root", tree, "--study", big, "--subject", 1, 2, "--frames", 4, says="frames")
+
+@pytest.mark.parametrize("verb,says", [("targets", "mine"), ("train", "targets"), ("decode", "train"), ("render", "decode"), ("evaluate", "render")])
+def test_a_missing_stage_is_named(small, cli, verb, says):
+    refuses(cli, verb, "--study", small, "--quiet", says=f"semvideo {says}")
+
+def test_mine_by_shards(small, tree, cli):
+    scripts = tree/"truth/scripts.jsonl"
+    refuses(cli, "mine", "--study", small, "--backend", "script", says="--captions")
+    rc, out, _ = cli("mine", "--study", small, "--backend", "script", "--captions", scripts, "--shard", "2/3", "--quiet")
+    assert rc == 0 and "scene scripts" in out
+    refuses(cli, "targets", "--study", small, "--quiet", says="semvideo mine")
+    for i in (1, 3): assert cli("mine", "--study", small, "--backend", "script", "--captions", scripts, "--shard", f"{i}/3", "--quiet")[0] == 0
+    s = Study(small)
+    assert s.captions("train").clip_id.tolist() == s.clip_ids("train") and (s.captions("test")[["basic", "anchor", "motion", "holistic"]] != "").all(None)
+    again(cli, small, "mine", "--study", small, "--backend", "script", "--captions", scripts, "--quiet")
+
+def test_targets(small, cli):
+    assert cli("targets", "--study", small, "--bundle", "tiny", "--quiet")[0] == 0
+    again(cli, small, "targets", "--study", small, "--bundle", "tiny", "--quiet")
+
+def test_train(small, recipe, cli):
+    words = ("train", "--study", small, "--subject", 1, "--recipe", recipe, "--quiet")
+    assert cli(*words)[0] == 0
+    again(cli, small, *words)
+    refuses(cli, *words, "--seed", 5, says="other settings")
+    refuses(cli, "train", "--study", small, "--subject", 9, "--quiet", says="no subject")
+
+def test_decode(small, cli):
+    words = ("decode", "--study", small, "--subject", 1, "--quiet")
+    assert cli(*words)[0] == 0
+    again(cli, small, *words)
+    refuses(cli, *words, "--repeats", 1, says="other settings")
+    again(cli, small, *words, "--force")
+
+def test_render_by_shards(small, cli):
+    words = ("render", "--study", small, "--subject", 1, "--quiet")
+    assert cli(*words, "--shard", "2/2")[0] == 0
+    refuses(cli, "evaluate", "--study", small, "--subject", 1, "--quiet", says="semvideo render")
+    refuses(cli, *words, "--seed", 4, says="other settings")
+    assert cli(*words, "--shard", "1/2")[0] == 0
+    again(cli, small, *words)
+
+def test_a_shard_ends_with_the_same_clips(small, cli):
+    from semvideo.cvr import load_render
+    s = Study(small); a = load_render(s, 1, "test")
+    assert cli("render", "--study", small, "--subject", 1, "--quiet", "--force")[0] == 0
+    assert (load_render(s, 1, "test") == a).all()
+
+def test_evaluate(small, cli):
+    words = ("evaluate", "--study", small, "--subject", 1, "--quiet")
+    assert cli(*words)[0] == 0
+    t = pd.read_csv(small/"evaluate/sub-1/results.csv")
+    assert {"SemVideo", "mean video", "static first frame", "random training clip", "shuffled fMRI", "ridge"} <= set(t.system)
+    assert {"kind", "colour", "direction"} <= set(t.metric) and t.chance.notna().any()
+    again(cli, small, *words)
+    refuses(cli, *words, "--profile", "paper", says="profile: strict -> paper")
+    again(cli, small, *words, "--force")
+
+def test_explain(small, cli):
+    assert cli("explain", "--study", small, "--subject", 1, "--quiet")[0] == 0
+    again(cli, small, "explain", "--study", small, "--subject", 1, "--quiet")
+
+def test_report(small, cli):
+    rc, out, _ = cli("report", "--study", small, "--subject", 1, "--quiet")
+    assert rc == 0 and out.strip().endswith("report.html") and (small/"report.html").stat().st_size > 10_000
+
+def test_doctor_knows_the_study(small, cli):
+    rc, out, _ = cli("doctor", "--study", small)
+    assert all(any(s in line and line.startswith("ok") for line in out.splitlines()) for s in STAGES), out
+
+def test_only_evaluation_and_decoding_read_the_test_split(small):
+    by = {e["by"] for e in Study(small).events() if e.get("event") == "reads" and e.get("split") == "test"}
+    assert "evaluate" in by and "train" not in by and "mine" not in by
+
+# without a study
+
+def test_bad_paths_and_words(tmp_path, cli):
+    refuses(cli, "report", "--study", tmp_path/"none", says="none")
+    refuses(cli, "prepare", "--root", tmp_path/"none", "--study", tmp_path/"s", says="none")
+    with pytest.raises(SystemExit) as e: main(["no-such-verb"])
+    assert e.value.code == 2
+
+def test_force_deletes_only_a_study(tmp_path):
+    from semvideo.cli import forget_study
+    (tmp_path/"photos").mkdir(); (tmp_path/"photos/a.jpg").write_text("x")
+    forget_study(tmp_path)
+    assert (tmp_path/"photos/a.jpg").exists()
+    write_json(tmp_path/"manifest.json", {}); (tmp_path/"train").mkdir(); forget_study(tmp_path)
+    assert (tmp_path/"photos/a.jpg").exists() and not (tmp_path/"train").exists() and not (tmp_path/"manifest.json").exists()
+
+def test_demo_does_not_write_into_a_folder_of_something_else(tmp_path, cli):
+    (tmp_path/"thesis.txt").write_text("x")
+    refuses(cli, "demo", "--out", tmp_path, says="not empty")
+    refuses(cli, "demo", "--out", tmp_path, "--force", says="not empty")
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+def test_a_bug_keeps_its_traceback(monkeypatch, tmp_path):
+    monkeypatch.setitem(VERBS, "doctor", ((lambda a: 1/0), ()))
+    monkeypatch.setattr(VERBS["doctor"][0], "__doc__", "breaks", raising=False)
+    with pytest.raises(ZeroDivisionError): main(["doctor"])
+
+def test_help_of_every_verb(capsys):
+    for v in VERBS:
+        with pytest.raises(SystemExit) as e: parser().parse_args([v, "--help"])
+        assert e.value.code == 0 and len(capsys.readouterr().out) > 60
