@@ -31,7 +31,7 @@ setup(
     include_package_data=True,
     package_data={"semvideo": ["bundles/**", "data/**"]},
     install_requires=lines("requirements"),
-    extras_require={"dev": lines("dev_requirements")},
+    extras_require={k.removesuffix("_requirements"): lines(k) for k in cfg if k.endswith("_requirements")},
     entry_points={"console_scripts": lines("console_scripts"), "nbdev": ["semvideo=semvideo._modidx:d"]},
     zip_safe=False,
 )
