@@ -261,8 +261,8 @@ def refine_loss(self:SAD, p, y, generator=None): # tokens and truth (B,T,D), sta
     eps = torch.randn(p.shape, generator=generator, device=dev).to(p); a = net.abar[t][:,None,None]
     return F.mse_loss(net(a.sqrt()*y+(1-a).sqrt()*eps, t, p), y)
 
-# %% ../nbs/07_sad.ipynb #d663060d
-def principal_space(y, # (N,P) standardised targets of the training clips
+# %% ../nbs/07_sad.ipynb #c162fd5b
+def principal_space(y, # (N,P) centred targets of the training clips
                     rank): # wanted number of components
     "Scores (N,H) of unit variance and basis (H,P) such that scores @ basis approximates y."
     y = y.float(); n = len(y); w,u = torch.linalg.eigh((y@y.T).double()); keep = min(rank, n-1)
@@ -271,41 +271,41 @@ def principal_space(y, # (N,P) standardised targets of the training clips
     z,b = F.pad(z, (0,rank-keep)),F.pad((z.T@y)/n, (0,0,0,rank-keep))
     return z,b
 
-# %% ../nbs/07_sad.ipynb #cdb69039
+# %% ../nbs/07_sad.ipynb #2f024151
 def dual_path(x, z, new): # training fMRI (N,V), scores (N,H), new fMRI (M,V)
-    "Function from penalties (A,) to predictions (A,M,H), and one from a penalty per score (H,) to weights (V,H) and bias (H,)."
-    m,mu = x.mean(0),z.mean(0); xc = x-m; w,u = torch.linalg.eigh((xc@xc.T).double()); w,u = w.clamp_min(0).float(),u.float()
+    "Two functions of a penalty: predictions (M,H), and weights (V,H) with bias (H,)."
+    m,mu = x.mean(0),z.mean(0); xc = x-m; w,u = torch.linalg.eigh((xc@xc.T).double()); w,u = w.clamp_min(0).float()[:,None],u.float()
     uz,ku = u.T@(z-mu),((new-m)@xc.T)@u
-    predict = lambda alphas: torch.stack([(ku/(w+a))@uz + mu for a in alphas])
-    def weights(alpha):
-        b = xc.T@(u@(uz/(w[:,None]+alpha)))
+    def weights(a):
+        b = xc.T@(u@(uz/(w+a)))
         return b, mu-m@b
-    return predict, weights
+    return lambda a: ku@(uz/(w+a))+mu, weights
 
-# %% ../nbs/07_sad.ipynb #e3a0d436
+# %% ../nbs/07_sad.ipynb #9ab2e19e
 def ridge_scores(x, # (N,V) standardised fMRI of the training clips
                  z, # (N,H) scores to predict
                  folds, # (N,) fold of each clip: whole segments
-                 alphas=None, # penalties to try, default 10^0 .. 10^7
-                 by=1.): # the penalty chosen is multiplied by this
-    "Weights (V,H), bias (H,) and left-out predictions (N,H) of ridge regression with a penalty for each score."
-    alphas = torch.logspace(0, 7, 15, device=x.device) if alphas is None else alphas
-    out = torch.zeros(len(alphas), *z.shape, device=z.device)
-    for f in folds.unique(): i = folds == f; out[:,i] = dual_path(x[~i], z[~i], x[i])[0](alphas)
-    best = ((out-z)**2).mean(1).argmin(0); held = out.gather(0, best[None,None].expand(1,*z.shape))[0]
-    w,b = dual_path(x, z, x[:1])[1](alphas[best]*by)
-    return w, b, held
+                 weight=None, # (H,) variance of the targets that each score carries; default: all the same
+                 alphas=None): # penalties to try; default: V times 0.001 to 1000
+    "Weights (V,H), bias (H,), left-out predictions (N,H) and the penalty chosen, of ridge regression."
+    alphas = x.shape[1]*torch.logspace(-3, 3, 25, device=x.device) if alphas is None else torch.as_tensor(alphas, device=x.device)
+    weight = torch.ones(z.shape[1], device=z.device) if weight is None else weight
+    paths = [(i, dual_path(x[~i], z[~i], x[i])[0]) for f in folds.unique() for i in [folds == f]]
+    error = torch.stack([sum((((p(a)-z[i])**2).sum(0)*weight).sum() for i,p in paths) for a in alphas]); best = alphas[error.argmin()]
+    held = torch.empty_like(z)
+    for i,p in paths: held[i] = p(best)
+    return *dual_path(x, z, x[:1])[1](best), held, best.item()
 
-# %% ../nbs/07_sad.ipynb #bf0cce73
+# %% ../nbs/07_sad.ipynb #1c9f295d
 @torch.no_grad()
 def linear_start(module, # SAD or MAD with a linear path, its scaling fitted
                  fmri, # {subject: (N,V)} training fMRI, repeats averaged, as stored
                  y, # (N,P) standardised targets
                  folds): # (N,) whole segments
-    "Set projectors and linear path to ridge; returns {subject: left-out shared space (N,H)}."
-    z,basis = principal_space(y, module.config.hidden); held = {}
-    module.linear.weight.copy_(basis.T); module.linear.bias.zero_()
+    "Set projectors and linear path to ridge; returns the true scores (N,H) and {subject: left-out shared space (N,H)}."
+    mean = y.mean(0); z,basis = principal_space(y-mean, module.config.hidden); held = {}
+    module.linear.weight.copy_(basis.T); module.linear.bias.copy_(mean)
     for s,x in fmri.items():
-        w,b,held[s] = ridge_scores(module.voxels[str(s)](x), z, folds); p = module.projector[str(s)]
+        w,b,held[s],_ = ridge_scores(module.voxels[str(s)](x), z, folds, basis.square().sum(1)); p = module.projector[str(s)]
         p.weight.copy_(w.T); p.bias.copy_(b)
-    return held
+    return z, held
