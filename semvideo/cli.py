@@ -6,9 +6,9 @@
 __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'QUIET', 'STUDY_PARTS',
            'BACKENDS', 'DEMO', 'STAGES', 'opt', 'verb', 'parser', 'main', 'say', 'keep_memory', 'subject_id',
            'open_study', 'do_prepare', 'forget_study', 'caption_backend', 'do_mine', 'do_targets', 'do_train',
-           'do_decode', 'do_render', 'do_evaluate', 'do_explain', 'do_report', 'Clockwork', 'demo', 'demo_settings',
-           'do_demo', 'row', 'check_python', 'check_torch', 'check_machine', 'check_parts', 'check_download',
-           'check_study', 'do_doctor']
+           'do_decode', 'do_render', 'do_evaluate', 'do_explain', 'do_report', 'do_captions', 'Clockwork', 'demo',
+           'demo_settings', 'do_demo', 'row', 'check_python', 'check_torch', 'check_machine', 'check_parts',
+           'check_download', 'check_study', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
 import argparse, os, sys, time
@@ -215,6 +215,23 @@ def do_report(a):
     study,s = open_study(a)
     from semvideo import report
     say(report.report_study(study, s, force=a.force))
+
+# %% ../nbs/16_cli.ipynb #b5533a16
+@verb(opt('action', choices=['check', 'stats', 'compare', 'export', 'import'], help='what to do'), STUDY,
+      opt('--others', nargs='+', type=Path, default=[], metavar='DIR', help='studies, stores or exports to put beside this one (compare)'),
+      opt('--out', type=Path, default=None, metavar='DIR', help='folder of the dataset (export, import)'), opt('--name', default='CC2017-SE', help='name of the dataset (export)'), QUIET)
+def do_captions(a):
+    "Check, count, compare, export or import captions."
+    from semvideo.core import SemvideoError, Study
+    study = Study(a.study)
+    if a.action in ('export', 'import') and a.out is None: raise SemvideoError(f'captions {a.action} needs --out', expected='a folder', remedy='semvideo captions --help')
+    from semvideo import captions
+    if a.action == 'check': say(captions.check_study(study)[0].to_string())
+    elif a.action == 'stats':
+        df = captions.load_captions(study); say(captions.table4(df, captions.clip_counter()).to_string()); say(captions.table5(df).to_string())
+    elif a.action == 'compare': say(captions.compare_stores({p.name: p for p in [study.path, *a.others]}).to_string())
+    elif a.action == 'export': say(captions.export_captions(study, a.out, name=a.name))
+    else: say({k: len(v) for k,v in captions.import_captions(a.out, study).items()})
 
 # %% ../nbs/16_cli.ipynb #39b5821f
 DEMO = dict(simulate=('a scripted film and a brain with planted truth', 45), prepare=('film and scans to a study', 15), mine=('captions from the scene scripts', 3),
