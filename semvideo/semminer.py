@@ -136,10 +136,10 @@ class TableBackend(Backend):
         if key not in self.table: raise ClipError(f'No caption for clip {key!r}', found=f'{len(self.table)} captions, such as {next(iter(self.table), "none")!r}', remedy='check that the captions belong to this study')
         return _Lines(self.table[key])
 
-# %% ../nbs/05_semminer.ipynb #ac06cde2
+# %% ../nbs/05_semminer.ipynb #3e31d952
 def _rows(path):
     "Lines of a JSONL file as dicts; raises `SemvideoError` naming the line."
-    try: lines = Path(path).read_text(encoding='utf-8').splitlines()
+    try: lines = [l for l in Path(path).read_text(encoding='utf-8').split('\n') if l.strip()]     # not splitlines: a caption may hold U+2028
     except FileNotFoundError: raise SemvideoError('File not found', file=path) from None
     for i,l in enumerate(lines, 1):
         try: yield json.loads(l)
@@ -274,7 +274,7 @@ def _unseal(line):
     except (ValueError, KeyError, AttributeError): return None
     return rec if hashlib.sha256(json.dumps(rec, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12] == s else None
 
-# %% ../nbs/05_semminer.ipynb #8306b896
+# %% ../nbs/05_semminer.ipynb #59c2c0c0
 class CaptionStore:
     "Append-only folder of captions: `store.json`, and one `*.jsonl` for each writer."
     def __init__(self, path, # folder; made on the first append
@@ -294,9 +294,11 @@ def _read(self:CaptionStore):
     "All valid records by key, first one wins, and the number of lines that are not."
     recs,torn = {},0
     for f in sorted(self.path.glob('*.jsonl')):
-        for line in f.read_bytes().splitlines():
+        *lines,rest = f.read_bytes().split(b'\n')     # a line without its line end is not finished, even if it reads well
+        for line in lines:
             if r := _unseal(line): recs.setdefault(r['key'], r)
             else: torn += 1
+        torn += bool(rest)
     return recs, torn
 
 # %% ../nbs/05_semminer.ipynb #ac38e6e7
@@ -335,12 +337,12 @@ def __enter__(self:CaptionStore): return self
 @patch
 def __exit__(self:CaptionStore, *exc): self.close()
 
-# %% ../nbs/05_semminer.ipynb #280fa12c
+# %% ../nbs/05_semminer.ipynb #72bac9c5
 @patch
 def frame(self:CaptionStore):
     "All captions as a DataFrame, sorted by clip id and key."
     import pandas as pd
-    cols = ['clip_id', *CAPTION_LEVELS, 'backend', 'model', 'revision', 'prompts', 'notes', 'key']
+    cols = ['clip_id', *CAPTION_LEVELS, 'backend', 'model', 'revision', 'prompts', 'decoding', 'clip_sha', 'notes', 'key']
     d = pd.DataFrame(list(self.records.values()), columns=cols) if self.records else pd.DataFrame(columns=cols)
     return d.sort_values(['clip_id', 'key'], ignore_index=True)
 
