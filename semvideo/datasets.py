@@ -275,7 +275,7 @@ def _rescale(study, x, subject, split):
     m, sd = np.load(p, allow_pickle=False)
     for lo in range(0, len(x), 240): x[lo:lo + 240] = (x[lo:lo + 240] - m)/sd
 
-# %% ../nbs/03_datasets.ipynb #23fbde32
+# %% ../nbs/03_datasets.ipynb #6536f6cd
 PUBLISHED_VOXELS = {1: 13447, 2: 14828, 3: 9114}  # paper §4.1, NeuroClips
 
 def _finish_subject(study, stage, segments, subject, cfg, tr, known_bad, workers, published=None):
@@ -293,6 +293,13 @@ def _finish_subject(study, stage, segments, subject, cfg, tr, known_bad, workers
         study.save_voxels(subject, table)
     _gather(study, segments, runs, kept, cfg, subject, workers)
 
+def _sweep(study):
+    "Remove temporary files that a killed preparation left behind."
+    for d in ('frames', 'fmri', 'prepare'):
+        for p in (study.path/d).rglob('.*.part') if (study.path/d).is_dir() else ():
+            pid = p.name.split('.')[-3]
+            if not (pid.isdigit() and int(pid) != os.getpid() and Path(f'/proc/{pid}').exists()): p.unlink(missing_ok=True)
+
 def _prepare(out, name, source, segments, cfg, tr, known_bad=None, published=None, workers=None):
     "Segments to a Study: frames, voxels, fMRI, audit. Continues where it stopped; refuses other settings."
     workers = workers or os.cpu_count() or 1
@@ -300,6 +307,7 @@ def _prepare(out, name, source, segments, cfg, tr, known_bad=None, published=Non
     study = Study.create(out, name, source, _clips(segments), cfg, exist_ok=True)
     stage = study.stage('prepare', cfg)
     if stage.done: return study
+    _sweep(study)
     _save_frames(study, segments, cfg, workers)
     for s in cfg.subjects: _finish_subject(study, stage, segments, s, cfg, tr, known_bad, workers, (published or {}).get(s))
     leak_audit(study)

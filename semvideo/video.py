@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['write_video', 'probe', 'sample_times', 'read_clip', 'read_clips', 'filmstrip', 'motion_energy']
 
-# %% ../nbs/01_video.ipynb #720219a2
-import contextlib
+# %% ../nbs/01_video.ipynb #c577002b
+import contextlib, itertools
 from pathlib import Path
 import numpy as np
 from .core import SemvideoError, atomic_path
@@ -132,7 +132,7 @@ def _pick(shown, st, times, path):
         raise SemvideoError('Movie is shorter than the clips asked for', file=path, found=f'{end:.3f} s', expected=f'a frame at {times[i]:.3f} s',
                             remedy='is this the right movie, whole? else ask for fewer clips')
 
-# %% ../nbs/01_video.ipynb #3a234351
+# %% ../nbs/01_video.ipynb #af706ed3
 def read_clip(path, # movie file
               start_s, # where the clip begins, seconds
               duration_s, # its length, seconds
@@ -143,19 +143,12 @@ def read_clip(path, # movie file
     "One clip by presentation time: uint8 (F,H,W,3), RGB. Raises `SemvideoError` if the file is unreadable or too short."
     from av.video.reformatter import VideoReformatter
     times, scaler = sample_times(start_s, duration_s, n_frames)[0], VideoReformatter()
+    take = lambda shown,st: np.stack([_rgb(scaler, f, size, fit) for _,f in _pick(shown, st, times, path)])
     with _movie(path, threads) as (box, st):
         box.seek(int(times[0]/float(st.time_base)) + (st.start_time or 0), stream=st, backward=True)
-        shown = _shown(box, st)
-        first = next(shown, None)
-        if first is None or first[0] > times[0] + _half_tick(st):  # an index that lies: start from the beginning
-            box.seek(st.start_time or 0, stream=st, backward=True); shown = _shown(box, st)
-        else: shown = _chain(first, shown)
-        return np.stack([_rgb(scaler, f, size, fit) for _,f in _pick(shown, st, times, path)])
-
-def _chain(first, rest):
-    "Put an item back in front of an iterator."
-    yield first
-    yield from rest
+        shown = _shown(box, st); first = next(shown, None)
+        if first and first[0] <= times[0] + _half_tick(st): return take(itertools.chain([first], shown), st)
+    with _movie(path, threads) as (box, st): return take(_shown(box, st), st)  # no usable index: from the beginning
 
 # %% ../nbs/01_video.ipynb #e4be3b1e
 def read_clips(path, # movie file

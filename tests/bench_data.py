@@ -1,0 +1,139 @@
+"""Speed and memory of the data rooms at CC2017's real size, as ratios to plain reading in the same run.
+
+    python tests/bench_data.py [--dir FOLDER] [--out tests/results/bench_data.json] [--runs 1.0]
+
+Writes a synthetic subject of 86 runs (245 or 246 x 91,282 float32, 7.7 GB) and a 480 s movie to FOLDER, measures, and deletes them.
+Each measurement runs in a process of its own, so that its peak memory is its own. `--runs 0.1` makes a smaller subject for a quick look.
+"""
+import argparse, datetime, json, os, platform, shutil, subprocess, sys, tempfile, time
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+PLANTED = 13447  # as many driven vertices as the paper reports for subject 1
+
+def full_axis():
+    "91,282 grayordinates: 59,412 cortical vertices, then subcortical voxels."
+    from nibabel.cifti2 import BrainModelAxis
+    from semvideo import fmri
+    with np.load(fmri._data_package()/'fMRI_vertex_info_32k.npz', allow_pickle=False) as z: left, right = z['grayl'], z['grayr']
+    axis = BrainModelAxis.from_surface(left, 32492, 'CortexLeft') + BrainModelAxis.from_surface(right, 32492, 'CortexRight')
+    mask = np.zeros((91, 109, 91), bool); mask.reshape(-1)[100000:100000 + 91282 - len(axis)] = True
+    return axis + BrainModelAxis.from_mask(mask, name='BRAIN_STEM', affine=np.diag([2, 2, 2, 1.]))
+
+def head(axis, volumes, path):
+    "Bytes that come before the data of such a file."
+    import nibabel as nib
+    from nibabel.cifti2 import SeriesAxis
+    from semvideo.fmri import open_run
+    nib.save(nib.Cifti2Image(np.zeros((volumes, len(axis)), np.float32), (SeriesAxis(0, 2., volumes), axis)), path)
+    off = open_run(path).offset
+    with open(path, 'rb') as f: b = f.read(off)
+    Path(path).unlink(); return b
+
+def make_subject(root, share=1.):
+    "36 training and 50 test runs; the film drives PLANTED vertices with a signal of a third of the noise."
+    axis = full_axis(); V = len(axis); heads = {n: head(axis, n, root/f'head{n}.dtseries.nii') for n in (245, 246)}
+    where = np.random.default_rng(0).permutation(59412)[:PLANTED]
+    noise = np.random.default_rng(1).standard_normal(V*246 + 10**7, dtype=np.float32); n_runs = 0
+    for kind,count,reps in (('seg', max(2, round(18*share)), 2), ('test', max(1, round(5*share)), 10)):
+        for k in range(1, count + 1):
+            sig = .58*np.random.default_rng([kind == 'seg', k]).standard_normal((PLANTED, 250), dtype=np.float32)
+            for r in range(1, reps + 1):
+                T = 246 if kind == 'test' and k > 1 else 245; rng = np.random.default_rng([kind == 'seg', k, r])
+                at = int(rng.integers(10**7)); x = 1000 + 20*noise[at:at + V*T].reshape(V, T)
+                x[where] += 20*sig[:, 250 - T:][:, :T] if T == 245 else 20*np.concatenate([sig[:, :1], sig[:, 5:]], 1)
+                p = root/f'subject1/fmri/{kind}{k}/cifti/{kind}{k}_{r}_Atlas.dtseries.nii'; p.parent.mkdir(parents=True, exist_ok=True)
+                with open(p, 'wb') as f: f.write(heads[T]); x.tofile(f)
+                n_runs += 1
+    return n_runs
+
+def make_movie(path, seconds=480, fps=30, px=256):
+    "A textured panning movie with some grain, H.264."
+    import av
+    rng = np.random.default_rng(0); tex = np.kron(rng.integers(12, 243, (40, 160, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    grain = rng.integers(0, 12, (*tex.shape[:2], 1), np.uint8); tex = [tex + np.roll(grain, 37*i, 1) for i in range(8)]
+    with av.open(str(path), 'w') as box:
+        st = box.add_stream('libx264', rate=fps); st.height = st.width = px; st.pix_fmt = 'yuv420p'; st.options = dict(crf='23', preset='ultrafast', bf='2')
+        for i in range(seconds*fps):
+            a = (i*2) % (tex[0].shape[1] - px)
+            box.mux(st.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(tex[i % 8][100:100 + px, a:a + px]), 'rgb24')))
+        box.mux(st.encode())
+
+# ---- what is measured; each runs in a fresh process and prints one line of JSON
+def peak_mb(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1])/1024
+
+def do_read(root):
+    "Plain nibabel: load every file and really copy its data once."
+    import nibabel as nib
+    files = sorted((root/'subject1').rglob('*.dtseries.nii')); t = time.perf_counter()
+    for p in files: x = np.array(nib.load(p).dataobj, dtype=np.float32); del x
+    return dict(seconds=time.perf_counter() - t, files=len(files), peak_mb=peak_mb())
+
+def do_prepare(root):
+    "The fMRI side of prepare_cc2017: open, reliability, selection, gather, write."
+    from semvideo import datasets as D
+    from semvideo.core import Study
+    segs = [D.Segment(d.name, 'train' if d.name.startswith('seg') else 'test', Path('none'), d.name, np.arange(240)*2., 2.,
+                      {1: {int(p.name.split('_')[1]): p for p in (d/'cifti').iterdir()}}) for d in sorted((root/'subject1/fmri').iterdir(), key=lambda d: (d.name[0], int(d.name.lstrip('segt'))))]
+    out = root/'study'; shutil.rmtree(out, ignore_errors=True); cfg = D.PrepareConfig(subjects=(1,)); workers = os.cpu_count()
+    t = time.perf_counter(); study = Study.create(out, 'bench', 'synthetic', D._clips(segs), cfg); stage = study.stage('prepare', cfg)
+    runs, _ = D.open_subject(segs, 1, cfg); t1 = time.perf_counter()
+    r = D.train_correlations(segs, runs, cfg, workers); t2 = time.perf_counter()
+    table, kept = D.choose_voxels(next(iter(runs.values())).gray, r, cfg); study.save_voxels(1, table); t3 = time.perf_counter()
+    D._gather(study, segs, runs, kept, cfg, 1, workers); t4 = time.perf_counter()
+    where = np.random.default_rng(0).permutation(59412)[:PLANTED]; hit = np.isin(table.grayordinate, where)
+    return dict(seconds=t4 - t, open_s=t1 - t, correlate_s=t2 - t1, choose_s=t3 - t2, gather_s=t4 - t3, peak_mb=peak_mb(), workers=workers,
+                segments=len([g for g in segs if g.split == 'train']), voxels=len(table), planted_found=int(hit.sum()), false=int((~hit).sum()), shape_test=list(study.fmri(1, 'test').shape))
+
+def do_select(root):
+    "Voxel selection alone: 18 pairs of clean (59412,240) runs in memory to a table."
+    from semvideo import fmri
+    rng = np.random.default_rng(0); a,b = (rng.standard_normal((59412, 240), dtype=np.float32) for _ in range(2)); t = time.perf_counter()
+    r = np.concatenate([np.concatenate([fmri.block_correlations(a[i:i + 8192], b[i:i + 8192]) for i in range(0, 59412, 8192)], 1) for _ in range(18)])
+    t1 = time.perf_counter(); d = fmri.select_by_r(r); return dict(seconds=time.perf_counter() - t, correlate_s=t1 - t, test_s=time.perf_counter() - t1, peak_mb=peak_mb())
+
+def do_decode(root):
+    "240 clips of 8 frames at 256 px from one movie, against decoding it and nothing else; three times, alternating."
+    import av
+    from semvideo import video
+    plain, clips = [], []
+    for _ in range(3):
+        t = time.perf_counter()
+        with av.open(str(root/'movie.mp4')) as box:
+            st = box.streams.video[0]; st.thread_type = 'AUTO'; st.codec_context.thread_count = 1
+            n = sum(1 for _ in box.decode(st))
+        t1 = time.perf_counter(); x = video.read_clips(root/'movie.mp4', np.arange(240)*2., 2, 8, threads=1); t2 = time.perf_counter()
+        plain.append(t1 - t); clips.append(t2 - t1)
+    return dict(plain_s=float(np.median(plain)), clips_s=float(np.median(clips)), ratio=float(np.median(np.array(clips)/plain)), frames=n, shape=list(x.shape), peak_mb=peak_mb())
+
+def child(what, root):
+    env = dict(os.environ, OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', SEMVIDEO_QUIET='1')
+    out = subprocess.run([sys.executable, __file__, '--child', what, '--dir', str(root)], capture_output=True, text=True, env=env)
+    if out.returncode: sys.exit(f'{what} failed:\n{out.stderr}')
+    return json.loads(out.stdout.splitlines()[-1])
+
+def commit():
+    r = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True, cwd=Path(__file__).parent); return r.stdout.strip() or None
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument('--dir'); ap.add_argument('--out', default=str(Path(__file__).parent/'results/bench_data.json')); ap.add_argument('--runs', type=float, default=1.); ap.add_argument('--child')
+    a = ap.parse_args()
+    if a.child: print(json.dumps(globals()[f'do_{a.child}'](Path(a.dir)))); return
+    root = Path(tempfile.mkdtemp(prefix='bench-', dir=a.dir))
+    try:
+        need = 9e9*a.runs + 1e9
+        if shutil.disk_usage(root).free < need: sys.exit(f'needs {need/1e9:.0f} GB of free disk')
+        make_movie(root/'movie.mp4'); decode = child('decode', root); select = child('select', root)
+        n = make_subject(root, a.runs); read1 = child('read', root); prep = child('prepare', root); read2 = child('read', root)
+        read = (read1['seconds'] + read2['seconds'])/2
+        res = dict(what='synthetic CC2017 subject' + ('' if a.runs == 1 else f', {a.runs:g} of its runs'), runs=n, prepare_over_read=prep['seconds']/read, prepare=prep, read_before=read1, read_after=read2, selection=select, decode=decode,
+                   limits=dict(prepare_over_read=3, prepare_peak_mb=1536, selection_s=5, decode_ratio=1.2), load_average=os.getloadavg()[0], commit=commit(), date=str(datetime.date.today()),
+                   machine=dict(cpus=os.cpu_count(), arch=platform.machine(), system=platform.system(), memory_gb=round(os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/1e9), python=platform.python_version(), numpy=np.__version__))
+        res['met'] = dict(prepare_over_read=res['prepare_over_read'] <= 3, prepare_peak_mb=prep['peak_mb'] <= 1536, selection_s=select['seconds'] < 5, decode_ratio=decode['ratio'] <= 1.2)
+        rounded = json.loads(json.dumps(res), parse_float=lambda s: round(float(s), 3))
+        Path(a.out).parent.mkdir(exist_ok=True); Path(a.out).write_text(json.dumps(rounded, indent=1) + '\n'); print(json.dumps(rounded, indent=1))
+    finally: shutil.rmtree(root, ignore_errors=True)
+
+if __name__ == '__main__': main()

@@ -1,0 +1,305 @@
+"Whole preparations on small trees: planted voxels, resume after a kill, planted leaks, and every kind of bad input."
+import gzip, os, shutil, signal, subprocess, sys, time
+from pathlib import Path
+import nibabel as nib, numpy as np, pandas as pd, pytest
+sys.path.insert(0, str(Path(__file__).parent))
+import tree as T
+from semvideo import datasets as D, fmri, video
+from semvideo.core import SemvideoError, Study, file_sha256, write_npy
+
+KW = dict(n_frames=2, size=16, workers=2)
+
+@pytest.fixture(scope='session')
+def cc(tmp_path_factory): return T.cc2017(tmp_path_factory.mktemp('cc'), subjects=(1, 3), top='Subject01/video_fmri_dataset')
+
+@pytest.fixture(scope='session')
+def study(cc, tmp_path_factory): return D.prepare_cc2017(cc, tmp_path_factory.mktemp('s')/'study', (1,), **KW)
+
+@pytest.fixture
+def tree(cc, tmp_path):
+    "A copy of the tree that a test may damage; films are linked."
+    shutil.copytree(cc, tmp_path/'cc', copy_function=lambda a,b: os.link(a, b) if a.endswith('.mp4') else shutil.copy2(a, b)); return tmp_path/'cc'
+
+def path(root, name, r, s=1): return T.run_path(root/'Subject01/video_fmri_dataset', s, name, r)
+def rewrite(p, f, tr=2., **kw):
+    x = np.asarray(nib.load(p).dataobj); hem, ver = T.brain(); fmri.write_run(p, f(x), kw.get('hem', hem), kw.get('ver', ver), tr)
+def sums(study): return {p.relative_to(study.path).as_posix(): file_sha256(p) for p in sorted(study.path.rglob('*')) if p.is_file()}
+
+# ---- CC2017
+def test_shapes_and_names(study):
+    assert study.splits == ['train', 'test'] and study.subjects == [1] and len(study.clips) == 5*240
+    assert study.frames('train').shape == (720, 2, 16, 16, 3) and study.frames('test').dtype == np.uint8
+    tr, te, v = study.fmri(1, 'train'), study.fmri(1, 'test'), study.voxels(1)
+    assert tr.shape == (720, 2, len(v)) and te.shape == (480, 3, len(v)) and tr.dtype == np.float32 and np.isfinite(te).all()
+    for k in range(3): z = tr[k*240:(k + 1)*240]; assert np.abs(z.mean(0)).max() < 1e-4 and np.abs(z.std(0) - 1).max() < 1e-4
+    assert study.clip_ids('test')[240] == 'test2_000' and study.clips.onset_s.max() == 478 and (study.path/'leak_audit.csv').is_file()
+
+def test_planted_voxels_are_found_and_named(study):
+    v = study.voxels(1); hem, ver = T.brain(); assert set(range(40)) <= set(v.grayordinate) and len(v) <= 42
+    assert (v.vertex == ver[v.grayordinate]).all() and (v.hemisphere == hem[v.grayordinate]).all() and (v.parcel == fmri.parcels(v.hemisphere, v.vertex)).all()
+    assert abs(v.reliability[:40].mean() - .5) < .05
+
+def test_each_volume_sits_beside_its_clip(study):
+    v = study.voxels(1); i = v.grayordinate < 40
+    for name,split,k,code in (('seg2', 'train', 1, 2), ('test1', 'test', 0, 101), ('test2', 'test', 1, 102)):  # 245 and 246 volumes
+        first = 1 if name != 'test2' else 2; T0 = 244 + first
+        want = T.signal(246, len(T.brain()[1]), 40, code)[246 - T0:][first:first + 240][:, v.grayordinate[i]]
+        got = np.asarray(study.fmri(1, split)[k*240:(k + 1)*240]).mean(1)[:, i]
+        r = [np.corrcoef(want[:, j], got[:, j])[0, 1] for j in range(i.sum())]; assert np.mean(r) > .7
+
+def test_frames_are_the_movies(study, cc):
+    p = D.find_dir(cc, 'stimuli', '*.mp4')/'seg2.mp4'
+    assert (study.frames('train')[240 + 17] == video.read_clip(p, 34, 2, 2, size=16)).all()
+
+def test_same_bytes_for_any_number_of_workers_and_again(cc, study, tmp_path):
+    again = D.prepare_cc2017(cc, tmp_path/'s', (1,), **{**KW, 'workers': 1}); assert sums(again) == sums(study)
+    t = {p: p.stat().st_mtime_ns for p in again.path.rglob('*') if p.is_file()}
+    D.prepare_cc2017(cc, tmp_path/'s', (1,), **KW); assert t == {p: p.stat().st_mtime_ns for p in again.path.rglob('*') if p.is_file()}
+
+@pytest.mark.parametrize('after', ['frames/train.npy', 'fmri/sub-1/train.npy'])
+def test_killed_and_started_again_ends_with_the_same_bytes(cc, study, tmp_path, after):
+    code = f'from semvideo import datasets as D; D.prepare_cc2017({str(cc)!r}, {str(tmp_path/"s")!r}, (1,), n_frames=2, size=16, workers=1)'
+    p = subprocess.Popen([sys.executable, '-c', code], env=dict(os.environ, SEMVIDEO_QUIET='1')); end = time.time() + 120
+    while not (tmp_path/'s'/after).exists() and time.time() < end and p.poll() is None: time.sleep(.002)
+    p.send_signal(signal.SIGKILL); p.wait(); assert (tmp_path/'s'/after).exists()
+    assert sums(D.prepare_cc2017(cc, tmp_path/'s', (1,), **KW)) == sums(study)
+
+def test_other_settings_are_refused(cc, study):
+    for kw in (dict(alpha=.01), dict(n_frames=3)):
+        with pytest.raises(SemvideoError, match='Another study|other settings'): D.prepare_cc2017(cc, study.path, (1,), **{**KW, **kw})
+    with pytest.raises(SemvideoError, match="did you mean 'alpha'"): D.prepare_cc2017(cc, study.path, (1,), alhpa=.01, **KW)
+
+def test_missing_and_known_bad_repeats(cc, tree, tmp_path):
+    path(tree, 'test1', 2, 3).unlink(); path(tree, 'seg1', 1, 3).unlink()
+    s = D.prepare_cc2017(tree, tmp_path/'s', (3,), **KW)
+    te, tr = s.fmri(3, 'test'), s.fmri(3, 'train'); rep = pd.read_csv(s.path/'prepare/runs-3.csv').set_index(['segment', 'repeat'])
+    assert np.isnan(te[:240, 1]).all() and np.isfinite(te[240:]).all() and np.isfinite(te[:240, [0, 2]]).all() and np.isnan(tr[:240, 0]).all() and np.isfinite(tr[:240, 1]).all()
+    assert rep.status['test1', 2] == 'missing' and rep.status['seg1', 1] == 'missing' and (rep.status == 'used').sum() == 10
+    assert (3, 'test2', 9) in D.KNOWN_BAD
+    segs = D.cc2017_segments(tree, (3,)); runs, rep = D.open_subject(segs, 3, D.PrepareConfig(), known_bad={(3, 'test2', 3): 'why'})
+    assert ('test2', 3) not in runs and rep.note[(rep.segment == 'test2') & (rep['repeat'] == 3)].item() == 'why'
+
+def test_selection_and_scale_never_see_test_data(cc, study, tree, tmp_path):
+    for r in (1, 2, 3): rewrite(path(tree, 'test1', r), lambda x: np.roll(x, 50, 0) * 3 + 7)
+    s = D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW)
+    assert s.voxels(1).equals(study.voxels(1)) and np.array_equal(s.fmri(1, 'train'), study.fmri(1, 'train')) and not np.array_equal(s.fmri(1, 'test'), study.fmri(1, 'test'))
+
+def test_choices(cc, tmp_path):
+    n = 0
+    def prep(**kw):
+        nonlocal n; n += 1; return D.prepare_cc2017(cc, tmp_path/f's{n}', (1,), **{**KW, 'n_frames': 1, 'size': 8, **kw})
+    s = prep(method='topk', k=10, average=('train', 'test'), scale='train')
+    assert s.fmri(1, 'train').shape == (720, 1, 10) and s.fmri(1, 'test').shape == (480, 1, 10)
+    assert np.abs(s.fmri(1, 'train')[:, 0].std(0) - 1).max() < 1e-3 and 1e-3 < np.abs(s.fmri(1, 'test')[:, 0].std(0) - 1).max()
+    areas = sorted(set(fmri.parcels(*T.brain())[:3])); s = prep(areas=tuple(areas), method='all'); assert set(s.voxels(1).parcel) == set(areas)
+    write_npy(tmp_path/'m.npy', np.array([3, 5, 77])); s = prep(mask=str(tmp_path/'m.npy'), method='all'); assert s.voxels(1).grayordinate.tolist() == [3, 5, 77]
+    a, b = prep(method='all', lag=1), prep(method='all')
+    assert np.corrcoef(a.fmri(1, 'train')[:239, 0, 0], b.fmri(1, 'train')[1:240, 0, 0])[0, 1] > .98
+    with pytest.raises(SemvideoError, match='Areas not in'): prep(areas=('V99',))
+    write_npy(tmp_path/'m2.npy', np.ones(7, bool))
+    with pytest.raises(SemvideoError, match='Mask does not fit'): prep(mask=str(tmp_path/'m2.npy'))
+
+# ---- bad trees, one by one
+def short(p): rewrite(p, lambda x: x[:244])
+def cut(p): b = p.read_bytes(); p.write_bytes(b[:len(b)//2])
+def empty(p): p.write_bytes(b'')
+def swap(p): img = nib.load(p); nib.save(nib.Cifti2Image(np.asarray(img.dataobj).T, (img.header.get_axis(1), img.header.get_axis(0))), p)
+def other(p): hem, ver = T.brain(); rewrite(p, lambda x: x, ver=ver + 1)
+def order(p): hem, ver = T.brain(); i = np.r_[1, 0, 2:len(ver)]; rewrite(p, lambda x: x[:, i], ver=ver[i])
+
+@pytest.mark.parametrize('damage,says', [(short, 'number of volumes'), (cut, 'truncated'), (empty, 'readable CIFTI'), (swap, 'swapped'), (other, 'different vertices'), (order, 'different vertices')])
+def test_a_bad_run_is_one_clear_error_and_can_be_skipped(tree, tmp_path, damage, says):
+    p = path(tree, 'test2', 2); damage(p)
+    with pytest.raises(SemvideoError, match=says) as e: D.prepare_cc2017(tree, tmp_path/'s', (1,), **{**KW, 'n_frames': 1, 'size': 8})
+    assert 'test2_2_Atlas' in str(e.value) and not (tmp_path/'s/fmri').exists() and not list((tmp_path/'s').rglob('.*part'))
+    if damage in (short, cut):
+        s = D.prepare_cc2017(tree, tmp_path/'t', (1,), bad_runs='skip', **{**KW, 'n_frames': 1, 'size': 8}); assert np.isnan(s.fmri(1, 'test')[240:, 1]).all()
+
+def test_wrong_tr_in_the_header_is_repaired_and_said(tree, study, tmp_path):
+    rewrite(path(tree, 'seg1', 1), lambda x: x, tr=1.); s = D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW)
+    assert np.array_equal(s.fmri(1, 'train'), study.fmri(1, 'train')) and 'header says TR 1 s; 2 s is used' in (s.path/'prepare/runs-1.csv').read_text()
+
+def test_constant_and_nan_voxels(tree, tmp_path):
+    def spoil(x): x = x.copy(); x[:, 3] = 5; x[7, 4] = np.nan; return x
+    for r in (1, 2): rewrite(path(tree, 'seg1', r), spoil)
+    v = D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW).voxels(1); assert not {3, 4} & set(v.grayordinate) and {0, 1, 2, 5} <= set(v.grayordinate)
+
+@pytest.mark.parametrize('lose,says', [('subject', 'subject 1 not found'), ('segment', 'No usable run of seg2'), ('stimuli', 'movies not found'), ('root', 'folder not found')])
+def test_missing_parts(tree, tmp_path, lose, says):
+    base = tree/'Subject01/video_fmri_dataset'
+    shutil.rmtree(dict(subject=base/'subject1', segment=base/'subject1/fmri/seg2', stimuli=base/'stimuli', root=tree)[lose])
+    with pytest.raises(SemvideoError, match=says): D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW)
+
+def test_two_trees_are_ambiguous(tree, tmp_path):
+    shutil.copytree(tree/'Subject01', tree/'Copy')
+    with pytest.raises(SemvideoError, match='More than one stimuli'): D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW)
+
+def audio(p):
+    import av
+    with av.open(str(p), 'w') as box:
+        s = box.add_stream('aac', rate=16000); f = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), 'fltp', 'mono'); f.sample_rate = 16000; box.mux(s.encode(f)); box.mux(s.encode())
+
+@pytest.mark.parametrize('make,says', [(empty, 'empty'), (lambda p: p.write_bytes(b'no'*999), 'cannot be decoded'), (audio, 'no picture'), (lambda p: video.write_video(p, T.film(300*T.FPS), T.FPS), 'shorter')])
+def test_bad_movies(tree, tmp_path, make, says):
+    p = tree/'Subject01/video_fmri_dataset/stimuli/seg3.mp4'; p.unlink(); make(p)
+    with pytest.raises(SemvideoError, match=says) as e: D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW)
+    assert 'seg3.mp4' in str(e.value) and not (tmp_path/'s/frames/train.npy').exists()
+
+def test_movies_of_different_sizes_need_a_size(tree, tmp_path):
+    p = tree/'Subject01/video_fmri_dataset/stimuli/seg3.mp4'; p.unlink(); video.write_video(p, T.film(480*T.FPS, 3, 28, 32), T.FPS)
+    with pytest.raises(SemvideoError, match='differ in size'): D.prepare_cc2017(tree, tmp_path/'s', (1,), n_frames=1)
+
+def test_full_disk_leaves_nothing_half_written(cc, study, tmp_path):
+    "A file-size limit stands for a full disk: the fMRI of the training split does not fit."
+    code = f'''
+import resource, signal
+from semvideo import datasets as D
+from semvideo.core import SemvideoError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+try: D.prepare_cc2017({str(cc)!r}, {str(tmp_path/"s")!r}, (1,), n_frames=2, size=16)
+except SemvideoError as e: print("said:", e.problem, e.file)
+'''
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=dict(os.environ, SEMVIDEO_QUIET='1'))
+    assert 'said: Cannot write' in r.stdout, r.stdout + r.stderr[-800:]
+    assert not list((tmp_path/'s').rglob('*.npy')) and not list((tmp_path/'s').rglob('*.part'))
+    assert sums(D.prepare_cc2017(cc, tmp_path/'s', (1,), **KW)) == sums(study)
+
+# ---- the audit
+def row(d, part): return d[d.check.str.startswith(part)].iloc[0]
+
+def test_a_clean_study_is_clean(study):
+    d = D.leak_audit(study, save=False); assert (d.status == 'ok').all(), d[d.status != 'ok']
+
+def test_planted_leaks_are_caught(cc, study, tree, tmp_path):
+    stim = tree/'Subject01/video_fmri_dataset/stimuli'
+    (stim/'test1.mp4').unlink(); shutil.copy(stim/'seg2.mp4', stim/'test1.mp4')  # the same film under two names
+    x = (T.film(480*T.FPS, 3).astype(float)*.85 + 20).astype(np.uint8); (stim/'test2.mp4').unlink(); video.write_video(stim/'test2.mp4', x, T.FPS, crf=26)  # a paler copy, encoded again
+    s = D.prepare_cc2017(tree, tmp_path/'s', (1,), **{**KW, 'size': None}); d = pd.read_csv(s.path/'leak_audit.csv')
+    assert row(d, 'identical frames').status == 'leak' and row(d, 'identical frames')['count'] == 240
+    assert row(d, 'near-duplicate').status == 'warn' and row(d, 'near-duplicate')['count'] > 200
+    rep = d[d.check.str.startswith('repeated stimulus')]; assert len(rep) == 2 and (rep.status == 'leak').all()
+    n = pd.read_csv(s.path/'leak_neighbours.csv'); assert (n.nearest[:240].str.replace('seg2', 'test1') == n.clip_id[:240]).all()
+
+def test_statistics_from_test_data_are_caught(cc, study, tmp_path):
+    s = Study(shutil.copytree(study.path, tmp_path/'s')); te = np.array(s.fmri(1, 'test')); v = s.voxels(1)
+    r = fmri.repeat_reliability(*(np.stack([te[k*240:(k + 1)*240, j] for k in range(2)]) for j in (0, 1)), blocks=6)
+    s.save_voxels(1, v.assign(reliability=r)); assert row(D.leak_audit(s, save=False), 'voxels of subject 1').status == 'leak'
+    s.save_voxels(1, v); m = te.mean(1, keepdims=True); s.save_fmri(1, 'test', (te - m.mean(0))/m.std(0)); assert row(D.leak_audit(s, save=False), 'scale of subject 1').status == 'leak'
+
+# ---- HCP
+@pytest.fixture(scope='session')
+def hcp(tmp_path_factory): return T.hcp(tmp_path_factory.mktemp('hcp'))
+
+def test_hcp_counts_lag_and_montage(hcp, tmp_path):
+    s = D.prepare_hcp(hcp, tmp_path/'s', (100610,), n_frames=2, size=16)
+    c = s.clips; assert len(c) == 3040 and c.groupby(c.segment.str[:6]).size().tolist() == [728, 792, 745, 775] and (c.duration_s == 1).all()
+    assert len(s.select('test')) == 304 and set(s.select('test').segment) == {'movie1_5', 'movie2_4', 'movie3_5', 'movie4_4'}
+    v = s.voxels(100610); assert set(v.parcel) == set(fmri.VISUAL_AREAS) and len(v) == 2*12*4
+    sig = T.signal(900 + 20, len(T.hcp_brain()[1]), len(T.hcp_brain()[1]), [100610, 1])[26 + 4:231 + 4][:, v.grayordinate]; got = s.fmri(100610, 'train')[:205, 0]
+    assert np.mean([np.corrcoef(sig[:, j], got[:, j])[0, 1] for j in range(len(v))]) > .6
+    d = pd.read_csv(s.path/'leak_audit.csv'); rep = d[d.check.str.startswith('repeated')]
+    assert len(rep) == 6 and (rep.status == 'grouped').all() and row(d, 'identical').status == 'ok' and row(d, 'near-dup').status == 'ok'
+
+def test_hcp_random_split_leaks_and_the_audit_says_so(hcp, tmp_path):
+    s = D.prepare_hcp(hcp, tmp_path/'s', (100610,), n_frames=2, size=16, split='random'); assert len(s.clips) == 3040 and 250 < len(s.select('test')) < 360 and s.clips.clip_id.is_unique
+    d = pd.read_csv(s.path/'leak_audit.csv'); leak = row(d, 'near-duplicate')['count'] + row(d, 'identical')['count']
+    assert leak >= 15 and row(d, 'neighbours').status == 'warn' and (d[d.check.str.startswith('repeated')].status == 'leak').any()
+
+def test_hcp_stimulus_version(hcp, tmp_path):
+    with pytest.raises(SemvideoError, match='not known'): D.hcp_version((999999,))
+    with pytest.raises(SemvideoError, match='post-August-2014 version not found') as e: D.prepare_hcp(hcp, tmp_path/'s', (100610,), stimulus='post')
+    assert "stimulus='pre'" in str(e.value)
+    for bad in (dict(stimulus='v3'), dict(split='odd')):
+        with pytest.raises(SemvideoError, match='Unknown'): D.prepare_hcp(hcp, tmp_path/'s', (100610,), **bad)
+
+@pytest.mark.parametrize('names,want', [(['', '_MSMAll'], '_MSMAll'), (['_1.6mm_MSMAll_hp2000_clean', '_hp2000_clean'], '_hp2000_clean'), (['_1.6mm'], '_1.6mm'), (['_MSMAll', '_MSMAll_hp2000_clean'], '_MSMAll_hp2000_clean')])
+def test_hcp_names(tmp_path, names, want):
+    for n in names: (tmp_path/f'tfMRI_MOVIE2_7T_PA_Atlas{n}.dtseries.nii').write_text('')
+    (tmp_path/'tfMRI_MOVIE2_7T_PA_Atlas_mean.dscalar.nii').write_text(''); assert next(iter(D.hcp_run_file(tmp_path, 2))) == want
+
+def test_hcp_all_vertices(tmp_path):
+    "The twelve areas on the whole mesh: 5,820."
+    n = fmri.mmp_labels(); hem = np.repeat(['L', 'R'], 32492); names = np.concatenate([n['L'], n['R']])
+    assert D._candidates(fmri.Grayordinates(np.arange(64984), hem, np.tile(np.arange(32492), 2), 64984, 32492, ''), names, D.PrepareConfig(areas=fmri.VISUAL_AREAS)).sum() == 5820
+
+# ---- own data
+@pytest.fixture(scope='session')
+def own(tmp_path_factory):
+    "Two films of 90 and 60 s; CIFTI with TR 1.5 s, and the same as NIfTI with a mask."
+    root = tmp_path_factory.mktemp('own'); hem, ver = T.brain(); rows = []; mask = np.zeros((8, 8, 4), bool); mask.reshape(-1)[10:10 + len(ver)] = True
+    aff = np.diag([2, 2, 2, 1.]); aff[0, 3] = -7; nib.save(nib.Nifti1Image(mask.astype('u1'), aff), root/'mask.nii.gz')
+    for k,(name, sec, split) in enumerate([('a', 90, 'train'), ('b', 60, 'test')]):
+        video.write_video(root/f'{name}.mp4', T.film(sec*4, k), 4); n = int((sec + 12)/1.5); sig = T.signal(n, len(ver), 40, k)
+        for r in (1, 2):
+            x = T.scan(sig, [k, r], snr=2); fmri.write_run(root/f'{name}_{r}.dtseries.nii', x, hem, ver, tr=1.5)
+            vol = np.zeros((*mask.shape, n), 'f4'); vol[mask] = x.T; img = nib.Nifti1Image(vol, aff); img.header.set_zooms((2, 2, 2, 1.5)); img.header.set_xyzt_units('mm', 'sec'); nib.save(img, root/f'{name}_{r}.nii.gz')
+            rows.append(dict(movie=f'{name}.mp4', run=f'{name}_{r}.dtseries.nii', onset_s=3, tr_s=1.5, subject='amy', repeat=r, split=split))
+    t = pd.DataFrame(rows); t.to_csv(root/'runs.csv', index=False); t.assign(run=t.run.str.replace('dtseries.nii', 'nii.gz')).to_csv(root/'nifti.csv', index=False); return root
+
+def test_own_data_as_cifti_and_as_nifti_agree(own, tmp_path):
+    a = D.prepare_table(own/'runs.csv', tmp_path/'a', **KW); b = D.prepare_table(own/'nifti.csv', tmp_path/'b', mask=own/'mask.nii.gz', **KW)
+    assert a.subjects == ['amy'] and len(a.select('train')) == 60 and len(a.select('test')) == 40 and (a.clips.duration_s == 1.5).all()
+    va, vb = a.voxels('amy'), b.voxels('amy'); assert len(va) == len(vb) >= 38 and (vb.grayordinate - 10 == va.grayordinate).all() and set(vb.hemisphere) == {'L', 'R'}
+    assert np.allclose(a.fmri('amy', 'train'), b.fmri('amy', 'train'), atol=1e-5)
+    pos = D._positions(3, 1.5, np.arange(60)*1.5, 1.5, 4.); assert pos[0] == pytest.approx((3 + .75 + 4)/1.5 - .5)
+    assert D._positions(0, 2, np.array([0., 2.]), 2., 4.).tolist() == [2, 3]
+
+def test_interpolates_between_volumes():
+    class R: path, volumes = 'x', 40; gray = None
+    t = np.sin(np.arange(40)/5).astype('f4'); R.rows = lambda self, lo=0, hi=None: np.stack([t, 2*t])
+    seg = D.Segment('s', 'train', None, 's', np.arange(10.)*3, 3., at=D._At({'x': (0., 2.)}, np.arange(10)*3., 3., 4.))
+    y = D._series(seg, R(), D.PrepareConfig(poly=1))[0]; z = fmri.clean_rows(R().rows(), 1)[0][0]
+    assert np.allclose(y[0], np.interp(seg.at(R()), np.arange(40), z), atol=1e-5)
+
+@pytest.mark.parametrize('change,says', [
+    (lambda t: t.rename(columns=dict(onset_s='onsets')), "rename 'onsets' to 'onset_s'"), (lambda t: t.rename(columns=dict(movie='moive')), "rename 'moive' to 'movie'"), (lambda t: t.drop(columns='split'), 'add split'),
+    (lambda t: t.assign(onset_s=['3', 'x', '3', '3']), 'row 3: x'), (lambda t: t.assign(run=['no.dtseries.nii', *t.run[1:]]), 'File of row 2 not found'), (lambda t: t.assign(tr_s=2.), 'header 1.5 s'),
+    (lambda t: t.assign(repeat=1), 'listed twice'), (lambda t: t.assign(split='test'), 'No training split'), (lambda t: t[:0], 'empty'), (lambda t: t.assign(seconds=200), 'Movie is shorter'),
+    (lambda t: t.assign(onset_s=60), 'Run is shorter'), (lambda t: t.assign(onset_s=-60), 'reach beyond the run'), (lambda t: t.assign(run=t.run.str.replace('dtseries.nii', 'nii.gz')), 'needs a mask')])
+def test_bad_tables(own, tmp_path, change, says):
+    p = own/f'bad{abs(hash(says))}.csv'; change(pd.read_csv(own/'runs.csv')).to_csv(p, index=False)
+    with pytest.raises(SemvideoError, match='.*') as e: D.prepare_table(p, tmp_path/'s', **KW)
+    assert says in str(e.value); p.unlink()
+
+def test_the_same_film_in_two_splits_is_caught(own, tmp_path):
+    t = pd.read_csv(own/'runs.csv'); t = pd.concat([t, t[:2].assign(split='test')]); t.to_csv(own/'twice.csv', index=False)
+    d = D.leak_audit(D.prepare_table(own/'twice.csv', tmp_path/'s', **KW), save=False); (own/'twice.csv').unlink()
+    assert row(d, 'same stimulus').status == 'leak' and row(d, 'same stimulus')['count'] == 60 and row(d, 'identical').status == 'leak'
+
+# ---- published tensors
+def test_neuroclips_release(tmp_path):
+    import torch
+    g = torch.Generator().manual_seed(0); n = dict(train=480, test=240)
+    for s,reps in (('train', 2), ('test', 10)):
+        torch.save(torch.rand(n[s], 6, 3, 8, 8, generator=g), tmp_path/f'GT_{s}_3fps.pt'); sig = torch.randn(n[s], 1, 30, generator=g); torch.save((sig + torch.randn(n[s], reps, 30, generator=g)).half(), tmp_path/f'subj01_{s}_fmri.pt')
+    s = D.prepare_neuroclips(tmp_path, tmp_path/'s', (1,)); x = torch.load(tmp_path/'GT_train_3fps.pt', weights_only=True)
+    assert s.frames('train').shape == (480, 6, 8, 8, 3) and np.abs(s.frames('train')[3, 2]/255. - x[3, 2].permute(1, 2, 0).numpy()).max() < .003
+    assert s.fmri(1, 'train').shape == (480, 2, 30) and s.fmri(1, 'test').shape == (240, 10, 30) and (s.voxels(1).grayordinate == -1).all() and abs(s.voxels(1).reliability.mean() - .5) < .05
+    assert s.clip_ids('train')[240] == 'seg2_000' and (pd.read_csv(s.path/'leak_audit.csv').status != 'leak').all()
+
+class Evil:
+    def __reduce__(self): return os.system, ('touch EVIL',)
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path, monkeypatch):
+    import torch
+    monkeypatch.chdir(tmp_path); torch.save(Evil(), tmp_path/'GT_train_3fps.pt')
+    with pytest.raises(SemvideoError, match='Not a safe tensor'): D.prepare_neuroclips(tmp_path, tmp_path/'s', (1,))
+    torch.save(dict(a=torch.zeros(2)), tmp_path/'GT_train_3fps.pt')
+    with pytest.raises(SemvideoError, match='Not one tensor'): D.load_tensor(tmp_path/'GT_train_3fps.pt')
+    np.save(tmp_path/'video_train_256_3hz.npy', np.array([Evil()], object), allow_pickle=True)
+    with pytest.raises(SemvideoError, match='plain .npy'): D.prepare_mindvideo(tmp_path, tmp_path/'s', (1,))
+    assert not (tmp_path/'EVIL').exists() and not (tmp_path/'s').exists()
+
+def test_mindvideo_release(tmp_path):
+    rng = np.random.default_rng(0)
+    for s,k in (('train', 2), ('test', 1)): np.save(tmp_path/f'video_{s}_256_3hz.npy', rng.integers(0, 255, (k, 240, 6, 8, 8, 3), np.uint8)); np.save(tmp_path/f'fmri_{s}_subject2.npy', rng.normal(size=(k, 240, 20)))
+    s = D.prepare_mindvideo(tmp_path, tmp_path/'s', (2,)); assert s.fmri(2, 'train').shape == (480, 1, 20) and s.frames('test').shape == (240, 6, 8, 8, 3)
+    assert np.array_equal(s.frames('train')[300], np.load(tmp_path/'video_train_256_3hz.npy')[1, 60])
+
+# ---- doctor
+def test_doctor(cc, study, hcp):
+    d = D.doctor_table(cc, study.path).set_index('item'); assert list(D.doctor_table().columns) == ['item', 'status', 'size', 'source', 'licence', 'remedy']
+    assert d.status['CC2017 movies seg1-18'] == '3 of 18' and d.status['CC2017 subject 2, seg runs'] == 'missing' and d.licence['CC2017 movies test1-5'] == 'CC0 1.0' and 'Purdue' in d.remedy['CC2017 subject 2, seg runs']
+    assert d.status['frames, train'] == 'ok' and d.status['captions'] == 'missing' and d.remedy['captions'] == 'semvideo mine' and d['size']['fMRI of subject 1, train'].endswith('kB')
+    h = D.doctor_table(hcp).set_index('item'); assert h.status['HCP 7T movies'] == 'ok' and h.status['HCP subject 100610, movie runs'] == 'ok'
+    assert D.doctor_table('/nowhere/at/all').status.iloc[-1] == 'missing' and D.doctor_table(study='/nowhere').status.iloc[-1] == 'missing'

@@ -1,0 +1,151 @@
+"Frames by presentation time, against numbered films, another decoder, and every kind of bad file."
+import subprocess, sys
+from fractions import Fraction
+import av, numpy as np, pytest
+from semvideo import video
+from semvideo.core import SemvideoError
+
+def numbered(i, h=48, w=64):
+    bits = (i >> np.arange(12) & 1).reshape(3, 4).astype(np.uint8)*235 + 10
+    return np.repeat(np.kron(bits, np.ones((h//3, w//4), np.uint8))[..., None], 3, 2)
+
+def number_of(f):
+    h,w = f.shape[:2]
+    return int((((f[h//6::h//3, w//8::w//4].mean(-1)) > 127).ravel()*(1 << np.arange(12))).sum())
+
+def write(path, times, clock=600, codec='libx264', fmt=None, size=(48, 64), **options):
+    "Numbered frames at the given seconds."
+    with av.open(str(path), 'w', format=fmt) as box:
+        st = box.add_stream(codec, rate=30); st.height, st.width = size; st.pix_fmt = options.pop('pix_fmt', 'yuv420p'); st.options = options
+        st.codec_context.time_base = Fraction(1, clock)
+        for i,t in enumerate(times):
+            f = av.VideoFrame.from_ndarray(numbered(i, 48, 64)[:size[0], :size[1]].copy(), 'rgb24'); f.pts, f.time_base = round(t*clock), Fraction(1, clock); box.mux(st.encode(f))
+        box.mux(st.encode())
+    return path
+
+def expected(path, times, ask, clock=600):
+    "Number of the frame shown at each asked second; the margin is half a tick of the file's own clock, and a microsecond."
+    with av.open(str(path)) as box: tick = float(box.streams.video[0].time_base)
+    shown = np.round(np.asarray(times)*clock)/clock
+    return [int((shown <= t + .5*tick + 1.1e-6).sum()) - 1 for t in ask]
+
+@pytest.fixture(scope='module')
+def film(tmp_path_factory): return video.write_video(tmp_path_factory.mktemp('v')/'film.mp4', np.stack([numbered(i) for i in range(480)]), 30)
+
+@pytest.mark.parametrize('name,fmt,clock', [('a.mp4', None, 600), ('b.mkv', None, 1000), ('c.ts', 'mpegts', 90000)])
+@pytest.mark.parametrize('rate', [24, 30, 30000/1001])
+def test_every_container_and_rate(tmp_path, name, fmt, clock, rate):
+    t = np.arange(120)/rate; p = write(tmp_path/name, t, clock, fmt=fmt, g='12')
+    asked = video.sample_times([0, 1, 2.5], 1, 8).ravel()
+    got = [number_of(f) for f in video.read_clips(p, [0, 1, 2.5], 1, 8).reshape(-1, 48, 64, 3)]
+    want = expected(p, t, asked, clock)
+    assert got == want
+    assert [number_of(f) for f in video.read_clip(p, 2.5, 1, 8)] == want[16:]
+
+def test_first_time_stamp_need_not_be_zero(tmp_path):
+    with av.open(str(write(tmp_path/'a.ts', np.arange(60)/30, 90000, fmt='mpegts'))) as box: assert box.streams.video[0].start_time > 0
+    assert [number_of(f) for f in video.read_clip(tmp_path/'a.ts', 1, .5, 3)] == [30, 35, 40]
+
+@pytest.mark.parametrize('seed', range(4))
+def test_variable_frame_rate(tmp_path, seed):
+    rng = np.random.default_rng(seed); t = np.r_[0, np.cumsum(rng.integers(3, 240, 150)/600)]
+    p = write(tmp_path/'v.mp4', t, g='25'); assert video.probe(p)['variable']
+    starts = rng.uniform(0, t[-1] - 1, 12)
+    got = video.read_clips(p, starts, 1, 6)
+    for c,s in zip(got, starts):
+        want = expected(p, t, s + np.arange(6)/6)
+        assert [number_of(f) for f in c] == want and (video.read_clip(p, s, 1, 6) == c).all()
+
+def test_clips_overlap_and_come_in_any_order(film):
+    starts = [7, 0, 1.5, 1, 14]
+    a = video.read_clips(film, starts, 2, 5, size=(24, 40)); assert a.shape == (5, 5, 24, 40, 3)
+    for c,s in zip(a, starts): assert (c == video.read_clip(film, s, 2, 5, size=(24, 40))).all()
+
+def test_same_frames_as_decord(film):
+    decord = pytest.importorskip('decord')
+    r = decord.VideoReader(str(film)); t = r.get_frame_timestamp(range(len(r)))[:, 0]
+    for s in (0, 3, 9.4):
+        idx = [int((t <= x + 1e-4).sum()) - 1 for x in video.sample_times(s, 2, 6)[0]]
+        ours, theirs = video.read_clip(film, s, 2, 6), r.get_batch(idx).asnumpy()
+        assert [number_of(f) for f in ours] == [number_of(f) for f in theirs] and np.abs(ours.astype(int) - theirs).mean() < 4
+
+def test_threads_do_not_change_frames(film):
+    a = [video.read_clips(film, np.arange(8)*2, 2, 4, size=32, threads=k) for k in (1, 3)]
+    assert (a[0] == a[1]).all()
+
+def test_fit(tmp_path):
+    x = np.zeros((30, 48, 96, 3), np.uint8); x[:, :, :24] = 250; p = video.write_video(tmp_path/'w.mp4', x, 30)
+    crop, squash = (video.read_clip(p, 0, .5, 1, size=48, fit=f)[0] for f in ('crop', 'squash'))
+    assert crop[:, :8].mean() < 20 and squash[:, :8].mean() > 200
+    with pytest.raises(SemvideoError, match='Unknown fit'): video.read_clip(p, 0, .5, 1, size=48, fit='stretch')
+
+@pytest.mark.parametrize('h,w', [(47, 63), (48, 63), (47, 64)])
+def test_odd_sizes(tmp_path, h, w):
+    p = video.write_video(tmp_path/'o.mp4', np.stack([numbered(i)[:h, :w] for i in range(9)]), 3)
+    assert video.read_clip(p, 0, 3, 9).shape == (9, h + h % 2, w + w % 2, 3)
+    q = write(tmp_path/'odd.mp4', np.arange(9)/3, size=(h, w), pix_fmt='yuv444p')
+    c = video.read_clip(q, 0, 3, 9); assert c.shape == (9, h, w, 3) and abs(int(c[5].mean()) - int(numbered(5)[:h, :w].mean())) < 6
+
+# ---- bad files, one by one
+def audio_only(p):
+    with av.open(str(p), 'w') as box:
+        st = box.add_stream('aac', rate=16000); f = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), 'fltp', 'mono'); f.sample_rate = 16000
+        box.mux(st.encode(f)); box.mux(st.encode())
+
+@pytest.mark.parametrize('make,says', [(None, 'not found'), (lambda p: p.write_bytes(b''), 'empty'), (lambda p: p.write_bytes(b'not a movie '*500), 'cannot be decoded'), (audio_only, 'no picture')])
+def test_bad_files(tmp_path, make, says):
+    p = tmp_path/'bad.mp4'
+    if make: make(p)
+    for f in (lambda: video.read_clip(p, 0, 1, 2), lambda: video.read_clips(p, [0], 1, 2), lambda: video.probe(p)):
+        with pytest.raises(SemvideoError, match=says) as e: f()
+        assert 'bad.mp4' in str(e.value)
+
+def test_truncated_movie(tmp_path, film):
+    p = tmp_path/'cut.mp4'; b = film.read_bytes(); p.write_bytes(b[:len(b)//2])
+    with pytest.raises(SemvideoError, match='cannot be decoded|shorter'): video.read_clips(p, np.arange(8)*2, 2, 4)
+
+def test_too_short(film):
+    assert video.read_clip(film, 14, 2, 8).shape[0] == 8
+    for f in (video.read_clip, lambda p,s,d,n: video.read_clips(p, [0, s], d, n)):
+        with pytest.raises(SemvideoError, match='shorter') as e: f(film, 15, 2, 8)
+        assert '16.000 s' in str(e.value)
+
+@pytest.mark.parametrize('a', [np.zeros((3, 4, 4)), np.zeros((3, 4, 4, 3)), np.zeros((0, 4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8)])
+def test_write_refuses_what_is_no_video(tmp_path, a):
+    with pytest.raises(SemvideoError, match='Not a video'): video.write_video(tmp_path/'x.mp4', a)
+    assert not list(tmp_path.iterdir())
+
+@pytest.mark.parametrize('start,dur,n', [(-1, 2, 4), (0, 0, 4), (0, 2, 0)])
+def test_no_clip(film, start, dur, n):
+    with pytest.raises(SemvideoError, match='Not a clip'): video.read_clip(film, start, dur, n)
+
+def test_disk_full_leaves_nothing(tmp_path):
+    "A file-size limit stands for a full disk: the write fails part of the way."
+    code = f'''
+import resource, signal, numpy as np
+from semvideo import video
+from semvideo.core import SemvideoError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+try: video.write_video({str(tmp_path/"x.mp4")!r}, np.random.default_rng(0).integers(0, 255, (60, 64, 64, 3), np.uint8))
+except SemvideoError as e: print("said:", e.problem)
+'''
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert 'said: Cannot write' in r.stdout, r.stdout + r.stderr
+    assert not list(tmp_path.iterdir())
+
+def test_no_permission(tmp_path):
+    "A folder that may be read but not written; as root, by giving root up."
+    code = f'''
+import av, fractions, os, numpy as np
+from semvideo import video
+from semvideo.core import SemvideoError
+if os.getuid() == 0: os.setuid(65534)
+try: video.write_video({str(tmp_path/"no/x.mp4")!r}, np.zeros((2, 8, 8, 3), np.uint8))
+except SemvideoError as e: print("said:", e.problem)
+'''
+    (tmp_path/'no').mkdir(); [d.chmod(0o755) for d in (tmp_path, *list(tmp_path.parents)[:2])]; (tmp_path/'no').chmod(0o555)
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert 'said: Cannot write' in r.stdout, r.stdout + r.stderr
+
+def test_import_is_light():
+    subprocess.run([sys.executable, '-c', 'import sys, semvideo.video; assert not {"av", "torch", "cv2", "pandas"} & set(sys.modules)'], check=True)
