@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from .core import Config, SemvideoError, ensure_torchvision
 from .sad import Standardiser, four_layers, check_fmri, _config
 
-# %% ../nbs/08_mad.ipynb #e55d55a0
+# %% ../nbs/08_mad.ipynb #b69a38bc
 @dataclass(frozen=True)
 class MadConfig(Config):
     "All settings of a MAD; the defaults are the paper's sizes."
@@ -28,6 +28,7 @@ class MadConfig(Config):
     dropout_embed: float = .3 # before the picture is formed (NeuroClips)
     features: int = 64 # channels of the first feature map (paper)
     channels: tuple = (32, 64, 128) # of the decoder, last block first (NeuroClips)
+    layers: int = 2 # resnet and attention pairs in each up block (NeuroClips)
     groups: int = 32 # of the group norms (diffusers)
     head_dim: int = 32 # of all attentions (ours: NeuroClips uses one head)
     lambda_spat: float = 1. # start of a learned weight (paper: learned; start: ours)
@@ -38,10 +39,10 @@ class MadConfig(Config):
     standardise: str = 'channel' # latent scaling: channel, position (each of 4*h*w), none (ours)
     text_mix: float = .5 # share of training rows whose text is mixed with another clip's (ours: decoded text is never exact)
 
-# %% ../nbs/08_mad.ipynb #4e3c2057
+# %% ../nbs/08_mad.ipynb #48b67d16
 PAPER = MadConfig()
 MINIATURE = MadConfig(latent=(4,8,8), text_dim=64, hidden=192, mlp=(192,192,192), embed=64, features=64, channels=(16,16,32),
-                      groups=8, head_dim=16, linear_path=True)
+                      layers=1, groups=8, head_dim=16, linear_path=True)
 
 # %% ../nbs/08_mad.ipynb #50527048
 def parts():
@@ -80,7 +81,7 @@ def forward(self:TripartiteAttention,
     add = (self.lambda_temp*temp+cross).permute(0,2,3,1).reshape(n,c,h,w)
     return x + self.lambda_spat*spat + add
 
-# %% ../nbs/08_mad.ipynb #f355aa03
+# %% ../nbs/08_mad.ipynb #fc056e3d
 def _fuse(block, width, c):
     "Give a diffusers block tripartite attention."
     for i,a in enumerate(block.attentions): block.attentions[i] = TripartiteAttention(a, width, c.text_dim, c.head_dim, c.lambda_spat, c.lambda_temp)
@@ -93,7 +94,7 @@ class LatentDecoder(nn.Module):
         _,Mid,Up = parts(); up = c.channels[::-1]; kw = dict(attention_head_dim=c.head_dim, resnet_groups=c.groups, temb_channels=None)
         self.conv_in = nn.Conv2d(c.features, up[0], 3, padding=1)
         self.mid = _fuse(Mid(up[0], **kw), up[0], c)
-        self.ups = nn.ModuleList(_fuse(Up(a, b, num_layers=2, add_upsample=i < 2, **kw), b, c) for i,(a,b) in enumerate(zip((up[0],*up), up)))
+        self.ups = nn.ModuleList(_fuse(Up(a, b, num_layers=c.layers, add_upsample=i < 2, **kw), b, c) for i,(a,b) in enumerate(zip((up[0],*up), up)))
         self.norm,self.conv_out = nn.GroupNorm(c.groups, up[-1]),nn.Conv2d(up[-1], c.latent[0], 3, padding=1)
 
 # %% ../nbs/08_mad.ipynb #8e32e469
