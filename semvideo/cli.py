@@ -6,9 +6,9 @@
 __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'QUIET', 'STUDY_PARTS',
            'BACKENDS', 'DEMO', 'STAGES', 'opt', 'verb', 'parser', 'main', 'say', 'keep_memory', 'subject_id',
            'open_study', 'do_prepare', 'forget_study', 'caption_backend', 'do_mine', 'do_targets', 'do_train',
-           'do_decode', 'do_render', 'do_evaluate', 'do_explain', 'do_report', 'do_captions', 'Clockwork', 'demo',
-           'demo_settings', 'do_demo', 'row', 'check_python', 'check_torch', 'check_machine', 'check_parts',
-           'check_download', 'check_study', 'do_doctor']
+           'do_decode', 'do_render', 'do_evaluate', 'do_explain', 'do_report', 'do_captions', 'do_score',
+           'do_leaderboard', 'Clockwork', 'demo', 'demo_settings', 'do_demo', 'row', 'check_python', 'check_torch',
+           'check_machine', 'check_parts', 'check_download', 'check_study', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
 import argparse, os, sys, time
@@ -232,6 +232,31 @@ def do_captions(a):
     elif a.action == 'compare': say(captions.compare_stores({p.name: p for p in [study.path, *a.others]}).to_string())
     elif a.action == 'export': say(captions.export_captions(study, a.out, name=a.name))
     else: say({k: len(v) for k,v in captions.import_captions(a.out, study).items()})
+
+# %% ../nbs/16_cli.ipynb #70fe8bdf
+@verb(opt('pred', type=Path, help='reconstructions: a folder of mp4, GIF or frames, or a .npy'), opt('truth', type=Path, nargs='?', default=None, help='truth, the same; not needed for GIF grids that hold both'),
+      opt('--out', type=Path, default=Path('score'), metavar='DIR', help='where the tables go (default: score)'), opt('--profile', choices=['strict', 'paper'], default='strict', help='paper: as the field does; strict: as a sceptic would'),
+      opt('--models', default='hub', help='judges: hub, tiny, a folder, or none (default: hub)'), opt('--align-by', choices=['name', 'order'], default='name', help='how clips find each other (default: name)'),
+      opt('--layout', default='single', help='how GIFs are laid out (default: single)'), opt('--frames', type=int, default=None, metavar='N', help='frames scored a clip'), opt('--size', type=int, default=None, metavar='PX', help='side scored'),
+      opt('--channels', choices=['rgb', 'bgr'], default='rgb', help='bgr if the reconstructions were written with swapped channels'), opt('--fps', type=float, default=None, help='frames a second, printed with EPE'), QUIET)
+def do_score(a):
+    "Score any reconstructions against their truth."
+    from semvideo import stats
+    kw = {k: getattr(a, k) for k in ('out', 'profile', 'align_by', 'layout', 'frames', 'size', 'channels', 'fps')}
+    say(stats.score(a.pred, a.truth, models=None if a.models == 'none' else a.models, **kw).to_string(index=False, float_format='%.3f'))
+    say(a.out)
+
+@verb(opt('--table', choices=['cc2017', 'hcp'], default='cc2017', help='published table (default: cc2017)'), opt('--study', type=Path, default=None, metavar='DIR', help='put the run of this study beside it'), SUBJECT)
+def do_leaderboard(a):
+    "The published table, with your run beside it where it can be compared."
+    results,data = None,'other'
+    if a.study is not None:
+        study,s = open_study(a)
+        from semvideo.core import read_csv
+        results,data = read_csv(study.path/f'evaluate/sub-{s}/clips.csv'),study.manifest['name']
+        results = results[results.system == results.system.iloc[0]]
+    from semvideo import stats
+    for t in stats.leaderboard(results, table=a.table, data=data): say(t.to_string(float_format='%.3f', na_rep='')); say()
 
 # %% ../nbs/16_cli.ipynb #39b5821f
 DEMO = dict(simulate=('a scripted film and a brain with planted truth', 45), prepare=('film and scans to a study', 15), mine=('captions from the scene scripts', 3),

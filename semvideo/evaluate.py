@@ -6,14 +6,14 @@
 __all__ = ['OURS', 'null_videos', 'marginals', 'same', 'class_names', 'two_parts', 'plain_questions', 'score', 'interval',
            'results_table', 'state_scores', 'decoded_systems', 'fit_to', 'evaluate_study']
 
-# %% ../nbs/13a_evaluate.ipynb #5bc207e9
+# %% ../nbs/13a_evaluate.ipynb #5f35adc9
 import numpy as np, pandas as pd
 from .core import *
 from .metrics import *
 from .cvr import load_render
 from .simulate import DIRECTIONS
 from .baselines import ridge_decode, target
-from .stats import block_bootstrap, nulls, time_blocks
+from .stats import block_bootstrap, nulls, shuffle_test, time_blocks
 
 # %% ../nbs/13a_evaluate.ipynb #fa857fb2
 def null_videos(recon, # uint8 (N,F,H,W,3) reconstructions
@@ -110,7 +110,7 @@ def results_table(scores, # clip_id, system, metric, variant, value, chance, uni
                              **dict(zip(('gain', 'gain_low', 'gain_high'), gain)), beaten='' if np.isnan(gain[0]) else 'yes' if gain[1] > 0 else 'no'))
     return pd.DataFrame(rows)
 
-# %% ../nbs/13a_evaluate.ipynb #b98a0621
+# %% ../nbs/13a_evaluate.ipynb #ed38ce4a
 def state_scores(decoded, # {system: Decoded}
                  study, split): # whose targets they aim at
     "Identification from decoded text states: clip_id, system, metric, variant, value, chance, unit."
@@ -123,13 +123,14 @@ def state_scores(decoded, # {system: Decoded}
     return pd.concat(out, ignore_index=True)
 
 def decoded_systems(study, subject, split):
-    "What SAD decoded, and what ridge does from the same fMRI: {system: Decoded}. The latter is kept beside the former."
+    "What SAD decoded, and what ridge does from the same repeats of the same fMRI: {system: Decoded}. The latter is kept beside the former."
     folder = study.path/f'decode/sub-{subject}'
-    ridge,_ = ridge_decode(study, subject, split)
+    repeats = study._stages()[f'decode/sub-{subject}/{split}']['config'].get('repeats')
+    ridge,_ = ridge_decode(study, subject, split, repeats=repeats)
     ridge.save(folder/f'{split}-ridge.safetensors')
     return {OURS: Decoded.load(folder/f'{split}.safetensors'), 'ridge': ridge}
 
-# %% ../nbs/13a_evaluate.ipynb #449c284e
+# %% ../nbs/13a_evaluate.ipynb #e1e79327
 def fit_to(recon, # uint8 (N,F,H,W,3)
            truth): # uint8 (N,f,h,w,3)
     "Reconstructions at the truth's size and number of frames: what is scored."
@@ -145,7 +146,7 @@ def evaluate_study(study, # `Study`
                    n_boot=2000, # resamples of each interval
                    seed=0, # of the nulls and the bootstrap
                    force=False): # score again
-    "Score a subject's rendered clips and the nulls; writes clips.csv and results.csv. -> results, one row a system, metric and variant."
+    "Score a subject's rendered clips and the nulls; writes clips.csv, shuffle.csv (the paper's shuffle test) and results.csv. -> results, one row a system, metric and variant."
     config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed)
     stage = study.stage('evaluate', config, needs=(f'render/sub-{subject}/{split}',), part=f'sub-{subject}', force=force)
     if stage.done: return read_csv(stage.dir/'results.csv')
@@ -159,6 +160,7 @@ def evaluate_study(study, # `Study`
                        + [state_scores(decoded_systems(study, subject, split), study, split)], ignore_index=True)
     out = results_table(scores, time_blocks(clips), n_boot, seed)
     out = pd.concat([pd.DataFrame(dict(subject=subject, split=split, profile=profile), index=out.index), out], axis=1)
-    write_csv(stage.dir/'clips.csv', scores); write_csv(stage.dir/'results.csv', out)
-    stage.finish([stage.dir/'clips.csv', stage.dir/'results.csv'], systems=sorted(scores.system.unique()))
+    tables = dict(clips=scores, results=out, shuffle=shuffle_test(recon, truth, seed=seed, clip_ids=clips.clip_id.tolist()))
+    for k,t in tables.items(): write_csv(stage.dir/f'{k}.csv', t)
+    stage.finish([stage.dir/f'{k}.csv' for k in tables], systems=sorted(scores.system.unique()))
     return out

@@ -66,7 +66,7 @@ def again(cli, folder, *words):
 
 def test_prepare(big, tree, cli):
     s = Study(big)
-    assert s.subjects == [1, 2] and len(s.frames("train")) == 240 and len(s.voxels(1)) > 100
+    assert s.subjects == [1, 2] and len(s.frames("train")) == 240 and len(s.voxels(1)) > 20
     again(cli, big, "prepare", "--root", tree, "--study", big, "--subject", 1, 2, "--quiet")
     refuses(cli, "prepare", "--root", tree, "--study", big, "--subject", 1, 2, "--frames", 4, says="frames")
 
