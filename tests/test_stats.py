@@ -1,0 +1,245 @@
+"Statistics: calibration, exactness, refusals; scoring of folders as others leave them; the trust card."
+import itertools, json
+import numpy as np, pandas as pd, pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from semvideo.core import SemvideoError, Study, read_json
+from semvideo import metrics as M, stats as S
+
+SET = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def rng(*s): return np.random.default_rng(s)
+
+def discs(n, f=6, size=24, seed=0, move=True):
+    "Discs that move over textures in four directions, and a system that got the motion and most colours."
+    r = rng(seed); yy,xx = np.mgrid[:size, :size]; hues = [(220, 50, 40), (50, 90, 220), (60, 200, 70), (230, 210, 50)]; t = []
+    for i in range(n):
+        h,(dx,dy) = hues[r.integers(4)],[(2, 0), (-2, 0), (0, 2), (0, -2)][r.integers(4)]
+        bg = r.integers(40, 160, (3, 3, 3), dtype=np.uint8).repeat(size//3, 0).repeat(size//3, 1); c = np.repeat(bg[None], f, 0)
+        for k in range(f): c[k][(yy-size/2-dy*(k-f/2)*move)**2+(xx-size/2-dx*(k-f/2)*move)**2 < 30] = h
+        t.append(c)
+    return np.stack(t)
+
+def noisy(x, sd=25, seed=1): return np.clip(x+rng(seed).normal(0, sd, x.shape), 0, 255).astype(np.uint8)
+
+# ---- published ---------------------------------------------------------------------------------------------
+
+def test_published_tables_are_the_papers():
+    assert S.published('cc2017').set_index('method').loc['SemVideo'][list(M.TEN)].tolist() == [.838, .865, .225, .264, .608, .321, 9.448, .849, .526, 4.788]
+    assert S.published('hcp').set_index('method').loc['SemVideo', 'EPE'] == 4.05 and len(S.published('mllm')) == 3 and len(S.published('captions')) == 22
+    a,m = S.published('ablation').iloc[0],S.published('mllm').iloc[0]; assert all(a[c] == m[c] for c in M.TEN)   # the full row of the ablation is the Video-LLaMA row
+    with pytest.raises(SemvideoError, match='cc2017'): S.published('cc')
+
+# ---- intervals and tests -----------------------------------------------------------------------------------
+
+@SET
+@given(st.integers(4, 80), st.integers(1, 8), st.integers(0, 999))
+def test_bootstrap_properties(n, size, seed):
+    if -(-n//size) < 2: return
+    x = rng(seed).normal(size=n); lo,hi = S.block_bootstrap(x, size, 300, seed)
+    assert lo <= hi and x.min()-1e-9 <= lo and hi <= x.max()+1e-9
+    assert (lo, hi) == S.block_bootstrap(x, size, 300, seed)                                    # same seed, same interval
+    assert np.allclose(S.block_bootstrap(x*3+1, size, 300, seed), (lo*3+1, hi*3+1))             # follows the scale
+    assert (lo, hi) == S.block_bootstrap(x, np.arange(n)//size, 300, seed)                      # length or labels
+    assert 0 < S.n_eff(x, size) <= n
+
+def test_bootstrap_agrees_with_scipy_for_single_clips():
+    from scipy.stats import bootstrap
+    x = rng(0).normal(2, 1, 200); ref = bootstrap((x,), np.mean, n_resamples=4000, method='percentile', rng=rng(1)).confidence_interval
+    assert np.allclose(S.block_bootstrap(x, 1, 4000), (ref.low, ref.high), atol=.02)
+
+@SET
+@given(st.integers(2, 12), st.integers(0, 999))
+def test_sign_flip_is_exact_for_few_blocks(k, seed):
+    d = rng(seed).normal(.3, 1, k*3); s = d.reshape(k, 3).sum(1)
+    want = np.mean([abs(s @ f) >= abs(s.sum())-1e-12 for f in itertools.product((-1, 1), repeat=k)])
+    assert S.sign_flip(d, 3) == pytest.approx(want) and S.sign_flip(d, 3) > 0
+
+def test_sign_flip_is_calibrated():
+    p = np.array([S.sign_flip(rng(i).normal(size=120), 5, 400, i) for i in range(300)])
+    assert .02 < (p <= .05).mean() < .09 and p.min() > 0 and abs((p <= .5).mean()-.5) < .1
+
+def test_p_is_never_zero():
+    assert S.p_value(1e9, np.zeros(99)) == .01 and S.p_value(0, np.zeros(99)) == 1
+
+def test_compare_knows_direction_and_refuses():
+    a,b = rng(0).normal(1, .1, 60),rng(1).normal(2, .1, 60)
+    assert S.compare(a, b, 5)['high'] < 0 < S.compare(a, b, 5, better='lower')['low']
+    for f,says in ((lambda: S.compare(a, b[:9], 5), 'different clips'), (lambda: S.block_bootstrap(a, np.arange(9)), 'Blocks do not fit'), (lambda: S.block_bootstrap(a, ['x']*60), 'One block'),
+                   (lambda: S.block_bootstrap(np.where(a > 1, np.nan, a), 5), 'NaN'), (lambda: S.block_bootstrap(np.ones((3, 3)), 1), 'one number')):
+        with pytest.raises(SemvideoError, match=says): f()
+
+def test_holm_matches_a_worked_example():
+    assert np.allclose(S.holm([.01, .04, .03, .005]), [.03, .06, .06, .02]); assert (S.holm(np.ones(4)) == 1).all()
+
+def test_corrected():
+    assert S.corrected('2-way-V', .75, .75) == 0 and S.corrected('2-way-V', 1, .75) == 1 and S.corrected('EPE', 0., 2.) == 1 and S.corrected('EPE', 3., 2.) == -.5 and S.corrected('PSNR', 11., 9.) == 2
+
+# ---- nulls and ladder --------------------------------------------------------------------------------------
+
+def test_nulls_are_what_they_say():
+    r,tr = discs(12),discs(20, seed=3); n = S.nulls(r, tr, np.repeat([0, 1], 6))
+    assert all(v.shape == r.shape and v.dtype == np.uint8 for v in n.values())
+    assert (n['mean image'] == n['mean image'][:1, :1]).all() and abs(n['mean video'][0].astype(float)-tr.mean(0)).max() <= .5
+    assert (n['frozen first frame'] == r[:, :1]).all()
+    assert not any(np.array_equal(a, b) for a,b in zip(n['shuffled fMRI'], r)) and sorted(map(hash, (v.tobytes() for v in n['shuffled fMRI']))) == sorted(map(hash, (v.tobytes() for v in r)))
+    assert all(np.array_equal(n['shifted fMRI'][i], r[(i+3) % 6]) for i in range(6)) and all(np.array_equal(n['shifted fMRI'][6+i], r[6+(i+3) % 6]) for i in range(6))
+    assert all(any(np.array_equal(v, t) for t in tr) for v in n['random training clip'])
+    with pytest.raises(SemvideoError, match='differ in shape'): S.nulls(r, tr[:, :3])
+
+@pytest.fixture(scope='module')
+def scored():
+    t = discs(24); r = noisy(t); tr = discs(30, seed=5)
+    return t, r, tr, S.ladder(r, t, S.nulls(r, tr), {'truth': t}, models=None)
+
+def test_ladder_orders_a_good_system(scored):
+    t,r,tr,lad = scored; g = S.rungs(lad, 3, 2000).set_index(['metric', 'variant', 'system'])
+    assert list(lad) == ['system', 'rung', 'clip_id', 'metric', 'variant', 'value', 'chance', 'unit'] and lad.notna().all().all()
+    for m in ('SSIM', 'PSNR', 'Flow-correlation'): assert g.loc[(m, 'strict', 'mean image'), 'above'] and g.loc[(m, 'strict', 'shuffled fMRI'), 'above'] and not g.loc[(m, 'strict', 'truth'), 'above']
+    assert (g.p > 0).all() and (g.p_holm >= g.p-1e-12).all()
+
+# ---- shuffle test ------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('F', [3, 4, 5])
+def test_shuffle_test_is_exact(F):
+    "Every order measured anew, flow and all, gives the same p."
+    t = discs(2, F, seed=F); r = noisy(t, 10); got = S.shuffle_test(r, t)
+    for i in range(2):
+        orders = [list(o) for o in itertools.permutations(range(F))]; e = np.array([M.flow_table(r[i:i+1, o], t[i:i+1])[0] for o in orders])
+        assert got.epe[i] == pytest.approx(e[0, 0], rel=1e-5)
+        assert got.p[i] == pytest.approx((e[:, 0] <= e[0, 0]*(1+1e-6)).mean()) and got.p_direction[i] == pytest.approx((e[:, 2] >= e[0, 2]-1e-6).mean(), abs=1e-9)
+
+def test_shuffle_test_sampled_agrees_with_exact():
+    t = discs(4, 7, seed=2); tabs = [S.shuffle_table(a, b) for a,b in zip(noisy(t, 60), t)]
+    exact = S.shuffle_p(tabs)[1]; perms,is_exact = S._permutations(8, 5000, 0); assert is_exact is False
+    perms,_ = S._permutations(7, 100_000, 0); assert len(perms) == 5039
+    code = [rng(0).permuted(np.broadcast_to(np.arange(7), (20_000, 7)), axis=1)]; code = [code[0][:, i].astype(np.intp)*7+code[0][:, i+1] for i in range(6)]
+    for i in range(4): assert S._order_p(tabs[i], code, False, i)[1] == pytest.approx(exact[i], abs=.02)
+
+def test_shuffle_test_null_and_no_motion():
+    t = discs(30, 5, seed=7)
+    free = np.stack([c[rng(i).permutation(5)] for i,c in enumerate(t)]); p = S.shuffle_test(free, t).p_direction
+    assert p.min() > 0 and .3 < p.mean() < .75                                              # random orders: no evidence
+    still = t[:, :1].repeat(5, 1); s = S.shuffle_test(still, t); assert (s.p == 1).all() and (s.p_direction == 1).all()
+    assert not S.shuffle_test(t, still).moving.any()
+    with pytest.raises(SemvideoError, match='Too few frames'): S.shuffle_test(t[:, :2], t[:, :2])
+
+def test_order_of_clips_does_not_matter():
+    t = discs(5, 9, seed=1); r = noisy(t); a = S.shuffle_test(r, t, 500, clip_ids=list('abcde')); assert a.equals(S.shuffle_test(r, t, 500, clip_ids=list('abcde')))
+
+def test_counterfactuals():
+    t = discs(16, seed=4); c = S.counterfactuals(noisy(t, 10), t, 2, n=500).set_index('motion')
+    assert (c.low.iloc[1:] > 0).all() and c.loc['reversed', 'flow_correlation'] < -.3 and c.loc['frozen', 'flow_correlation'] == 0
+
+# ---- spurious reconstruction -------------------------------------------------------------------------------
+
+def test_diagnostics_tell_classification_from_reconstruction():
+    r = rng(0); k = r.normal(size=(8, 30))*3; lab = r.integers(0, 8, 160); f = k[lab]+r.normal(size=(160, 30)); tr = k[r.integers(0, 8, 200)]+r.normal(size=(200, 30))
+    a,b = S.diagnostics(f+r.normal(size=f.shape)*.7, f, tr, 10, 8),S.diagnostics(k[lab]+r.normal(size=f.shape)*.05, f, tr, 10, 8)
+    assert a['within'] > .8 > .65 > b['within'] and b['across'] > .95 and b['rank_predicted'] < a['rank_predicted']
+    assert b['all'] == pytest.approx(b['classification_alone'], abs=.05)
+
+def test_rank_span_distance():
+    x = rng(0).normal(size=(50, 3)) @ rng(1).normal(size=(3, 20)); assert S.effective_rank(x) <= 3+1e-9 and S.outside_span(x[:10], x) < 1e-9
+    assert S.outside_span(rng(2).normal(size=(10, 20)), x) > .5
+    d = rng(3).random(100); assert S.distance_slope(-d, d, 5)['high'] < -.9
+    assert (S.nearest_distance(x[:5], x) < 1e-9).all()
+
+def test_held_out_clusters_are_held_out():
+    tr,te = rng(0).normal(size=(60, 5)),rng(1).normal(size=(20, 5)); parts = S.held_out_cluster(tr, te, 4); c = S.clusters(np.concatenate([tr, te]), 4)
+    assert sorted(np.concatenate([i for i,_ in parts])) == list(range(20))
+    for i,keep in parts: assert not set(c[60+i]) & set(c[keep])
+
+def test_repeat_curve_and_ceilings():
+    s = rng(0).normal(size=(40, 30)); x = s[:, None]+rng(1).normal(size=(40, 6, 30))*4; x[3, 2] = np.nan
+    c = S.repeat_curve(x, lambda v: M.identification(v, s), 4, (1, 6)); assert c.value.iloc[1] > c.value.iloc[0] and (c.low <= c.value).all()
+    assert S.spearman_brown(.5, 1) == .5 and S.spearman_brown(.5, 2) == pytest.approx(2/3) and np.isnan(S.ceiling_scaled(.5, .5, .5))
+
+# ---- trust card --------------------------------------------------------------------------------------------
+
+def test_card_licenses_and_refuses(scored):
+    t,r,tr,lad = scored; c = S.card(lad, 3, shuffle=S.shuffle_test(r, t)); ok = {x['check']: x['ok'] for x in c.checks}
+    assert ok['motion'] and ok['pixel fidelity'] and ok['order of frames'] and ok['smoothness'] is False and ok['meaning of frames'] is None
+    n = S.nulls(r, tr); b = S.card(S.ladder(n.pop('mean image'), t, n, models=None), 3); says = {x['check']: x['says'] for x in b.checks}
+    assert not {x['check']: x['ok'] for x in b.checks}['motion'] and 'no claim of decoded motion' in says['motion']
+    s = S.card(S.ladder(S.nulls(r, tr, seed=9)['shuffled fMRI'], t, S.nulls(r, tr), models=None), 3); assert 'motion' not in s.licensed and 'pixel fidelity' not in s.licensed
+
+def test_card_writes_page_and_json(scored, tmp_path):
+    c = S.card(scored[3], 3, 'A <run>'); p = c.save(tmp_path); d = read_json(tmp_path/'trust.json'); page = p.read_text()
+    assert '&lt;run&gt;' in page and 'http' not in page and d['metrics'] and all(k in d['metrics'][0] for k in ('value', 'chance', 'corrected', 'rank', 'low', 'high', 'n_eff'))
+    json.dumps(d, allow_nan=False)
+
+def test_trust_card_of_a_study(scored, tmp_path):
+    t,r,tr,lad = scored; ids = [f'{i:04d}' for i in range(24)]
+    st_ = Study.create(tmp_path/'s', 'toy', 'discs', pd.DataFrame(dict(clip_id=ids, split='test', segment='test1', onset_s=np.arange(24)*2., duration_s=2., source='x')), {})
+    with pytest.raises(SemvideoError, match='Not evaluated'): S.trust_card(st_, 1)
+    (st_.path/'evaluate/sub-1').mkdir(parents=True); lad[lad.system != 'truth'].drop(columns='rung').to_csv(st_.path/'evaluate/sub-1/clips.csv', index=False); st_.log('reads', split='test', by='train')
+    c = S.trust_card(st_, 1, seconds=6); ok = {x['check']: x['ok'] for x in c.checks}
+    assert ok['all clips scored'] and ok['test set chooses nothing'] is False and ok['seed variance'] is None and ok['motion']
+    (st_.path/'leak_audit.csv').write_text('check,status\nframes,leak\ntime,ok\n'); says = {x['check']: x for x in S.trust_card(st_, 1, seconds=6).checks}; assert says['no leaks']['ok'] is False and 'frames' in says['no leaks']['says']
+    fewer = lad[lad.clip_id != '0003'].drop(columns='rung'); assert not {x['check']: x['ok'] for x in S.trust_card(st_, fewer, seconds=6).checks}['all clips scored']
+    with pytest.raises(SemvideoError, match='does not have'): S.trust_card(st_, lad.assign(clip_id='z'+lad.clip_id))
+
+def test_leaderboard_marks_what_cannot_be_compared(scored):
+    t,r,*_ = scored; e = M.evaluate(r, t, 'paper', None, epe_size='native'); b,n = S.leaderboard(e, 'mine'); assert b.iloc[-1].drop('method').isna().all() and 'scored on other' in n.loc['SSIM', 'mine']
+    b,n = S.leaderboard(e, 'mine', data='cc2017'); assert b.iloc[-1].SSIM == pytest.approx(e[e.metric == 'SSIM'].value.mean()) and n.loc['2-way-I', 'mine'] == 'not measured'
+    b,n = S.leaderboard(M.evaluate(r, t, models=None), 'mine', data='cc2017'); assert 'strict profile' in n.loc['SSIM', 'mine'] and np.isnan(b.iloc[-1].SSIM)
+
+# ---- score anything ----------------------------------------------------------------------------------------
+
+def grid(t, r, pad=2):
+    F,H,W,_ = t.shape; g = np.zeros((F, H+2*pad, 2*W+3*pad, 3), np.uint8); g[:, pad:-pad, pad:pad+W],g[:, pad:-pad, 2*pad+W:-pad] = t,r
+    return g
+
+def write(folder, clips, kind, name='test{}'):
+    from PIL import Image
+    folder.mkdir()
+    for i,c in enumerate(clips):
+        n = name.format(i+1)
+        if kind == 'npy': np.save(folder/f'{n}.npy', c)
+        elif kind == 'png':
+            (folder/n).mkdir()
+            for k,f in enumerate(c): Image.fromarray(f).save(folder/n/f'{k}.png')
+        elif kind == 'gif': ims = [Image.fromarray(f) for f in c]; ims[0].save(folder/f'{n}.gif', save_all=True, append_images=ims[1:], duration=300)
+        else:
+            from semvideo.video import write_video
+            write_video(folder/f'{n}.mp4', c, 4, crf=1)
+    return folder
+
+@pytest.mark.parametrize('kind,tol', [('npy', 0), ('png', 0), ('mp4', 12), ('gif', 6)])
+def test_every_format_gives_the_clips_back(tmp_path, kind, tol):
+    t = discs(11); f = write(tmp_path/'p', t, kind); assert list(S.list_clips(f)) == [f'test{i+1}' for i in range(11)]
+    names,r,tt = S.load_pairs(f, write(tmp_path/'t', t, 'npy'), folder=tmp_path)
+    assert r.shape == t.shape and abs(np.asarray(r).astype(int)-t).mean() <= tol and np.array_equal(tt, t)
+
+def test_grids(tmp_path):
+    t = discs(3); r = noisy(t, 5); f = write(tmp_path/'g', [grid(a, b) for a,b in zip(t, r)], 'gif', '{}-a disc'); assert list(S.list_clips(f)) == ['1', '2', '3']
+    at = lambda n: (tmp_path/n).mkdir() or tmp_path/n; names,p,q = S.load_pairs(f, layout='NEURONS', folder=at('a')); assert p.shape == t.shape and abs(np.asarray(q).astype(int)-t).mean() < 10
+    _,p2,q2 = S.load_pairs(f, layout='NEURONS', legacy=True, folder=at('b')); assert p2.shape[2:4] == (28, 27)
+    _,p3,q3 = S.load_pairs(f, layout='GLFA', folder=at('c')); assert np.array_equal(p3, q) and np.array_equal(q3, p)
+    with pytest.raises(SemvideoError, match='Not a grid'): S.split_grid(t[0][:, :, :23])
+
+def test_alignment(tmp_path):
+    a = {f'r{i}': i for i in (1, 2, 10)}; b = {f'gt_{i:03d}': i for i in (1, 2, 10)}
+    assert [x[1:] for x in S.align(a, b, 'number')] == [(1, 1), (2, 2), (10, 10)] and [x[1:] for x in S.align(a, b, 'order')] == [(1, 1), (2, 2), (10, 10)]
+    for f,says in ((lambda: S.align(a, b), 'do not match by name'), (lambda: S.align({'r1': 1}, b, 'number'), '2 of 3 truths without'), (lambda: S.align(a, {'gt_1': 1}, 'number'), 'without a truth'),
+                   (lambda: S.align({'r1': 1}, b, 'order'), 'different numbers'), (lambda: S.align({'a1': 1, 'b1': 2}, b, 'number'), 'not unique')):
+        with pytest.raises(SemvideoError, match=says): f()
+
+def test_score_writes_everything(tmp_path):
+    t = discs(12); p,q = write(tmp_path/'p', noisy(t), 'npy'),write(tmp_path/'t', t, 'npy'); res = S.score(p, q, tmp_path/'o', models=None, block=2)
+    assert {'results.csv', 'results.parquet', 'clips.csv', 'trust.html', 'trust.json'} == {f.name for f in (tmp_path/'o').iterdir()}
+    assert pd.read_parquet(tmp_path/'o/results.parquet').metric.tolist() == res.metric.tolist() and np.allclose(pd.read_csv(tmp_path/'o/results.csv').value, res.value)
+    assert np.allclose(res.set_index(['metric', 'variant']).loc[('SSIM', 'strict'), 'value'], M.ssim(noisy(t), t).mean())
+    np.save(tmp_path/'a.npy', noisy(t)); np.save(tmp_path/'b.npy', t); assert np.allclose(S.score(tmp_path/'a.npy', tmp_path/'b.npy', tmp_path/'o2', models=None, block=2).value, res.value)
+    np.save(tmp_path/'f.npy', (t/255).astype(np.float32)); assert np.allclose(S.score(tmp_path/'f.npy', tmp_path/'b.npy', tmp_path/'o3', models=None, block=2).set_index('metric').value['PSNR'], 100)
+
+def test_score_names_bad_folders(tmp_path):
+    t = discs(6); p,q = write(tmp_path/'p', noisy(t), 'npy'),write(tmp_path/'t', t, 'npy'); go = lambda a=p,b=q,**k: S.score(a, b, tmp_path/'o', models=None, **k)
+    (tmp_path/'e').mkdir(); mixed = write(tmp_path/'m', t[:1], 'npy'); write(mixed/'x', t[:1], 'png'); (mixed/'x/test1').rename(mixed/'test9'); (mixed/'x').rmdir()
+    bgr = write(tmp_path/'bgr', noisy(t)[..., ::-1], 'npy'); long = write(tmp_path/'long', discs(6, 9), 'npy'); odd = write(tmp_path/'odd', t, 'npy'); np.save(odd/'test4.npy', t[3][:4])
+    broken = tmp_path/'b'; broken.mkdir(); (broken/'test1.mp4').write_bytes(b'not a movie'); scaled = write(tmp_path/'s', t/127.5-1, 'npy'); twice = write(tmp_path/'w', [grid(a, a) for a in t], 'gif', '{}-x')
+    (twice/'1-y.gif').write_bytes((twice/'1-x.gif').read_bytes())
+    for f,says in ((lambda: go(tmp_path/'no'), 'Nothing is here'), (lambda: go(tmp_path/'e'), 'empty'), (lambda: go(mixed), 'several kinds'), (lambda: go(bgr), 'swapped'), (lambda: go(long), 'number of frames'),
+                   (lambda: go(odd), 'test4'), (lambda: go(broken, broken), 'Cannot read this movie'), (lambda: go(scaled), 'value range'), (lambda: go(twice, None, layout='NEURONS'), 'one name'),
+                   (lambda: go(p, None), 'No truth'), (lambda: go(layout='x'), 'grid layout')):
+        with pytest.raises(SemvideoError, match=says): f()
+    assert np.allclose(go(bgr, channels='bgr').value, go().value) and len(go(long, frames=6)) and not (tmp_path/'o'/'pred.npy').exists()
