@@ -309,19 +309,24 @@ def _auc_p(values, parcels, chosen, n_perm, rng):
     observed = float(area(c[None].astype(float))[0])
     return observed, p_value(observed, draws)
 
-# %% ../nbs/14_neuro.ipynb #8c2cf3b9
+# %% ../nbs/14_neuro.ipynb #2322aa26
 def planted_table(values, # (V,) importance
                   voxels, # table with parcel
-                  roles, # {parcel: role}, with role 'none' for parcels that answer to nothing
+                  roles, # {parcel: role}; role 'none' for parcels that answer to nothing
+                  expected=(), # roles to be tested together, besides each alone
                   n_perm=4999, seed=0): # permutations of roles over parcels
-    "How well a map finds each planted role: DataFrame role, n, parcels, mean, auc (against parcels without a role) and p."
-    roles = {bare_parcel(k): v for k, v in roles.items()}; parcel = voxels.parcel.map(bare_parcel)
-    role, rows, values = parcel.map(roles).fillna('none').to_numpy(str), [], np.asarray(values, float)
-    if not (role == 'none').any(): raise SemvideoError('No voxel lies in a parcel without a role', found=', '.join(sorted(set(role))), expected="some parcels of role 'none' to compare with")
-    for r in [r for r in dict.fromkeys(roles.values()) if r != 'none' and (role == r).any()]:
-        m = (role == r) | (role == 'none')
-        a, p = _auc_p(values[m], parcel.to_numpy(str)[m], set(parcel[role == r]), n_perm, rng_for('planted', r, seed))
-        rows.append(dict(role=r, n=int((role == r).sum()), parcels=parcel[role == r].nunique(), mean=values[role == r].mean(), mean_none=values[role == 'none'].mean(), auc=a, p=p))
+    "How well a map finds planted roles: DataFrame role, n, parcels, mean, auc (against all other voxels), p, auc_none (against parcels of role 'none'; NaN without any)."
+    roles = {bare_parcel(k): v for k, v in roles.items()}; parcel = voxels.parcel.map(bare_parcel).to_numpy(str)
+    role, values = np.array([roles.get(p, 'none') for p in parcel]), np.asarray(values, float)
+    have = [r for r in dict.fromkeys(roles.values()) if r != 'none' and (role == r).any()]; sets = [(r,) for r in have]
+    together = tuple(r for r in have if r in expected)
+    if 1 < len(together): sets.append(together)
+    rows = []
+    for rs in sets:
+        m = np.isin(role, rs); base = dict(role=' + '.join(rs), n=int(m.sum()), parcels=len(set(parcel[m])), mean=values[m].mean())
+        a, p = (np.nan, np.nan) if m.all() else _auc_p(values, parcel, set(parcel[m]), n_perm, rng_for('planted', *rs, seed))
+        near = m | (role == 'none'); rows.append({**base, 'auc': a, 'p': p, 'auc_none': auc(values[near], m[near])})
+    if not rows: raise SemvideoError('No voxel lies in a parcel with a planted role', found=', '.join(sorted(set(parcel))[:5]), expected=', '.join(list(roles)[:5]))
     return pd.DataFrame(rows)
 
 # %% ../nbs/14_neuro.ipynb #caa828c9
@@ -484,7 +489,7 @@ def _level_maps(module, x, subject, text, cfg):
         out[m] = importance(module, x, subject, m, text, **kw)
     return out
 
-# %% ../nbs/14_neuro.ipynb #10813e17
+# %% ../nbs/14_neuro.ipynb #638bf9d0
 def _draw_maps(maps, voxels, level, folder):
     "A picture a map; paths."
     import matplotlib.pyplot as plt
@@ -506,10 +511,10 @@ def _explain_level(level, module, study, subject, x, rows, text, cfg, roles, fol
         blocks = [f'{s}-{i//10}' for s, i in zip(segments, rows)]
         tables[f'{level}_occlusion'] = roi_occlusion(module, x, subject, voxels, read_npy(target)[rows], text, blocks, seed=cfg.seed)
     for k, t in tables.items(): write_csv(folder/f'{k}.csv', t)
-    planted = [planted_table(v, voxels, roles, seed=cfg.seed).assign(level=level, method=m) for m, v in maps.items()] if roles else []
+    planted = [planted_table(v, voxels, roles, EXPECTED_ROLES.get(level, ()), seed=cfg.seed).assign(level=level, method=m) for m, v in maps.items()] if roles else []
     return [folder/f'{k}.csv' for k in tables] + _draw_maps(maps, voxels, level, folder), planted
 
-# %% ../nbs/14_neuro.ipynb #7193a6e7
+# %% ../nbs/14_neuro.ipynb #9710eeb3
 def _decoders(study, subject, given):
     "Decoders by level, and the stages they come from."
     if given is not None: return given, ()
@@ -542,6 +547,6 @@ def explain_study(study, # core.Study
         text = _motion_text(study, subject, config.split, rows, modules, x) if level == 'latents' else None
         f, p = _explain_level(level, module, study, subject, x, rows, text, config, roles, stage.dir); files += f; planted += p
     if planted:
-        t = pd.concat(planted, ignore_index=True); t['expected'] = [r in EXPECTED_ROLES.get(l, ()) for r, l in zip(t.role, t.level)]
-        write_csv(stage.dir/'planted.csv', t[['level', 'method', 'role', 'expected', 'n', 'parcels', 'mean', 'mean_none', 'auc', 'p']]); files.append(stage.dir/'planted.csv')
+        t = pd.concat(planted, ignore_index=True); t['expected'] = [set(r.split(' + ')) <= set(EXPECTED_ROLES.get(l, ())) for r, l in zip(t.role, t.level)]
+        write_csv(stage.dir/'planted.csv', t[['level', 'method', 'role', 'expected', 'n', 'parcels', 'mean', 'auc', 'p', 'auc_none']]); files.append(stage.dir/'planted.csv')
     return stage.finish(files, levels=list(modules))
