@@ -6,8 +6,8 @@
 __all__ = ['MOTION_WORDS', 'AMBIGUOUS', 'STILL', 'WINDOW', 'GATES', 'PAIRS', 'EXPORT_COLUMNS', 'inflect', 'motion_verbs',
            'gates_of', 'check_captions', 'gate_table', 'clip_counter', 'lengths', 'published_captions', 'table4',
            'rouge_1', 'rouge_l', 'bleu', 'wordnet', 'meteor', 'clip_text_features', 'pair_scores', 'table5',
-           'load_captions', 'compare_stores', 'published_mllm', 'Review', 'read_reviews', 'apply_reviews', 'clip_mp4',
-           'ReviewWidget', 'export_captions', 'import_captions', 'check_study']
+           'load_captions', 'decoded_scores', 'compare_stores', 'published_mllm', 'Review', 'read_reviews',
+           'apply_reviews', 'clip_mp4', 'ReviewWidget', 'export_captions', 'import_captions', 'check_study']
 
 # %% ../nbs/05b_captions.ipynb #851d2e78
 import collections, functools, hashlib, html, inspect, json, re
@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from .core import SemvideoError, Study, CAPTION_LEVELS, atomic_path, ensure_torchvision, file_sha256, read_csv, read_json, write_json, write_text
 from .semminer import DEFAULT, CaptionStore, FileBackend, load_prompts, mine_study, n_words, _rows
 
-# %% ../nbs/05b_captions.ipynb #dd4850f5
+# %% ../nbs/05b_captions.ipynb #efe5e2e1
 _REGULAR = """move walk jump climb turn rotate spin roll slide swim sail float drift crawl approach recede pan zoom tilt shake wave swing drop fall rise lift push pull throw catch kick
 chase follow pass cross enter exit leave return open close grow shrink spread flow pour run drive ride fly race rush dash gallop trot dance stir cut chop pick reach grab nod bounce hop
 skip march stroll wander hurry accelerate slow speed stop start begin dive sink circle orbit travel head advance retreat back track sweep scroll blink chew eat drink bite peck flap flutter glide hover
@@ -26,6 +26,7 @@ transition gesture sign clap point bend lean stretch kneel bow raise lower step"
 _IRREGULAR = """ran drove driven rode ridden flew flown swam swum fell fallen rose risen threw thrown caught swung left grew grown shrank shrunk ate eaten drank drunk began begun dove sank sunk bit bitten
 goes went going comes came coming gets moving motion movement""".split()
 
+# %% ../nbs/05b_captions.ipynb #51e277fa
 def inflect(verb): # base form
     "Regular forms of a verb: (s, ed, ing)."
     e,y,double = verb.endswith('e'), re.search('[^aeiou]y$', verb), re.fullmatch('[^aeiou]*[aeiou][^aeiouwxy]', verb)
@@ -44,12 +45,13 @@ def motion_verbs(text, strict=False): # strict: leave out ambiguous words
 
 STILL = re.compile(r'\b(still|static|motionless|nothing (moves|changes|happens)|no (movement|motion|change)|unmoving|stationary|remains?|stays?|freezes?|frozen)\b', re.I)
 
-# %% ../nbs/05b_captions.ipynb #d0b47f00
+# %% ../nbs/05b_captions.ipynb #c3de9905
 _REFUSAL = re.compile(r"\b(i('| a)?m sorry|i (can ?not|can't|could not|am unable|am not able)|i'm (un|not )able|as an ai|(un|not )able to (view|see|watch|access|describe|process)|no (video|image|frame)s? (was|were|is|has been)? ?(provided|attached|given|visible)|please (provide|upload|share))\b", re.I)
 _ORDER = re.compile(r"<\|?[\w/ ]{1,30}\|?>|\[/?INST\]|\b(ignore|disregard|forget) (all |any |the |your |previous |prior |above )+(instruction|prompt|rule|message)s?|\bsystem prompt\b|\bnew instructions?:|\byou are now\b", re.I)
 _COMMON = frozenset("""the a an of in on at to and is are was with from by for as it its this that there which who while then into over under near behind before after up down out off his her their he she they
 one two some no not has have be being been through across along around between against toward towards right left each other against another above below beside still then when where""".split())
 
+# %% ../nbs/05b_captions.ipynb #7e68dcd7
 def _not_english(text):
     "Why a text does not look like English, or ''."
     letters = [c for c in text if c.isalpha()]
@@ -58,7 +60,7 @@ def _not_english(text):
     w = _words(text); share = sum(x in _COMMON for x in w)/max(1, len(w))
     return f'{share:.0%} common English words' if len(w) >= 8 and share < .08 else ''
 
-# %% ../nbs/05b_captions.ipynb #70a84f2e
+# %% ../nbs/05b_captions.ipynb #24e2df6d
 def _runs(text, n): w = _words(text); return {' '.join(w[i:i+n]) for i in range(len(w)-n+1)}
 
 @functools.lru_cache(64)
@@ -68,14 +70,16 @@ def _echo(text, prompt, n=6):
     "Six words in a row that are the instruction's own, or ''."
     return next(iter(sorted(_runs(text, n) & _prompt_runs(prompt, n))), '')
 
+# %% ../nbs/05b_captions.ipynb #63cc209b
 def _loop(text):
     "A run of three words said four times or more, or ''."
     w = _words(text); c = collections.Counter(zip(w, w[1:], w[2:])).most_common(1)
     return ' '.join(c[0][0]) + f' x{c[0][1]}' if c and c[0][1] >= 4 else ''
 
-# %% ../nbs/05b_captions.ipynb #d72b66fc
+# %% ../nbs/05b_captions.ipynb #a59c9e95
 WINDOW = 77    # tokens CLIP's text encoder sees, begin and end among them
 
+# %% ../nbs/05b_captions.ipynb #45f696c8
 def gates_of(row, # dict: basic, anchor, motion, holistic, and maybe notes
              prompts=DEFAULT, # `Prompts` that were used
              max_basic_words=20, # limit on the rein
@@ -95,9 +99,10 @@ def gates_of(row, # dict: basic, anchor, motion, holistic, and maybe notes
     say('motion', 'no verb of motion', n_words(row['motion']) and not motion_verbs(row['motion']) and not STILL.search(row['motion']) and row['motion'][:40])
     return out
 
-# %% ../nbs/05b_captions.ipynb #5b9247b8
+# %% ../nbs/05b_captions.ipynb #6db2186f
 GATES = ('empty', 'refusal', 'prompt echo', 'order in the text', 'wrong language', 'loop', 'over length', 'rein was cut', 'unfinished', 'same as another level', 'duplicate', 'anchor speaks of motion', 'no verb of motion')
 
+# %% ../nbs/05b_captions.ipynb #6510c78f
 def check_captions(df, # DataFrame: clip_id, the four levels, and maybe notes
                    prompts=DEFAULT, max_basic_words=20, count=None): # as in `gates_of`
     "All gates over many clips, duplicates between clips among them: DataFrame (clip_id, level, gate, detail)."
@@ -108,6 +113,7 @@ def check_captions(df, # DataFrame: clip_id, the four levels, and maybe notes
             if len(ids) > 1 and text: rows += [(c, level, 'duplicate', f'{len(ids)} clips') for c in ids]
     return pd.DataFrame(rows, columns=['clip_id', 'level', 'gate', 'detail'])
 
+# %% ../nbs/05b_captions.ipynb #0ff4261f
 def gate_table(found, # of `check_captions`
                n): # number of clips
     "How many captions each gate caught, by level, and the share of clips."
@@ -115,7 +121,7 @@ def gate_table(found, # of `check_captions`
     t = found.pivot_table(index='gate', columns='level', values='clip_id', aggfunc='count', fill_value=0).reindex(index=list(GATES), columns=list(CAPTION_LEVELS), fill_value=0).astype(int)
     return t.assign(clips=found.groupby('gate').clip_id.nunique().reindex(t.index, fill_value=0).astype(int), share=lambda d: (d.clips/max(1, n)).round(3))
 
-# %% ../nbs/05b_captions.ipynb #f2556a76
+# %% ../nbs/05b_captions.ipynb #22b0d5b6
 def clip_counter():
     "Function giving the number of CLIP tokens of a text, begin and end included, with CLIP's own vocabulary (in open_clip, no download)."
     ensure_torchvision()
@@ -123,6 +129,7 @@ def clip_counter():
     except ImportError: raise SemvideoError("CLIP's vocabulary is not installed", expected='package open_clip_torch', remedy='pip install open_clip_torch') from None
     tok = SimpleTokenizer(); return lambda text: len(tok.encode(text)) + 2
 
+# %% ../nbs/05b_captions.ipynb #b070f6e8
 def lengths(df, # captions
             count): # tokens of a text, begin and end included
     "Tokens of every caption: DataFrame (clip_id, level, tokens), begin and end not counted, as the paper's numbers."
@@ -141,7 +148,7 @@ def table4(df, count): # captions, and a token counter such as `clip_counter()`
     p = published_captions(); p = p[p.measure == 'mean tokens'].set_index('pair_or_level').value
     return t.reindex(list(CAPTION_LEVELS)).assign(paper=p.reindex(list(CAPTION_LEVELS)))[['count', 'mean', 'std', 'min', 'p5', 'median', 'p95', 'max', 'over_window', 'paper']].round(1)
 
-# %% ../nbs/05b_captions.ipynb #6ff75fa3
+# %% ../nbs/05b_captions.ipynb #03139d5d
 def _f1(hit, a, b): return 0. if not hit else 2*hit/(a + b)
 
 def rouge_1(a, b): # two texts
@@ -149,6 +156,7 @@ def rouge_1(a, b): # two texts
     x,y = collections.Counter(re.findall('[a-z0-9]+', a.lower())), collections.Counter(re.findall('[a-z0-9]+', b.lower()))
     return _f1((x & y).total(), x.total(), y.total())
 
+# %% ../nbs/05b_captions.ipynb #b07bfd5d
 def rouge_l(a, b): # two texts
     "ROUGE-L F1: longest common subsequence of words."
     x,y = (re.findall('[a-z0-9]+', t.lower()) for t in (a, b))
@@ -158,7 +166,7 @@ def rouge_l(a, b): # two texts
         for j,v in enumerate(y, 1): prev,row[j] = row[j], prev + 1 if w == v else max(row[j], row[j-1])
     return _f1(row[-1], len(x), len(y))
 
-# %% ../nbs/05b_captions.ipynb #3367701e
+# %% ../nbs/05b_captions.ipynb #9e005217
 @functools.lru_cache(4)
 def _bleu(n):
     from sacrebleu.metrics import BLEU
@@ -168,6 +176,7 @@ def bleu(a, b, n): # candidate, reference, longest n-gram
     "Sentence BLEU of sacrebleu in 0..1: 13a tokens, lower case, exponential smoothing, effective order."
     return _bleu(n).sentence_score(a, [b]).score/100 if a.strip() and b.strip() else 0.
 
+# %% ../nbs/05b_captions.ipynb #538d5d0b
 class _NoSynonyms:
     "Stands where WordNet is absent: no word has a synonym, so METEOR matches words and stems only."
     def synsets(self, word): return []
@@ -178,6 +187,7 @@ def wordnet():
     try: w.synsets('car'); return w
     except LookupError: return None
 
+# %% ../nbs/05b_captions.ipynb #24caa0b8
 def meteor(a, b, synonyms=None): # candidate, reference, WordNet or None
     "METEOR of nltk in 0..1; without WordNet it matches words and stems but no synonyms, and is a lower bound."
     from nltk.translate.meteor_score import single_meteor_score
@@ -197,7 +207,7 @@ def clip_text_features(bundle='tiny'): # 'tiny', or a folder with `clip` (CLIPMo
         x = torch.cat([getattr(o, 'pooler_output', o) for o in out]).double(); return (x/x.norm(dim=-1, keepdim=True)).numpy()
     return features
 
-# %% ../nbs/05b_captions.ipynb #dced855a
+# %% ../nbs/05b_captions.ipynb #a43587f5
 PAIRS = (('anchor', 'motion'), ('anchor', 'holistic'), ('motion', 'holistic'))
 
 def pair_scores(a, b, # texts of two levels, clip by clip
@@ -209,17 +219,21 @@ def pair_scores(a, b, # texts of two levels, clip by clip
         columns=['BLEU-1', 'BLEU-4', 'METEOR' if synonyms else 'METEOR (no synonyms)', 'ROUGE-1', 'ROUGE-L'])
     return d.assign(**{'CLIP-S': (features(list(a))*features(list(b))).sum(-1)}) if features else d
 
+# %% ../nbs/05b_captions.ipynb #7550e5f7
 def table5(df, # captions
            features=None, synonyms=None): # as in `pair_scores`
     "Similarity between levels, mean over clips, beside its floor: the same pair with the second level taken from another clip, half the list away."
     import pandas as pd
-    rows = {}
+    rows,known = {}, {}
+    if features:      # every text once
+        texts = sorted({t for l in CAPTION_LEVELS[1:] for t in df[l]}); known = dict(zip(texts, features(texts)))
+        features = lambda ts: np.stack([known[t] for t in ts])
     for a,b in PAIRS:
         rows[f'{a} - {b}', 'same clip'] = pair_scores(df[a], df[b], features, synonyms).mean()
         rows[f'{a} - {b}', 'other clip'] = pair_scores(df[a], np.roll(df[b].to_numpy(), len(df)//2), features, synonyms).mean()
     return pd.DataFrame(rows).T.rename_axis(['pair', 'of']).round(3)
 
-# %% ../nbs/05b_captions.ipynb #14c35ea1
+# %% ../nbs/05b_captions.ipynb #3814684e
 def load_captions(source): # Study, path of a study, a store or an export, or DataFrame
     "Captions from wherever they are, as one DataFrame (clip_id, the four levels, and notes and provenance if known)."
     import pandas as pd
@@ -232,13 +246,24 @@ def load_captions(source): # Study, path of a study, a store or an export, or Da
     if (p/'manifest.json').exists(): s = Study(p); return pd.concat([s.captions(k) for k in s.splits], ignore_index=True)
     raise SemvideoError('No captions here', file=p, expected='a study that was mined, a caption store, or an export')
 
+# %% ../nbs/05b_captions.ipynb #9e15d358
 def _one_identity(df, where):
     "A store's captions, if they are of one model and one set of prompts; else `SemvideoError`."
     kinds = df.groupby(['backend', 'model', 'revision', 'prompts']).size()
     if len(kinds) > 1 or df.clip_id.duplicated().any(): raise SemvideoError('The store holds captions of several models or settings', file=where, found='; '.join(f'{" ".join(map(str, k[:3]))}: {n}' for k,n in kinds.items()), remedy='mine each into its own folder')
     return df
 
-# %% ../nbs/05b_captions.ipynb #35b8752a
+# %% ../nbs/05b_captions.ipynb #4ca96420
+def decoded_scores(source): # Study or its path
+    "What captions led to: mean over subjects of the decoded videos' scores, if the study was evaluated; else {}."
+    p = source.path if isinstance(source, Study) else Path(source) if isinstance(source, (str, Path)) else None
+    files = sorted(p.glob('evaluate/sub-*/results.csv')) if p else []
+    if not files: return {}
+    import pandas as pd
+    d = pd.concat([read_csv(f) for f in files]); d = d[d.system == 'SemVideo']
+    return {f'{m} {v}'.strip(): round(x, 4) for (m,v),x in d.fillna({'variant': ''}).groupby(['metric', 'variant']).value.mean().items()}
+
+# %% ../nbs/05b_captions.ipynb #e6a96c9e
 def compare_stores(sources, # {name: anything `load_captions` takes}; the first is the reference
                    count=None, # token counter, default `clip_counter()`
                    prompts=DEFAULT): # for the gates
@@ -251,14 +276,15 @@ def compare_stores(sources, # {name: anything `load_captions` takes}; the first 
     for k,d in sets.items():
         x = d.loc[shared].reset_index(); t,f = table4(x, count), check_captions(x, prompts, count=count)
         rows[k] = {'clips': len(shared), **{f'{l} tokens': t.loc[l, 'mean'] for l in CAPTION_LEVELS[1:]}, 'over window': int(t.over_window.sum()), 'clips caught': round(f[f.gate != 'duplicate'].clip_id.nunique()/len(shared), 3),
-            **{f'{l} ROUGE-L to first': round(float(np.mean([rouge_l(a, b) for a,b in zip(x[l], ref[l])])), 3) for l in CAPTION_LEVELS[1:]}}
+            **{f'{l} ROUGE-L to first': round(float(np.mean([rouge_l(a, b) for a,b in zip(x[l], ref[l])])), 3) for l in CAPTION_LEVELS[1:]}, **decoded_scores(sources[k])}
     return pd.DataFrame(rows).T
 
+# %% ../nbs/05b_captions.ipynb #a94590fc
 def published_mllm():
     "The paper's Table 6: what three models lead to after decoding, one subject."
     return read_csv(Path(inspect.getfile(SemvideoError)).parent/'data'/'published'/'mllm.csv')
 
-# %% ../nbs/05b_captions.ipynb #47582e89
+# %% ../nbs/05b_captions.ipynb #7df69473
 class Review:
     "Go through captions clip by clip; decisions are appended to a file."
     def __init__(self,
@@ -275,13 +301,14 @@ class Review:
     def go(self, step): self.i = min(max(self.i + step, 0), len(self.ids) - 1); return self.clip_id
     def todo(self): return [c for c in self.ids if c not in self.decisions]
 
+# %% ../nbs/05b_captions.ipynb #2b0a8b4a
 def read_reviews(path): # reviews.jsonl
     "Decisions by clip: the last word counts for the verdict, edits add up."
     out = {}
     for r in _rows(path) if Path(path).exists() else (): d = out.setdefault(r['clip_id'], dict(verdict=None, edits={})); d['verdict'] = r.get('verdict') or d['verdict']; d['edits'].update(r.get('edits', {}))
     return out
 
-# %% ../nbs/05b_captions.ipynb #f5188178
+# %% ../nbs/05b_captions.ipynb #9b0d3910
 @patch
 def decide(self:Review, verdict=None, **edits): # 'good', 'bad' or None; texts by level
     "Note a verdict or a better text for the clip on show."
@@ -292,6 +319,7 @@ def decide(self:Review, verdict=None, **edits): # 'good', 'bad' or None; texts b
     with open(self.path, 'a', encoding='utf-8') as f: f.write(json.dumps(dict(clip_id=self.clip_id, verdict=verdict, edits=edits), ensure_ascii=False, sort_keys=True) + '\n')
     self.decisions = read_reviews(self.path)
 
+# %% ../nbs/05b_captions.ipynb #64281b25
 def apply_reviews(df, # captions
                   decisions): # of `read_reviews`
     "Captions with the edits in them, and columns `edited` (levels) and `verdict`."
@@ -300,7 +328,7 @@ def apply_reviews(df, # captions
         for l,t in decisions.get(c, {}).get('edits', {}).items(): df.loc[i, l] = t
     return df.assign(edited=[','.join(sorted(decisions.get(c, {}).get('edits', {}))) for c in df.clip_id], verdict=[decisions.get(c, {}).get('verdict') or '' for c in df.clip_id])
 
-# %% ../nbs/05b_captions.ipynb #118adb48
+# %% ../nbs/05b_captions.ipynb #6ab9e3af
 def clip_mp4(frames, fps=8): # uint8 (F,H,W,3)
     "A clip as the bytes of an mp4, at least 192 pixels high: for looking."
     import tempfile
@@ -308,6 +336,7 @@ def clip_mp4(frames, fps=8): # uint8 (F,H,W,3)
     k = max(1, -(-192//frames.shape[1])); big = np.repeat(np.repeat(frames, k, 1), k, 2)
     with tempfile.TemporaryDirectory() as d: return write_video(Path(d)/'c.mp4', big, fps).read_bytes()
 
+# %% ../nbs/05b_captions.ipynb #03eb837b
 class ReviewWidget:
     "A `Review` to look at: the clip playing, its texts to edit, what the gates say, and buttons."
     def __init__(self, review, # `Review`
@@ -324,7 +353,7 @@ class ReviewWidget:
         from IPython.display import display
         display(self.box)
 
-# %% ../nbs/05b_captions.ipynb #000eb320
+# %% ../nbs/05b_captions.ipynb #e40c864f
 @patch
 def show(self:ReviewWidget):
     "Put the clip on show into the widgets. Captions are shown as text, whatever they contain."
@@ -335,6 +364,7 @@ def show(self:ReviewWidget):
     self.flags.value = '<br>'.join(html.escape(f'{l}: {g} ({t})') for l,g,t in caught)
     if self.frames: self.video.value = clip_mp4(np.asarray(self.frames(r.clip_id)))
 
+# %% ../nbs/05b_captions.ipynb #fc25ddfb
 @patch
 def press(self:ReviewWidget, what): # name of a button
     "What a button does."
@@ -344,20 +374,21 @@ def press(self:ReviewWidget, what): # name of a button
     else: self.review.go(dict(back=-1, next=1)[what])
     self.show()
 
-# %% ../nbs/05b_captions.ipynb #5c3ea1ad
+# %% ../nbs/05b_captions.ipynb #cc33c171
 EXPORT_COLUMNS = dict(clip_id='name of the clip in its study', basic='the rein, at most 20 words', anchor='the first frame: objects, layout, looks', motion='actions and transitions', holistic='both, as one account',
     clip_sha='SHA-256 of the frames that were looked at', backend='what kind of thing wrote it', model='which', revision='its commit, or the hash of its files', prompts='version@hash of the prompts',
     decoding='decoding settings, JSON', notes='what happened on the way (asked again, cut, unfinished), JSON', edited='levels changed by a reviewer', verdict="a reviewer's verdict: good, bad or empty")
 
+# %% ../nbs/05b_captions.ipynb #b6a472c9
 def _export_rows(source, reviews):
     "Captions of a study, store or table with all columns of the export, as text."
     df = load_captions(source)
     if not len(df): raise SemvideoError('There are no captions to export', file=getattr(source, 'path', source))
     df = df.assign(**{c: df[c].map(lambda x: x if isinstance(x, str) else json.dumps(x if isinstance(x, dict) else {}, sort_keys=True)) for c in ('notes', 'decoding') if c in df})
     df = apply_reviews(df, read_reviews(reviews)) if reviews else df
-    return df.reindex(columns=list(EXPORT_COLUMNS)).fillna('').astype(str)
+    return df.reindex(columns=list(EXPORT_COLUMNS), fill_value='').astype(object).where(lambda d: d.notna(), '').astype(str)
 
-# %% ../nbs/05b_captions.ipynb #ee5e889e
+# %% ../nbs/05b_captions.ipynb #9a921fcf
 def _card(name, licence, counts, models, description):
     "The dataset card."
     files = '\n'.join(f'  - split: {s}\n    path: data/{s}.parquet' for s in counts)
@@ -374,6 +405,8 @@ configs:
 ---
 # {name}
 
+# %%
+#| export
 {description}
 
 | split | clips |
@@ -385,6 +418,8 @@ Written by: {'; '.join(models)}.
 ## Columns
 """ + '\n'.join(f'- `{c}`: {t}' for c,t in EXPORT_COLUMNS.items()) + """
 
+# %%
+#| export
 ## What this is not
 Captions are a model's words about clips, not measurements. They may be wrong, and what a model does not see, it may invent; `verdict` says which were read by a person. Captions of test clips are targets to compare with, never inputs of a decoder.
 
@@ -392,7 +427,7 @@ Captions are a model's words about clips, not measurements. They may be wrong, a
 The texts are released under the licence above. The movie is not part of this dataset: obtain it from its owners, under their terms. Clips are identified by `clip_id` and by the hash of their frames.
 """
 
-# %% ../nbs/05b_captions.ipynb #685177ab
+# %% ../nbs/05b_captions.ipynb #8cf17f12
 def export_captions(source, # Study, its path, a `CaptionStore` or a DataFrame
                     out, # folder to write
                     name='CC2017-SE', # name of the dataset
@@ -415,6 +450,7 @@ def export_captions(source, # Study, its path, a `CaptionStore` or a DataFrame
     write_text(out/'SHA256SUMS', ''.join(f'{file_sha256(p)}  {p.relative_to(out).as_posix()}\n' for p in files))
     return out
 
+# %% ../nbs/05b_captions.ipynb #421a95ec
 def _write_split(folder, split, df):
     "One split as JSONL and parquet."
     write_text(folder/f'{split}.jsonl', ''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in df.to_dict('records')))

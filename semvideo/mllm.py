@@ -26,12 +26,13 @@ MODELS = {
 }
 FAMILIES = {'Qwen2.5-VL': 'Qwen2_5_VLForConditionalGeneration', 'LLaVA-OneVision': 'LlavaOnevisionForConditionalGeneration', 'VideoLLaMA3': 'VideoLlama3ForConditionalGeneration'}
 
-# %% ../nbs/05a_mllm.ipynb #be575fff
+# %% ../nbs/05a_mllm.ipynb #6ab48ab1
 def _folder_revision(path):
     "Revision of a local model folder: hash of the hashes of its files."
     files = sorted(p for p in Path(path).iterdir() if p.suffix in ('.json', '.safetensors', '.jinja', '.txt', '.model'))
     return 'files-' + identity([(p.name, file_sha256(p)) for p in files])
 
+# %% ../nbs/05a_mllm.ipynb #eca39d39
 def resolve_model(model, # name in `MODELS`, hub id, or local folder
                   revision=None): # commit; not needed for a local folder
     "Where to load a model from and what to call it: `(id or folder, revision to load, revision to record)`; raises `SemvideoError` if it is not pinned."
@@ -42,10 +43,11 @@ def resolve_model(model, # name in `MODELS`, hub id, or local folder
     if not rev: raise SemvideoError('The model is not pinned', found=name, expected='a commit', remedy="give revision='<commit>', as shown on the model's page under Files")
     return name, rev, rev
 
-# %% ../nbs/05a_mllm.ipynb #5df388a1
+# %% ../nbs/05a_mllm.ipynb #52170595
 _CHAT = ("{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}{% if c['type'] == 'video' %}@VIDEO@"
     "{% elif c['type'] == 'text' %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
+# %% ../nbs/05a_mllm.ipynb #a9786bf3
 def _tiny_tokenizer(specials):
     "Byte-level BPE trained on the prompts themselves."
     from tokenizers import Tokenizer, models, pre_tokenizers, decoders, trainers
@@ -55,6 +57,7 @@ def _tiny_tokenizer(specials):
     tok.train_from_iterator([v for v in DEFAULT.to_dict().values()], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tok, eos_token='<|im_end|>', pad_token='<|endoftext|>', padding_side='left')
 
+# %% ../nbs/05a_mllm.ipynb #e03539b2
 def _tiny_text(tok, **kw): return dict(vocab_size=len(tok), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
     max_position_embeddings=4096, bos_token_id=0, eos_token_id=2, pad_token_id=0, **kw)
 
@@ -68,7 +71,7 @@ def _tiny_qwen():
     return Qwen2_5_VLForConditionalGeneration(cfg), Qwen2_5_VLProcessor(Qwen2VLImageProcessor(), t, Qwen2VLVideoProcessor(size=dict(shortest_edge=28*28, longest_edge=8*56*56)),
         chat_template=_CHAT.replace('@VIDEO@', '<|vision_start|><|video_pad|><|vision_end|>'))
 
-# %% ../nbs/05a_mllm.ipynb #1892a63b
+# %% ../nbs/05a_mllm.ipynb #60967b75
 def _tiny_llava():
     from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor, LlavaOnevisionImageProcessor, LlavaOnevisionVideoProcessor
     t,size = _tiny_tokenizer(['<image>', '<video>']), dict(height=56, width=56); image,video = t.convert_tokens_to_ids(['<image>', '<video>'])
@@ -77,6 +80,7 @@ def _tiny_llava():
     return LlavaOnevisionForConditionalGeneration(cfg), LlavaOnevisionProcessor(LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[56, 56]]), t, LlavaOnevisionVideoProcessor(size=size),
         num_image_tokens=16, vision_feature_select_strategy='full', chat_template=_CHAT.replace('@VIDEO@', '<video>\n'))
 
+# %% ../nbs/05a_mllm.ipynb #dece4b53
 def _tiny_videollama():
     from transformers import VideoLlama3Config, VideoLlama3ForConditionalGeneration, VideoLlama3Processor, VideoLlama3ImageProcessor, VideoLlama3VideoProcessor
     t = _tiny_tokenizer(['<|image_pad|>', '<|video_pad|>']); image,video = t.convert_tokens_to_ids(['<|image_pad|>', '<|video_pad|>'])
@@ -111,7 +115,7 @@ def _messages(system, prompt, video=None):
     video = [video or dict(type='video')]
     return [dict(role='system', content=[dict(type='text', text=system)])]*bool(system) + [dict(role='user', content=video + [dict(type='text', text=prompt)])]
 
-# %% ../nbs/05a_mllm.ipynb #045bc4f9
+# %% ../nbs/05a_mllm.ipynb #f997f769
 class TransformersBackend(Backend):
     "A video-language model through transformers' auto classes, greedy, one clip at a time, the video's prefix computed once."
     name = 'transformers'
@@ -130,6 +134,7 @@ class TransformersBackend(Backend):
         self._load(load, device, dtype, local_only or self.local)
         self.decoding = dict(greedy=True, max_tokens=self.max_tokens, clip_s=clip_s, dtype=str(self.net.dtype).split('.')[-1], processor=self.kw)
 
+# %% ../nbs/05a_mllm.ipynb #e7a73e3a
 @patch(as_prop=True)
 def identity(self:TransformersBackend):
     "What made a caption; a local folder is named by its last part and the hash of its files, so that it may be moved."
@@ -158,7 +163,7 @@ def _load(self:TransformersBackend, revision, device, dtype, local_only):
     self.net.generation_config = GenerationConfig(do_sample=False, num_beams=1, eos_token_id=sorted(self.eos), pad_token_id=self.tok.pad_token_id if self.tok.pad_token_id is not None else min(self.eos))
     self._check_tail()
 
-# %% ../nbs/05a_mllm.ipynb #030c3dd7
+# %% ../nbs/05a_mllm.ipynb #bbfb09b6
 @patch
 def _render(self:TransformersBackend, system, prompt):
     "The chat as text, split after the video: `(head, tail)`."
@@ -168,6 +173,7 @@ def _render(self:TransformersBackend, system, prompt):
     if not mark: raise SemvideoError("The model's chat template ignores the video", file=self.model, found=text[:120])
     return head + mark, tail
 
+# %% ../nbs/05a_mllm.ipynb #c392a589
 @patch
 def _process(self:TransformersBackend, text, frames):
     "Model inputs of a text and its video, without anything that is not a tensor."
@@ -190,12 +196,13 @@ def _check_tail(self:TransformersBackend):
     if not torch.equal(whole[:, -t.shape[1]:], t) or whole[0, -t.shape[1]-1] == t[0, 0]:
         raise SemvideoError('The prompts of this model cannot share their video', file=self.model, found='another tokenisation of the question inside the prompt', remedy='use it through a server')
 
-# %% ../nbs/05a_mllm.ipynb #4f9892e3
+# %% ../nbs/05a_mllm.ipynb #2533ef57
 class _Seen:
     "A clip the model has looked at: inputs and cache of the shared prefix."
     def __init__(self, backend, inputs, cache, system): self.backend,self.inputs,self.cache,self.system = backend,inputs,cache,system
     def ask(self, level, prompt): return self.backend._continue(self, level, prompt)
 
+# %% ../nbs/05a_mllm.ipynb #1876e67c
 @patch
 def open(self:TransformersBackend, frames, key, system=''):
     "Process the clip once and run the model over system line and video."
@@ -223,7 +230,7 @@ def _continue(self:TransformersBackend, clip, level, prompt):
     ended = bool(new) and new[-1] in self.eos
     return Answer(self.tok.decode(new, skip_special_tokens=True).strip(), 'stop' if ended else 'length')
 
-# %% ../nbs/05a_mllm.ipynb #f182d827
+# %% ../nbs/05a_mllm.ipynb #ac07cfc2
 def _data_url(kind, data): return f'data:{kind};base64,' + base64.b64encode(data).decode()
 
 def _picture(frame, fmt):
@@ -235,6 +242,7 @@ def _mp4(frames, fps):
     "Frames as the bytes of an H.264 mp4."
     with tempfile.TemporaryDirectory() as d: return write_video(Path(d)/'clip.mp4', frames, fps, crf=12).read_bytes()
 
+# %% ../nbs/05a_mllm.ipynb #657aa4f8
 def video_parts(frames, # uint8 (F,H,W,3)
                 how, # 'mp4', 'jpeg' or 'images'
                 fps): # frames per second
@@ -292,7 +300,7 @@ def _exchange(self:ServerBackend, method, path, body=None):
         return r.status, r.headers, data
     except BaseException: conn.close(); self.local.conn = None; raise
 
-# %% ../nbs/05a_mllm.ipynb #814eb085
+# %% ../nbs/05a_mllm.ipynb #2d948d0f
 def _answer(data):
     "The answer in a chat completion; raises `ValueError` on anything else."
     try: c = json.loads(data)['choices'][0]; text = c['message']['content']; text = '' if text is None else text
@@ -302,6 +310,7 @@ def _answer(data):
 
 def _error_line(status, data): return f'HTTP {status}: {as_data(data[:200].decode("utf-8", "replace"))}'
 
+# %% ../nbs/05a_mllm.ipynb #d360aad6
 @patch
 def _once(self:ServerBackend, body):
     "One attempt: `(Answer, None, 0)`, or `(None, what went wrong, seconds to wait at least)`; raises where asking again is pointless."
@@ -334,7 +343,7 @@ def _post(self:ServerBackend, payload):
         self.gone = BackendGone('The server is gone', file=self.url.geturl(), found=f'{self.retries + 1} attempts, last {why}', remedy='start it again and run the same command: it continues'); raise self.gone
     raise ClipError(f'The server gave no answer in {self.retries + 1} attempts', found=why)
 
-# %% ../nbs/05a_mllm.ipynb #d1c405d2
+# %% ../nbs/05a_mllm.ipynb #8f37f061
 class _Sent:
     "A clip as the parts of a message, asked through a server."
     def __init__(self, backend, parts, system): self.backend,self.parts,self.system = backend,parts,system
@@ -343,6 +352,7 @@ class _Sent:
         a = b._post(dict(model=b.model, messages=m, temperature=0, max_tokens=b.max_tokens[level], **b.extra)); a.notes = {}
         return a
 
+# %% ../nbs/05a_mllm.ipynb #43bfbd3b
 class _OnDisk(_Sent):
     "A clip in a file that the server reads; the file goes with it."
     def __init__(self, backend, frames, system):
@@ -354,6 +364,7 @@ def open(self:ServerBackend, frames, key, system=''):
     "Encode the clip once."
     return _OnDisk(self, frames, system) if self.video == 'path' else _Sent(self, video_parts(frames, self.video, len(frames)/self.clip_s), system)
 
+# %% ../nbs/05a_mllm.ipynb #0be6310e
 @patch
 def check(self:ServerBackend):
     "Ask which models are served; raises `SemvideoError` if ours is not, or nobody answers."
@@ -364,7 +375,7 @@ def check(self:ServerBackend):
     except (ValueError, KeyError, TypeError): raise BackendGone('Not an OpenAI-compatible server', file=self.url.geturl(), found=as_data(data[:80].decode('utf-8', 'replace'))) from None
     if names and self.model not in names: raise SemvideoError('The server has no such model', file=self.url.geturl(), found=', '.join(names[:5]), expected=self.model)
 
-# %% ../nbs/05a_mllm.ipynb #155ade47
+# %% ../nbs/05a_mllm.ipynb #aab57c44
 _HUES = [(15, 'red'), (40, 'orange'), (70, 'yellow'), (165, 'green'), (200, 'cyan'), (255, 'blue'), (290, 'purple'), (335, 'pink'), (361, 'red')]
 
 def colour_words(frame): # uint8 (H,W,3)
@@ -375,8 +386,10 @@ def colour_words(frame): # uint8 (H,W,3)
     top = [n for n,c in sorted(((n, (names == n).mean()) for n in set(names)), key=lambda t: -t[1]) if c > .2][:2] or ['many colours']
     return ('dark' if v.mean() < 70 else 'bright' if v.mean() > 170 else 'evenly lit'), ' and '.join(top)
 
+# %% ../nbs/05a_mllm.ipynb #b2cc00cd
 _WAYS = ['to the right', 'down and to the right', 'down', 'down and to the left', 'to the left', 'up and to the left', 'up', 'up and to the right']
 
+# %% ../nbs/05a_mllm.ipynb #fc2cb3c9
 def motion_words(frames): # uint8 (F,H,W,3)
     "What moves, from dense flow between successive frames: share of the picture, way, speed and whether all of it moves alike; in words."
     import cv2
@@ -407,13 +420,14 @@ def _lite0():
     info = ImageNetInfo(); names = [info.index_to_description(i, detailed=False).split(',')[0] for i in range(1000)]
     return net.eval(), names, file_sha256(p)[:12]
 
-# %% ../nbs/05a_mllm.ipynb #9a3759c5
+# %% ../nbs/05a_mllm.ipynb #fc7ded69
 class ClassifierBackend(Backend):
     "Captions from an ImageNet classifier and optical flow: they look at the clip, but no language model wrote them. For tests and as a floor."
     name,model = 'classifier', 'EfficientNet-Lite0 (ImageNet) + Farneback flow, fixed sentences (not a language model)'
     decoding = dict(top=2, size=224, sentences=1)
     def __init__(self): self.net,self.names,self.revision = _lite0()
 
+# %% ../nbs/05a_mllm.ipynb #e978cd0e
 @patch
 def top(self:ClassifierBackend, frames): # uint8 (F,H,W,3)
     "Mean class probabilities over frames: the two best as (name, probability)."
@@ -423,6 +437,7 @@ def top(self:ClassifierBackend, frames): # uint8 (F,H,W,3)
     with torch.inference_mode(): p = self.net(x).softmax(-1).mean(0)
     return [(self.names[i], float(p[i])) for i in p.topk(2).indices.tolist()]
 
+# %% ../nbs/05a_mllm.ipynb #3225d4a8
 @patch
 def open(self:ClassifierBackend, frames, key, system=''):
     "Look once, say it on three levels."

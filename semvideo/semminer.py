@@ -36,13 +36,14 @@ class Prompts(Config):
         'the setting, the main objects and how they look, and how they move from the beginning to the end, as one account.')
     def __post_init__(self): check_prompts(self)
 
-# %% ../nbs/05_semminer.ipynb #d5a79a12
+# %% ../nbs/05_semminer.ipynb #391ed8af
 PROMPT_FIELDS = dict(system=set(), basic={'max_words'}, shorten={'max_words', 'n_words', 'draft'}, anchor={'basic'}, motion={'basic'}, holistic={'basic'})
 
 def _fields(template):
     "Names of the `{fields}` of a template; raises `ValueError` on broken braces."
     return {f for _,f,_,_ in string.Formatter().parse(template) if f is not None}
 
+# %% ../nbs/05_semminer.ipynb #182d9fed
 def check_prompts(p): # `Prompts`
     "Raise `SemvideoError` if a template lacks a field of the chain or has one that nobody fills."
     for name,need in PROMPT_FIELDS.items():
@@ -72,7 +73,7 @@ def as_data(text): # any text that came from a model or a video
     text = ''.join(c if c.isprintable() else ' ' for c in text.replace('"', "'").replace('<|', ' ').replace('|>', ' '))
     return ' '.join(text.split())
 
-# %% ../nbs/05_semminer.ipynb #9ebb9103
+# %% ../nbs/05_semminer.ipynb #7a5dc707
 def n_words(text): # any text
     "Words: runs of letters or digits, with inner apostrophes and hyphens ('bird's-eye' is one)."
     return len(re.findall(r"[^\W_]+(?:['’\-][^\W_]+)*", text))
@@ -82,6 +83,7 @@ def _prefix(text, ends, limit):
     fit = [e for e in ends if 0 < n_words(text[:e]) <= limit]
     return text[:max(fit)].strip() if fit else None
 
+# %% ../nbs/05_semminer.ipynb #f9a809cd
 def cut_words(text, # one line
               limit): # words
     "Cut to at most `limit` words: `(text, how)`, how in '', 'sentence', 'clause', 'word'."
@@ -90,7 +92,7 @@ def cut_words(text, # one line
         if s := _prefix(text, [m.end() for m in re.finditer(at, text)], limit): return (s if how=='sentence' else s.rstrip(',;:')+'.'), how
     return '', 'word'
 
-# %% ../nbs/05_semminer.ipynb #489813fa
+# %% ../nbs/05_semminer.ipynb #cd49551d
 @dataclass
 class Answer:
     "What a model said to one prompt."
@@ -101,10 +103,11 @@ class Answer:
 class ClipError(SemvideoError):
     "This clip failed; the run goes on with the others."
 
+# %% ../nbs/05_semminer.ipynb #4d538c30
 class BackendGone(SemvideoError):
     "The model cannot be reached any more; the run stops, and what it has is kept."
 
-# %% ../nbs/05_semminer.ipynb #6493b53f
+# %% ../nbs/05_semminer.ipynb #2b44f9a2
 class Backend:
     "Base of all backends. `name`, `model`, `revision` and `decoding` say what made a caption; `by_id` if captions are looked up by clip id and not made from pixels."
     name,model,revision,decoding,concurrency,by_id = 'none', '', '', {}, 1, False
@@ -113,17 +116,19 @@ class Backend:
     def __enter__(self): return self
     def __exit__(self, *a): self.close()
 
+# %% ../nbs/05_semminer.ipynb #e8657e2d
 @patch(as_prop=True)
 def identity(self:Backend):
     "What made a caption: part of every key of the store."
     return dict(backend=self.name, model=str(self.model), revision=str(self.revision or 'unpinned'), decoding=self.decoding)
 
-# %% ../nbs/05_semminer.ipynb #c4dbd4a2
+# %% ../nbs/05_semminer.ipynb #bafbe084
 class _Lines:
     "An opened clip whose four texts are already there."
     def __init__(self, row): self.row = row
     def ask(self, level, prompt): return Answer(self.row[level])
 
+# %% ../nbs/05_semminer.ipynb #83dbcaa8
 class TableBackend(Backend):
     "Captions looked up by clip id in a table."
     by_id = True
@@ -136,7 +141,7 @@ class TableBackend(Backend):
         if key not in self.table: raise ClipError(f'No caption for clip {key!r}', found=f'{len(self.table)} captions, such as {next(iter(self.table), "none")!r}', remedy='check that the captions belong to this study')
         return _Lines(self.table[key])
 
-# %% ../nbs/05_semminer.ipynb #3e31d952
+# %% ../nbs/05_semminer.ipynb #9f32c90d
 def _rows(path):
     "Lines of a JSONL file as dicts; raises `SemvideoError` naming the line."
     try: lines = [l for l in Path(path).read_text(encoding='utf-8').split('\n') if l.strip()]     # not splitlines: a caption may hold U+2028
@@ -145,6 +150,7 @@ def _rows(path):
         try: yield json.loads(l)
         except ValueError: raise SemvideoError('Not JSON lines', file=path, found=f'line {i}: {l[:60]!r}') from None
 
+# %% ../nbs/05_semminer.ipynb #e74e25be
 def ScriptBackend(path): # JSONL: clip_id, basic, anchor, motion, holistic
     "The miniature's scene scripts: true captions, read and not mined. No model looks at the clips."
     table = {str(r.get('clip_id')): r for r in _rows(path)}
@@ -152,7 +158,7 @@ def ScriptBackend(path): # JSONL: clip_id, basic, anchor, motion, holistic
     if bad is not None: raise SemvideoError('Not scene scripts', file=path, found=f'clip {bad}: {", ".join(table[bad])}', expected=f'clip_id, {", ".join(CAPTION_LEVELS)}')
     return TableBackend(table, 'script', 'scene scripts of the miniature (no model)', file_sha256(path)[:12])
 
-# %% ../nbs/05_semminer.ipynb #1bfba6fc
+# %% ../nbs/05_semminer.ipynb #217d1f7a
 def _strings_of_h5(path):
     "The one data set of strings of an HDF5 file, in order."
     import h5py
@@ -161,6 +167,7 @@ def _strings_of_h5(path):
         if len(sets) != 1: raise SemvideoError('Not one list of captions', file=path, found=', '.join(n for n,_ in sets) or 'no data set', expected='one data set of strings')
         return [x.decode() if isinstance(x, bytes) else str(x) for x in np.asarray(sets[0][1][()]).ravel()]
 
+# %% ../nbs/05_semminer.ipynb #e6054649
 def _frame_of_file(path):
     "Any caption file as a DataFrame."
     import pandas as pd
@@ -228,7 +235,7 @@ def _rein(self:SemMiner, clip):
     notes = dict(a.notes, **({'asked': len(drafts), 'drafts': drafts} if len(drafts) > 1 or how else {}), **({'cut': how} if how else {}))
     return text, notes
 
-# %% ../nbs/05_semminer.ipynb #65f122f8
+# %% ../nbs/05_semminer.ipynb #54d0049a
 @patch
 def record(self:SemMiner,
            frames, # uint8 (F,H,W,3)
@@ -243,6 +250,7 @@ def record(self:SemMiner,
         if n := dict(a.notes, **({'finish': a.finish} if a.finish != 'stop' else {})): notes[level] = n
     return texts, notes
 
+# %% ../nbs/05_semminer.ipynb #61913d57
 @patch
 def mine(self:SemMiner,
          frames, # uint8 (F,H,W,3)
@@ -250,9 +258,10 @@ def mine(self:SemMiner,
     "Captions of one clip: dict(basic, anchor, motion, holistic)."
     return self.record(frames, key)[0]
 
-# %% ../nbs/05_semminer.ipynb #ff83dc44
+# %% ../nbs/05_semminer.ipynb #a5b47980
 STORE_FORMAT = dict(format='semvideo-captions', version=1)
 
+# %% ../nbs/05_semminer.ipynb #4fa79e7b
 def caption_key(clip_sha, # `array_sha256` of the clip's frames
                 backend, # a `Backend`
                 prompts, # `Prompts`
@@ -263,6 +272,7 @@ def caption_key(clip_sha, # `array_sha256` of the clip's frames
     who = [clip_sha, backend.identity, prompts.hash, max_basic_words, max_asks] + ([clip_id] if backend.by_id else [])
     return hashlib.sha256(json.dumps(who, sort_keys=True).encode()).hexdigest()[:24]
 
+# %% ../nbs/05_semminer.ipynb #0820fe5a
 def _seal(rec):
     "One line: canonical JSON with its own checksum."
     body = json.dumps(rec, sort_keys=True, ensure_ascii=False)
@@ -274,7 +284,7 @@ def _unseal(line):
     except (ValueError, KeyError, AttributeError): return None
     return rec if hashlib.sha256(json.dumps(rec, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12] == s else None
 
-# %% ../nbs/05_semminer.ipynb #59c2c0c0
+# %% ../nbs/05_semminer.ipynb #7acb0d34
 class CaptionStore:
     "Append-only folder of captions: `store.json`, and one `*.jsonl` for each writer."
     def __init__(self, path, # folder; made on the first append
@@ -289,6 +299,7 @@ class CaptionStore:
     def __getitem__(self, key): return self.records[key]
     def __repr__(self): return f'CaptionStore({len(self)} captions, {len(list(self.path.glob("*.jsonl")))} files, {self.torn} torn lines)'
 
+# %% ../nbs/05_semminer.ipynb #31403186
 @patch
 def _read(self:CaptionStore):
     "All valid records by key, first one wins, and the number of lines that are not."
@@ -301,7 +312,7 @@ def _read(self:CaptionStore):
         torn += bool(rest)
     return recs, torn
 
-# %% ../nbs/05_semminer.ipynb #ac38e6e7
+# %% ../nbs/05_semminer.ipynb #d3cc1075
 @patch
 def _open(self:CaptionStore):
     "Open this writer's file: locked against a second writer, a torn last line cut off."
@@ -314,6 +325,7 @@ def _open(self:CaptionStore):
     if data and not data.endswith(b'\n'): f.truncate(data.rfind(b'\n') + 1)
     self._file = f
 
+# %% ../nbs/05_semminer.ipynb #8921aedc
 @patch
 def append(self:CaptionStore, rec): # dict with a `key`
     "Write one record: one line, one call, flushed to disk. A key that is there already is left as it is."
@@ -327,6 +339,7 @@ def append(self:CaptionStore, rec): # dict with a `key`
         except OSError as e: raise SemvideoError(f'Cannot write: {os.strerror(e.errno)}', file=self._file.name, remedy='free space, then run again: it continues') from e
         self.records[rec['key']] = rec
 
+# %% ../nbs/05_semminer.ipynb #57057e4d
 @patch
 def close(self:CaptionStore):
     "Release this writer's file."
@@ -337,7 +350,7 @@ def __enter__(self:CaptionStore): return self
 @patch
 def __exit__(self:CaptionStore, *exc): self.close()
 
-# %% ../nbs/05_semminer.ipynb #72bac9c5
+# %% ../nbs/05_semminer.ipynb #b99b235b
 @patch
 def frame(self:CaptionStore):
     "All captions as a DataFrame, sorted by clip id and key."
@@ -346,6 +359,7 @@ def frame(self:CaptionStore):
     d = pd.DataFrame(list(self.records.values()), columns=cols) if self.records else pd.DataFrame(columns=cols)
     return d.sort_values(['clip_id', 'key'], ignore_index=True)
 
+# %% ../nbs/05_semminer.ipynb #1ca4b9cc
 def merge_stores(out, # folder of the merged store
                  *paths): # folders of stores
     "Merge stores into `out`, one sorted file; the same captions give the same bytes. Different texts under one key are an error."
@@ -357,7 +371,7 @@ def merge_stores(out, # folder of the merged store
     with atomic_path(Path(out)/'merged.jsonl') as t: t.write_bytes(b''.join(_seal(recs[k]) for k in sorted(recs, key=lambda k: (str(recs[k].get('clip_id')), k))))
     return CaptionStore(out, 'merged')
 
-# %% ../nbs/05_semminer.ipynb #ecf108d0
+# %% ../nbs/05_semminer.ipynb #36c69947
 @dataclass
 class Mined:
     "What a run did."
@@ -371,6 +385,7 @@ class Mined:
         head = f'Mined({self.wanted} clips: {self.had} were there, {self.new} new, {self.wanted-self.had-self.new} missing{", finished" if self.finished else ""})'
         return '\n'.join([head] + [f'  {c}: {why}' for c,why in self.failed[:5]] + ([f'  ... and {len(self.failed)-5} more'] if len(self.failed) > 5 else []) + ([f'  stopped: {self.stopped}'] if self.stopped else []))
 
+# %% ../nbs/05_semminer.ipynb #b354e4aa
 def _one_line(e): return ' | '.join(l.strip() for l in str(e).splitlines()) or type(e).__name__
 
 # %% ../nbs/05_semminer.ipynb #6bc39682
@@ -389,7 +404,7 @@ def _mine_one(miner, clip_id, load, store, key_of):
         prompts=f'{miner.prompts.version}@{miner.prompts.hash}', max_basic_words=miner.max_basic_words))
     return 'new', key
 
-# %% ../nbs/05_semminer.ipynb #e743b68d
+# %% ../nbs/05_semminer.ipynb #3dbe6e08
 def mine_clips(items, # [(clip_id, function giving uint8 (F,H,W,3))]
                miner, # `SemMiner`
                store, # `CaptionStore`
@@ -410,13 +425,14 @@ def mine_clips(items, # [(clip_id, function giving uint8 (F,H,W,3))]
     out.failed.sort()
     return out, keys
 
+# %% ../nbs/05_semminer.ipynb #94e4478e
 def _settle(future, clip_id, out, keys):
     "Count one finished clip; a failure is one line, a lost backend ends the run."
     try: how,keys[clip_id] = future.result(); setattr(out, how, getattr(out, how) + 1)
     except ClipError as e: out.failed.append((clip_id, _one_line(e)))
     except BackendGone as e: out.stopped = out.stopped or _one_line(e)
 
-# %% ../nbs/05_semminer.ipynb #d3b56706
+# %% ../nbs/05_semminer.ipynb #5cb4c630
 @dataclass(frozen=True)
 class MineConfig(Config):
     "What determines the captions of a study."
@@ -428,18 +444,20 @@ class MineConfig(Config):
     max_basic_words: int = 20
     max_asks: int = 2
 
+# %% ../nbs/05_semminer.ipynb #894dbfc5
 def mine_config(miner): # `SemMiner`
     "The settings of a miner as a `MineConfig`."
     b = miner.backend.identity
     return MineConfig(b['backend'], b['model'], b['revision'], json.dumps(b['decoding'], sort_keys=True), f'{miner.prompts.version}@{miner.prompts.hash}', miner.max_basic_words, miner.max_asks)
 
-# %% ../nbs/05_semminer.ipynb #fb381256
+# %% ../nbs/05_semminer.ipynb #b07a7943
 def _split_items(study, split, i, n):
     "This shard's clips of a split, as `mine_clips` takes them; frames are read only when needed."
     frames,ids = study.frames(split),study.clip_ids(split)
     if len(frames) != len(ids): raise SemvideoError('Another number of clips in the frames than in clips.csv', file=study.path/f'frames/{split}.npy', found=len(frames), expected=len(ids), remedy='run `semvideo prepare` again')
     return [(ids[r], lambda r=r: frames[r]) for r in take_shard(range(len(ids)), i, n)]
 
+# %% ../nbs/05_semminer.ipynb #3cf30f51
 def _collect(study, split, miner, store):
     "Captions of a split as a DataFrame, and the clips that have none."
     import pandas as pd
@@ -449,7 +467,7 @@ def _collect(study, split, miner, store):
         rows.append(dict(clip_id=cid, **{l: store[k][l] for l in CAPTION_LEVELS})) if k in store else missing.append(cid)
     return pd.DataFrame(rows), missing
 
-# %% ../nbs/05_semminer.ipynb #15cd2d8b
+# %% ../nbs/05_semminer.ipynb #2c5bf296
 def mine_study(study, # `Study` or its path
                backend, # a `Backend`
                prompts=DEFAULT, # `Prompts` or the path of a JSON file
@@ -469,6 +487,7 @@ def mine_study(study, # `Study` or its path
     finally: store.close()
     return _finish(study, stage, miner, out)
 
+# %% ../nbs/05_semminer.ipynb #79bc2a40
 def _finish(study, stage, miner, out):
     "Write captions of complete splits; finish the stage if all are."
     import pandas as pd
@@ -481,7 +500,7 @@ def _finish(study, stage, miner, out):
     if not missing: stage.finish(files, captions=len(store), torn=store.torn); out.finished = True
     return out
 
-# %% ../nbs/05_semminer.ipynb #0ae37055
+# %% ../nbs/05_semminer.ipynb #5eff3eb2
 def movie_items(path, # movie file
                 clip_s=2., # seconds a clip
                 n_frames=8, # frames the model sees
@@ -491,6 +510,7 @@ def movie_items(path, # movie file
     starts = np.arange(int(probe(path)['seconds']/clip_s + 1e-6))*clip_s
     return [(f'{Path(path).stem}-{round(t*1000):07d}', lambda t=t: read_clip(path, t, clip_s, n_frames, size, threads=1)) for t in take_shard(starts, i, n)]
 
+# %% ../nbs/05_semminer.ipynb #bc31d772
 def mine_movie(path, # movie file, or several
                backend, # a `Backend`
                out, # folder of the caption store

@@ -122,4 +122,5 @@ def test_check_study_and_stores_of_several_models(mined, tmp_path):
     (tmp_path/'y.jsonl').write_text((tmp_path/'x.jsonl').read_text().replace('the car', 'one car')); other = small_study(tmp_path/'o'); mine_study(other, ScriptBackend(tmp_path/'y.jsonl'))
     m = merge_stores(tmp_path/'m', mined.path/'mine/store', other.path/'mine/store'); assert len(m) == 24
     with pytest.raises(SemvideoError, match='several models'): load_captions(tmp_path/'m')
-    x = compare_stores({'a': mined, 'b': other.path}, prompts=DEFAULT); assert x.clips.tolist() == [12, 12] and x.loc['b', 'motion ROUGE-L to first'] < 1
+    (mined.path/'evaluate/sub-1').mkdir(parents=True); (mined.path/'evaluate/sub-1/results.csv').write_text('subject,system,metric,variant,value\n1,SemVideo,ssim,,0.5\n1,mean video,ssim,,0.9\n')
+    x = compare_stores({'a': mined, 'b': other.path}, prompts=DEFAULT); assert x.loc['a', 'ssim'] == .5; assert x.clips.tolist() == [12, 12] and x.loc['b', 'motion ROUGE-L to first'] < 1
