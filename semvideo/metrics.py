@@ -222,7 +222,7 @@ def hue_pcc(recon, # uint8 (B,F,H,W,3)
     if _source(profile) == 'strict': return np.array(_each_clip(lambda i: _hue_circular(r[i], t[i])[int(centred)], len(r)))
     return np.array(_each_clip(lambda i: _hue_cosine(r[i], t[i]), len(r)))
 
-# %% ../nbs/11_metrics.ipynb #04fc5cc8
+# %% ../nbs/11_metrics.ipynb #efcd1031
 FARNEBACK = dict(pyr_scale=.5, levels=3, winsize=15, iterations=3, poly_n=5, poly_sigma=1.2, flags=0)  # Mind-Animator EPE.py
 
 def clip_flow(clip, # uint8 (F,H,W,3)
@@ -230,8 +230,8 @@ def clip_flow(clip, # uint8 (F,H,W,3)
               swapped=False): # take RGB for BGR, as the peers' code does
     "Farnebäck flow of adjacent frames, float32 (F-1,h,w,2), px/frame; identical neighbours give exact zeros."
     import cv2
-    g = [cv2.cvtColor(np.ascontiguousarray(f), cv2.COLOR_BGR2GRAY if swapped else cv2.COLOR_RGB2GRAY) for f in clip]
-    if size: g = [cv2.resize(f, (size, size)) for f in g]
+    g = [np.ascontiguousarray(f) if not size else cv2.resize(np.ascontiguousarray(f), (size, size)) for f in clip]
+    g = [cv2.cvtColor(f, cv2.COLOR_BGR2GRAY if swapped else cv2.COLOR_RGB2GRAY) for f in g]
     out = np.zeros((len(g)-1, *g[0].shape, 2), np.float32)
     for i,(a,b) in enumerate(zip(g, g[1:])):
         if not np.array_equal(a, b): out[i] = cv2.calcOpticalFlowFarneback(a, b, None, **FARNEBACK)

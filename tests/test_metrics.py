@@ -64,7 +64,7 @@ def test_n_way_chance():
 def test_n_way_table_is_the_hypergeometric():
     from scipy.stats import hypergeom
     for Mc,m in ((7, 1), (97, 49), (997, 49)):
-        assert np.allclose(M._miss_table(Mc, m), [hypergeom.pmf(0, Mc, r, m) for r in range(Mc+1)], atol=1e-12)
+        assert np.allclose(M._miss_table(Mc, m), hypergeom.pmf(0, Mc, np.arange(Mc+1), m), atol=1e-12)
 
 def test_fair_ties_are_fair():
     pred = np.zeros((1, 12)); true = np.arange(12.)[None]
@@ -96,7 +96,7 @@ def test_ssim_and_psnr_against_torchmetrics():
     t = movie(2); r = noisy(t); px = lambda x: torch.from_numpy(np.moveaxis(x, -1, 1).astype(np.float64))
     for i in range(2):
         assert M.psnr(r[i:i+1], t[i:i+1])[0] == pytest.approx(np.mean([float(peak_signal_noise_ratio(a[None], b[None], data_range=255.)) for a,b in zip(px(r[i]), px(t[i]))]), abs=1e-4)
-        assert M.ssim(r[i:i+1], t[i:i+1])[0] == pytest.approx(float(structural_similarity_index_measure(px(r[i]), px(t[i]), data_range=255., gaussian_kernel=True, sigma=1.5, kernel_size=11)), abs=5e-3)
+        assert M.ssim(r[i:i+1], t[i:i+1])[0] == pytest.approx(float(structural_similarity_index_measure(px(r[i]), px(t[i]), data_range=255., sigma=1.5, return_full_image=True)[1][..., 5:-5, 5:-5].mean()), abs=1e-9)   # torchmetrics keeps the reflected border
 
 def rotate_hue(x, deg):
     import cv2
@@ -122,7 +122,7 @@ def test_hue_floors():
 def test_flow_of_a_known_shift():
     "A texture that moves 2 px a frame has that flow, and doubling the size doubles it."
     import cv2
-    big = cv2.GaussianBlur(rng(0).integers(0, 256, (96, 120, 3), dtype=np.uint8), (0, 0), 3)
+    big = cv2.GaussianBlur(rng(0).integers(0, 256, (96, 120, 3), dtype=np.uint8), (0, 0), 2); big = cv2.normalize(big, None, 0, 255, cv2.NORM_MINMAX)
     t = np.stack([big[16:80, 10+2*k:74+2*k] for k in range(4)])[None]; f = M.clip_flow(t[0])[:, 12:-12, 12:-12]
     assert np.median(f[..., 0]) == pytest.approx(-2, abs=.25) and abs(np.median(f[..., 1])) < .1
     assert M.flow_table(t, t[:, :1].repeat(4, 1), size=128)[0, 0]/M.flow_table(t, t[:, :1].repeat(4, 1))[0, 0] == pytest.approx(2, rel=.15)
@@ -132,7 +132,7 @@ def test_flow_paper_is_farneback_on_swapped_grey_at_512():
     t = movie(1, 3); r = noisy(t, 5); up = lambda x: [cv2.cvtColor(cv2.resize(f, (512, 512)), cv2.COLOR_BGR2GRAY) for f in x[0]]
     fl = lambda g: np.array([cv2.calcOpticalFlowFarneback(a, b, None, .5, 3, 15, 3, 5, 1.2, 0) for a,b in zip(g, g[1:])])
     want = np.linalg.norm(fl(up(t))-fl(up(r)), axis=-1).mean()
-    assert M.flow_epe(r, t, 'paper')[0] == pytest.approx(want, rel=.02)   # grey before or after the resize: rounding only
+    assert M.flow_epe(r, t, 'paper')[0] == pytest.approx(want, rel=1e-4)
 
 def test_reversal_and_swaps():
     t = movie(4, 6, speed=4); s = M.flow_table(t, t); rev = M.flow_table(t[:, ::-1], t); swap = M.flow_table(t[[1, 2, 3, 0]], t)
@@ -273,6 +273,6 @@ def test_memory_does_not_grow_with_n(tmp_path):
     import tracemalloc
     peak = []
     for n in (70, 350):
-        a = np.lib.format.open_memmap(tmp_path/f'{n}.npy', 'w+', np.uint8, (n, 4, 48, 48, 3)); a[:] = movie(10, 4, 48).repeat(n//10, 0); a.flush()
-        x = np.load(tmp_path/f'{n}.npy', mmap_mode='r'); tracemalloc.start(); M.evaluate(x, x, models=None, metrics=['SSIM', 'PSNR', 'Hue-pcc']); peak.append(tracemalloc.get_traced_memory()[1]); tracemalloc.stop()
+        a = np.lib.format.open_memmap(tmp_path/f'{n}.npy', 'w+', np.uint8, (n, 2, 24, 24, 3)); a[:] = movie(10, 2, 24).repeat(n//10, 0); a.flush()
+        x = np.load(tmp_path/f'{n}.npy', mmap_mode='r'); tracemalloc.start(); M.evaluate(x, x, models=None, metrics=['SSIM', 'PSNR']); peak.append(tracemalloc.get_traced_memory()[1]); tracemalloc.stop()
     assert peak[1] < 2*peak[0]
