@@ -22,7 +22,7 @@ def tree(cc, tmp_path):
 
 def path(root, name, r, s=1): return T.run_path(root/'Subject01/video_fmri_dataset', s, name, r)
 def rewrite(p, f, tr=2., **kw):
-    x = np.asarray(nib.load(p).dataobj); hem, ver = T.brain(); fmri.write_run(p, f(x), kw.get('hem', hem), kw.get('ver', ver), tr)
+    x = np.array(nib.load(p).dataobj); hem, ver = T.brain(); fmri.write_run(p, f(x), kw.get('hem', hem), kw.get('ver', ver), tr)
 def sums(study): return {p.relative_to(study.path).as_posix(): file_sha256(p) for p in sorted(study.path.rglob('*')) if p.is_file()}
 
 # ---- CC2017
@@ -103,7 +103,7 @@ def test_choices(cc, tmp_path):
 def short(p): rewrite(p, lambda x: x[:244])
 def cut(p): b = p.read_bytes(); p.write_bytes(b[:len(b)//2])
 def empty(p): p.write_bytes(b'')
-def swap(p): img = nib.load(p); nib.save(nib.Cifti2Image(np.asarray(img.dataobj).T, (img.header.get_axis(1), img.header.get_axis(0))), p)
+def swap(p): img = nib.load(p); nib.save(nib.Cifti2Image(np.array(img.dataobj).T, (img.header.get_axis(1), img.header.get_axis(0))), p)
 def other(p): hem, ver = T.brain(); rewrite(p, lambda x: x, ver=ver + 1)
 def order(p): hem, ver = T.brain(); i = np.r_[1, 0, 2:len(ver)]; rewrite(p, lambda x: x[:, i], ver=ver[i])
 
@@ -198,7 +198,8 @@ def test_hcp_counts_lag_and_montage(hcp, tmp_path):
     sig = T.signal(900 + 20, len(T.hcp_brain()[1]), len(T.hcp_brain()[1]), [100610, 1])[26 + 4:231 + 4][:, v.grayordinate]; got = s.fmri(100610, 'train')[:205, 0]
     assert np.mean([np.corrcoef(sig[:, j], got[:, j])[0, 1] for j in range(len(v))]) > .6
     d = pd.read_csv(s.path/'leak_audit.csv'); rep = d[d.check.str.startswith('repeated')]
-    assert len(rep) == 6 and (rep.status == 'grouped').all() and row(d, 'identical').status == 'ok' and row(d, 'near-dup').status == 'ok'
+    ends = ['movie1_5', 'movie2_4', 'movie3_5', 'movie4_4']; montage = rep[rep.check.isin([f'repeated stimulus, {x} and {y}' for i,x in enumerate(ends) for y in ends[i + 1:]])]
+    assert len(montage) == 6 and (rep.status == 'grouped').all() and row(d, 'identical').status == 'ok' and row(d, 'near-dup').status == 'ok'
 
 def test_hcp_random_split_leaks_and_the_audit_says_so(hcp, tmp_path):
     s = D.prepare_hcp(hcp, tmp_path/'s', (100610,), n_frames=2, size=16, split='random'); assert len(s.clips) == 3040 and 250 < len(s.select('test')) < 360 and s.clips.clip_id.is_unique
@@ -237,9 +238,9 @@ def own(tmp_path_factory):
     t = pd.DataFrame(rows); t.to_csv(root/'runs.csv', index=False); t.assign(run=t.run.str.replace('dtseries.nii', 'nii.gz')).to_csv(root/'nifti.csv', index=False); return root
 
 def test_own_data_as_cifti_and_as_nifti_agree(own, tmp_path):
-    a = D.prepare_table(own/'runs.csv', tmp_path/'a', **KW); b = D.prepare_table(own/'nifti.csv', tmp_path/'b', mask=own/'mask.nii.gz', **KW)
+    kw = dict(KW, method='topk', k=40); a = D.prepare_table(own/'runs.csv', tmp_path/'a', **kw); b = D.prepare_table(own/'nifti.csv', tmp_path/'b', mask=own/'mask.nii.gz', **kw)
     assert a.subjects == ['amy'] and len(a.select('train')) == 60 and len(a.select('test')) == 40 and (a.clips.duration_s == 1.5).all()
-    va, vb = a.voxels('amy'), b.voxels('amy'); assert len(va) == len(vb) >= 38 and (vb.grayordinate - 10 == va.grayordinate).all() and set(vb.hemisphere) == {'L', 'R'}
+    va, vb = a.voxels('amy'), b.voxels('amy'); assert (va.grayordinate < 40).sum() >= 36 and (vb.grayordinate - 10 == va.grayordinate).all() and set(vb.hemisphere) == {'L', 'R'}
     assert np.allclose(a.fmri('amy', 'train'), b.fmri('amy', 'train'), atol=1e-5)
     pos = D._positions(3, 1.5, np.arange(60)*1.5, 1.5, 4.); assert pos[0] == pytest.approx((3 + .75 + 4)/1.5 - .5)
     assert D._positions(0, 2, np.array([0., 2.]), 2., 4.).tolist() == [2, 3]
@@ -252,7 +253,7 @@ def test_interpolates_between_volumes():
     assert np.allclose(y[0], np.interp(seg.at(R()), np.arange(40), z), atol=1e-5)
 
 @pytest.mark.parametrize('change,says', [
-    (lambda t: t.rename(columns=dict(onset_s='onsets')), "rename 'onsets' to 'onset_s'"), (lambda t: t.rename(columns=dict(movie='moive')), "rename 'moive' to 'movie'"), (lambda t: t.drop(columns='split'), 'add split'),
+    (lambda t: t.rename(columns=dict(onset_s='onsets')), "rename 'onsets' to 'onset_s'"), (lambda t: t.rename(columns=dict(movie='moive')), "rename 'moive' to 'movie'"), (lambda t: t.drop(columns='split'), "add 'split'"),
     (lambda t: t.assign(onset_s=['3', 'x', '3', '3']), 'row 3: x'), (lambda t: t.assign(run=['no.dtseries.nii', *t.run[1:]]), 'File of row 2 not found'), (lambda t: t.assign(tr_s=2.), 'header 1.5 s'),
     (lambda t: t.assign(repeat=1), 'listed twice'), (lambda t: t.assign(split='test'), 'No training split'), (lambda t: t[:0], 'empty'), (lambda t: t.assign(seconds=200), 'Movie is shorter'),
     (lambda t: t.assign(onset_s=60), 'Run is shorter'), (lambda t: t.assign(onset_s=-60), 'reach beyond the run'), (lambda t: t.assign(run=t.run.str.replace('dtseries.nii', 'nii.gz')), 'needs a mask')])
