@@ -18,7 +18,7 @@ def tiny(tmp_path_factory):
 def test_a_real_movie_through_real_classes(tiny, family, tmp_path):
     if not real.is_dir(): pytest.skip('no folder of real clips here')
     b = TransformersBackend(tiny[family], max_tokens=SHORT); assert type(b.net).__name__ == FAMILIES[family]
-    out = mine_movie(real/'street.mp4', b, tmp_path/'s', clip_s=4., size=96); rows = CaptionStore(tmp_path/'s').frame()
+    out = mine_movie(real/'street.mp4', b, tmp_path/'s', size=96); rows = CaptionStore(tmp_path/'s').frame()
     assert out.new == out.wanted == len(rows) >= 1 and not out.failed and all(n_words(t) <= 20 for t in rows.basic) and rows.revision.str.startswith('files-').all()
 
 @pytest.mark.parametrize('family', FAMILIES)
