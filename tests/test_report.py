@@ -36,13 +36,14 @@ def full(study, noise=.3):
     write_csv(study.path/'evaluate/sub-1/clips.csv', pd.DataFrame(dict(system=OURS, clip_id=study.clip_ids('test'), metric='kind', variant='judged', value=np.arange(N)/N, chance=.125, unit='accuracy')))
     return study
 
-def test_page_is_whole_safe_and_the_same_twice(study):
+def test_page_is_whole_safe_and_but_for_its_videos_the_same_twice(study):
     full(study); a = report_study(study, 1, recon=recon_of(study), n=2); text = a.read_text(encoding='utf-8')
     assert a == study.path/'report.html' and text.count('<video') == 12 and text.count('</section>') == 6
     assert '<script>alert' not in text and '&lt;script&gt;alert(0)' in text and 'a &lt;b&gt;bold&lt;/b&gt; study' in text
     assert not re.findall(r'(?:src|href|poster|action)="(?!data:|#)[^"]*"', text) and not re.search(r'url\(|@import|https?:|//[a-z]', re.sub(r'data:[^"]*', '', text))
     assert "default-src 'none'" in text and str(study.path) not in text
-    assert report_study(study, 1, study.path/'again.html', recon=recon_of(study), n=2).read_text(encoding='utf-8') == text
+    still = lambda t: re.sub(r'data:video/mp4[^"]*', '', t)   # the encoder's threads do not promise the same bytes
+    assert still(report_study(study, 1, study.path/'again.html', recon=recon_of(study), n=2).read_text(encoding='utf-8')) == still(text)
 
 def test_a_miniature_is_not_called_by_the_name_of_its_layout(study):
     m = study.manifest; m.update(name='cc2017', source='CC2017: Wen et al. 2017'); write_json(study.path/'manifest.json', m); study.stage('mine', dict(backend='script')).finish()
