@@ -228,7 +228,7 @@ def test_hcp_all_vertices(tmp_path):
 def own(tmp_path_factory):
     "Two films of 90 and 60 s; CIFTI with TR 1.5 s, and the same as NIfTI with a mask."
     root = tmp_path_factory.mktemp('own'); hem, ver = T.brain(); rows = []; mask = np.zeros((8, 8, 4), bool); mask.reshape(-1)[10:10 + len(ver)] = True
-    aff = np.diag([2, 2, 2, 1.]); aff[0, 3] = -7; nib.save(nib.Nifti1Image(mask.astype('u1'), aff), root/'mask.nii.gz')
+    aff = np.diag([2, 2, 2, 1.]); aff[0, 3] = -1; nib.save(nib.Nifti1Image(mask.astype('u1'), aff), root/'mask.nii.gz')
     for k,(name, sec, split) in enumerate([('a', 90, 'train'), ('b', 60, 'test')]):
         video.write_video(root/f'{name}.mp4', T.film(sec*4, k), 4); n = int((sec + 12)/1.5); sig = T.signal(n, len(ver), 40, k)
         for r in (1, 2):
