@@ -9,12 +9,12 @@ __all__ = ['MOTION_WORDS', 'AMBIGUOUS', 'STILL', 'WINDOW', 'GATES', 'PAIRS', 'EX
            'load_captions', 'decoded_scores', 'compare_stores', 'published_mllm', 'Review', 'read_reviews',
            'apply_reviews', 'clip_mp4', 'ReviewWidget', 'export_captions', 'import_captions', 'check_study']
 
-# %% ../nbs/05b_captions.ipynb #851d2e78
+# %% ../nbs/05b_captions.ipynb #e26aab32
 import collections, functools, hashlib, html, inspect, json, re
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .core import SemvideoError, Study, CAPTION_LEVELS, atomic_path, ensure_torchvision, file_sha256, read_csv, read_json, write_json, write_text
+from .core import SemvideoError, Study, CAPTION_LEVELS, atomic_path, ensure_torchvision, file_sha256, read_csv, read_json, write_csv, write_json, write_text
 from .semminer import DEFAULT, CaptionStore, FileBackend, load_prompts, mine_study, n_words, _rows
 
 # %% ../nbs/05b_captions.ipynb #efe5e2e1
