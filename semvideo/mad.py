@@ -39,10 +39,10 @@ class MadConfig(Config):
     standardise: str = 'channel' # latent scaling: channel, position (each of 4*h*w), none (ours)
     text_mix: float = .5 # share of training rows whose text is mixed with another clip's (ours: decoded text is never exact)
 
-# %% ../nbs/08_mad.ipynb #48b67d16
+# %% ../nbs/08_mad.ipynb #96707bb4
 PAPER = MadConfig()
 MINIATURE = MadConfig(latent=(4,8,8), text_dim=64, hidden=192, mlp=(192,192,192), embed=64, features=64, channels=(16,16,32),
-                      layers=1, groups=8, head_dim=16, linear_path=True)
+                      layers=1, groups=8, head_dim=16, linear_path=True, text_mix=1.)
 
 # %% ../nbs/08_mad.ipynb #50527048
 def parts():

@@ -17,7 +17,7 @@ from torch import nn
 from fastcore.basics import patch
 from .core import Config, SemvideoError
 
-# %% ../nbs/07_sad.ipynb #f7db1fb8
+# %% ../nbs/07_sad.ipynb #0dbdc571
 @dataclass(frozen=True)
 class SadConfig(Config):
     "All settings of a SAD; the defaults are the paper's sizes."
@@ -36,7 +36,7 @@ class SadConfig(Config):
     skip: float = .5 # error variance assumed by the denoiser's analytic part; 0 switches that part off (ours)
     timesteps: int = 100 # of the diffusion (MindEye2)
     steps: int = 20 # of the sampler (NeuroClips)
-    samples: int = 1 # refined samples averaged when decoding (ours)
+    samples: int = 1 # refined samples averaged when decoding; 0 decodes the MLP's tokens (ours)
     refine_rows: int = 0 # rows of a batch that enter the refine loss; 0 is all (ours, a question of cost)
     lambda_refine: float = .1 # (paper gives "0.1 and 0.5"; this order is the natural reading, not confirmed)
     lambda_softclip: float = .5 # (paper, as above)
@@ -45,10 +45,10 @@ class SadConfig(Config):
     mixco_rows: float = .5 # share of rows that are mixed (NeuroClips)
     mixco_until: float = 1. # share of training with MixCo (NeuroClips stage 1; MindEye2: 0.33)
 
-# %% ../nbs/07_sad.ipynb #4a15bc90
+# %% ../nbs/07_sad.ipynb #6a402ef8
 PAPER = SadConfig()
 MINIATURE = SadConfig(width=64, hidden=192, mlp=(256, 256, 256), linear_path=True, layers=2, heads=4, dim_head=32,
-                      conditioning='channel', tau=(.05, .1), refine_rows=24, steps=10, samples=4, mixco_until=.5)
+                      conditioning='channel', dropout=.5, tau=(.05, .1), refine_rows=24, steps=10, samples=0, mixco_until=.5)
 
 # %% ../nbs/07_sad.ipynb #6b540b2d
 class Standardiser(nn.Module):
@@ -209,7 +209,7 @@ def forward(self:SAD, fmri, subject): # (B,V), key of n_voxels
     "Text states (B,T,D) before refinement."
     return self.states.inverse(self.tokens(self.project(fmri, subject)))
 
-# %% ../nbs/07_sad.ipynb #053f3068
+# %% ../nbs/07_sad.ipynb #2cdcb659
 @patch
 @torch.no_grad()
 def refine(self:SAD,
@@ -218,7 +218,7 @@ def refine(self:SAD,
            generator=None, # torch generator, or a list with one for each clip
            samples=None): # samples averaged for each clip, default from the config
     "Refined text states (B,T,D)."
-    k = samples or self.config.samples; cond = self.states(tokens).repeat_interleave(k, 0)
+    k = samples or self.config.samples or 1; cond = self.states(tokens).repeat_interleave(k, 0)
     gens = generator if isinstance(generator, (list, tuple)) else None
     if gens is None: z = torch.randn(cond.shape, generator=generator, device=generator.device if generator else cond.device)
     else: z = torch.cat([torch.randn((k, *tokens.shape[1:]), generator=g, device=g.device) for g in gens])

@@ -55,12 +55,12 @@ class Recipe(Config):
     mad_pretrain: dict = field(default_factory=lambda: TrainConfig(batch=20, lr=3e-4, schedule='onecycle', warmup=.3).to_dict())
     mad_tune: dict = field(default_factory=lambda: TrainConfig(batch=20, lr=3e-4, schedule='onecycle', warmup=.3).to_dict())
 
-# %% ../nbs/09_train.ipynb #426b3eb9
+# %% ../nbs/09_train.ipynb #d1c85c54
 def _small(**kw): return TrainConfig(**{**dict(lr=1e-3, repeats='average', projector='ridge', noise=1., validate=0, save_every=4), **kw}).to_dict()
 
 RECIPES = dict(paper=Recipe(), miniature=Recipe('miniature', sad.MINIATURE.to_dict(), mad.MINIATURE.to_dict(),
-    sad_pretrain=_small(epochs=10), sad_tune=_small(epochs=4, lr=3e-4),
-    mad_pretrain=_small(epochs=6, batch=48, schedule='onecycle', warmup=.3, lr=2e-3), mad_tune=_small(epochs=3, batch=48, schedule='onecycle', warmup=.3)))
+    sad_pretrain=_small(epochs=5, lr=5e-4), sad_tune=_small(epochs=2, lr=2e-4),
+    mad_pretrain=_small(epochs=3, batch=48, schedule='onecycle', warmup=.3), mad_tune=_small(epochs=1, batch=48, schedule='onecycle', warmup=.3, lr=5e-4)))
 
 # %% ../nbs/09_train.ipynb #b4f8adb9
 @dataclass
