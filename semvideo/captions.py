@@ -194,12 +194,14 @@ def meteor(a, b, synonyms=None): # candidate, reference, WordNet or None
     x,y = _words(b), _words(a)
     return float(single_meteor_score(x, y, wordnet=synonyms or _NoSynonyms())) if x and y else 0.
 
-# %% ../nbs/05b_captions.ipynb #6c719f4a
+# %% ../nbs/05b_captions.ipynb #7cd48453
 def clip_text_features(bundle='tiny'): # 'tiny', or a folder with `clip` (CLIPModel) and `tokenizer`
     "Function from texts to unit CLIP text features (N,D)."
     from semvideo.bundle import bundle_path, load_part, tokens
     import torch
     from transformers import CLIPModel
+    from transformers.utils import logging
+    logging.disable_progress_bar()
     model,tok = CLIPModel.from_pretrained(str(bundle_path(bundle)/'clip')).eval(), load_part(bundle, 'tokenizer')
     def features(texts, batch=256):
         with torch.inference_mode():
