@@ -110,7 +110,7 @@ def results_table(scores, # clip_id, system, metric, variant, value, chance, uni
                              **dict(zip(('gain', 'gain_low', 'gain_high'), gain)), beaten='' if np.isnan(gain[0]) else 'yes' if gain[1] > 0 else 'no'))
     return pd.DataFrame(rows)
 
-# %% ../nbs/13a_evaluate.ipynb #ed38ce4a
+# %% ../nbs/13a_evaluate.ipynb #f7214710
 def state_scores(decoded, # {system: Decoded}
                  study, split): # whose targets they aim at
     "Identification from decoded text states: clip_id, system, metric, variant, value, chance, unit."
@@ -123,12 +123,14 @@ def state_scores(decoded, # {system: Decoded}
     return pd.concat(out, ignore_index=True)
 
 def decoded_systems(study, subject, split):
-    "What SAD decoded, and what ridge does from the same repeats of the same fMRI: {system: Decoded}. The latter is kept beside the former."
+    "What SAD decoded, and what ridge does from the same repeats of the same fMRI, {system: Decoded}; kept beside each other. One training segment gives no ridge: nothing held out could choose its penalty."
     folder = study.path/f'decode/sub-{subject}'
-    repeats = study._stages()[f'decode/sub-{subject}/{split}']['config'].get('repeats')
-    ridge,_ = ridge_decode(study, subject, split, repeats=repeats)
-    ridge.save(folder/f'{split}-ridge.safetensors')
-    return {OURS: Decoded.load(folder/f'{split}.safetensors'), 'ridge': ridge}
+    out = {OURS: Decoded.load(folder/f'{split}.safetensors')}
+    if study.select('train').segment.nunique() > 1:
+        repeats = study._stages()[f'decode/sub-{subject}/{split}']['config'].get('repeats')
+        out['ridge'],_ = ridge_decode(study, subject, split, repeats=repeats)
+        out['ridge'].save(folder/f'{split}-ridge.safetensors')
+    return out
 
 # %% ../nbs/13a_evaluate.ipynb #e1e79327
 def fit_to(recon, # uint8 (N,F,H,W,3)

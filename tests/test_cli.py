@@ -23,6 +23,7 @@ def big(tree):
 def small(big):
     "The first clips of each split, as a study of its own."
     src = Study(big); clips = pd.concat([src.select(s)[:n] for s, n in N.items()])
+    clips.loc[(clips.split == "train") & (clips.onset_s >= N["train"]), "segment"] = "seg1b" # two halves: ridge chooses its penalty on whole segments
     out = Study.create(big.parent/"small", "small", "the first clips of a miniature", clips, {})
     for s, n in N.items():
         write_npy(out.path/f"frames/{s}.npy", np.asarray(src.frames(s)[:n]))
