@@ -373,7 +373,7 @@ def check_parts():
     hub = os.environ.get('HF_HUB_OFFLINE') in ('1', 'true', 'True')
     yield row('model hub', 'note' if hub else 'ok', 'HF_HUB_OFFLINE is set' if hub else 'allowed', 'unset it to download sd15 once' if hub else '')
 
-# %% ../nbs/16_cli.ipynb #fcd615f2
+# %% ../nbs/16_cli.ipynb #2b82f1b1
 def check_download(root, dataset='cc2017'): # folder of the download, its layout
     "What of a data set is there."
     root = Path(root)
@@ -391,7 +391,8 @@ def check_study(path): # study folder
     for s in STAGES:
         parts = {k: v['done'] for k,v in have.items() if k.split('/')[0] == s}
         done = bool(parts) and all(parts.values())
-        yield row(s, 'ok' if done else 'note', f'{sum(parts.values())} of {len(parts)} parts done' if parts else 'not begun', '' if done else f'semvideo {s} --study {path}')
+        if s == 'report': done = (study.path/'report.html').is_file() # a page, not a stage: it is written anew each time
+        yield row(s, 'ok' if done else 'note', f'{sum(parts.values())} of {len(parts)} parts done' if parts else 'there' if done else 'not begun', '' if done else f'semvideo {s} --study {path}')
 
 # %% ../nbs/16_cli.ipynb #d11a42e0
 @verb(opt('--study', type=Path, default=None, metavar='DIR', help='say also which stages of this study are done'),
