@@ -179,7 +179,7 @@ def _group_verdict(group, r):
     if not won: return dict(kind='bad', tag='no claim', text=text + f'No claim of {CLAIMS.get(group, group.lower())}.')
     return dict(kind='open' if len(lost) else 'good', tag='in part' if len(lost) else 'beats nulls', text=text)
 
-# %% ../nbs/15_report.ipynb #0fd16c55
+# %% ../nbs/15_report.ipynb #7c16b5ed
 def _rival_verdicts(results):
     "Verdicts against other decoders in the table, such as ridge: of text states, and of rendered video."
     out = []
@@ -190,9 +190,14 @@ def _rival_verdicts(results):
         out.append(dict(kind='bad' if worse else 'good', tag=f'{us.split()[-1]} loses' if worse else f'{us.split()[-1]} holds', text=text + ('' if worse or better else 'no difference that these clips can show') + f'. Paired gain: {gains}.'))
     return out
 
+def _with_gains(results):
+    "The table with its columns of comparison, empty where only one system was scored."
+    r = results.reindex(columns=list(dict.fromkeys([*results.columns, 'gain', 'gain_low', 'gain_high', 'beaten'])))
+    return r.assign(beaten=r.beaten.fillna('').astype(str))
+
 def verdicts(results): # DataFrame system, metric, variant, value, low, high, n, chance, gain, gain_low, gain_high, beaten
     "What a table of results allows one to say: list of dict(kind: good, bad or open; tag; text)."
-    r = results.assign(beaten=results.beaten.fillna('').astype(str)); out = [_question_verdict(r[r.metric == m]) for m in QUESTIONS if (r.metric == m).any()]
+    r = _with_gains(results); out = [_question_verdict(r[r.metric == m]) for m in QUESTIONS if (r.metric == m).any()]
     group = pd.Series([_group(m, v) for m, v in zip(r.metric, r.variant)], index=r.index)
     found = [_group_verdict(g, r[group == g]) for g in list(GROUPS)[2:]]
     return out + [v for v in found if v] + _rival_verdicts(r)
@@ -210,7 +215,7 @@ def decoder_verdicts(study, decoded, others, split='test'): # others: {name: Dec
         out.append(dict(kind='bad' if lost else 'good', tag='SAD loses' if lost else 'SAD holds', text=(f'SAD is worse than {name} at {_list(lost)}. ' if lost else f'SAD does not lose to {name}. ') + f'Identification of clips from decoded states, paired: {words}.'))
     return out
 
-# %% ../nbs/15_report.ipynb #4d5c0d37
+# %% ../nbs/15_report.ipynb #16956528
 def row_picture(us, low, high, others, chance, lower=False, width=150, height=20): # numbers of one metric; lower: less is better
     "One metric as inline SVG."
     v = [x for x in (us, low, high, chance, *others) if np.isfinite(x)]; a, b = min(v), max(v); b = b if b > a else a + 1
@@ -227,7 +232,7 @@ def _number(x, unit=''):
 def metric_rows(results):
     "The table of metrics, grouped, for the template: list of dict(name, rows), and the other systems."
     from markupsafe import Markup
-    r = results.assign(beaten=results.beaten.fillna('').astype(str)); rivals = [s for s in r.system.unique() if s != OURS]; groups = {}
+    r = _with_gains(results); rivals = [s for s in r.system.unique() if s != OURS]; groups = {}
     for (m, variant), g in r.groupby(['metric', 'variant'], sort=False):
         us = g[g.system == OURS].iloc[0] if (g.system == OURS).any() else None
         if us is None or not np.isfinite(us.value): continue
