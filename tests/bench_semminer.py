@@ -1,6 +1,6 @@
 """What mining costs beside the model, and whether a server is kept busy. Writes tests/results/bench_semminer.json.
 
-    python tests/bench_semminer.py
+    python tests/bench_semminer.py [--real]
 
 Times of work in this process are processor times (the machine may be shared); times against the server are wall times.
 """
@@ -77,5 +77,5 @@ if __name__ == '__main__':
         outside=dict(frames=F, side=SIDE, clips=N, seconds_per_clip={k: round(v, 5) for k,v in steps.items()}, total=round(total, 5)),
         extrapolation=dict(prefix_tokens=prefix, prompt_tokens='4 x 90', output_tokens=OUT_TOKENS, parameters=PARAMETERS, bytes=BYTES, machine=MACHINE, model_seconds_per_clip=round(model, 3), share_outside=round(total/(total + model), 4),
             note='output tokens at memory bandwidth, prompt tokens at the stated flops; a lower bound on the model, hence an upper bound on the share'),
-        server=server(), real_captions=real_captions(here.parent.parent/'shared'/'clips'))
+        server=server(), **(dict(real_captions=real_captions(here.parent.parent/'shared'/'clips')) if '--real' in sys.argv else {}))
     write_json(here/'results'/'bench_semminer.json', res); print(json.dumps(res, indent=1))
