@@ -310,11 +310,16 @@ def _answer(data):
 
 def _error_line(status, data): return f'HTTP {status}: {as_data(data[:200].decode("utf-8", "replace"))}'
 
-# %% ../nbs/05a_mllm.ipynb #d360aad6
+# %% ../nbs/05a_mllm.ipynb #1eba074e
 @patch
 def _once(self:ServerBackend, body):
     "One attempt: `(Answer, None, 0)`, or `(None, what went wrong, seconds to wait at least)`; raises where asking again is pointless."
-    try: status,headers,data = self._exchange('POST', '/chat/completions', body)
+    fresh = getattr(self.local, 'conn', None) is None
+    try:
+        try: status,headers,data = self._exchange('POST', '/chat/completions', body)
+        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
+            if fresh: raise
+            status,headers,data = self._exchange('POST', '/chat/completions', body)     # the server closed a kept connection, as it may: that is no failed attempt
     except (OSError, http.client.HTTPException) as e: return None, f'{type(e).__name__}: {e}', 0
     if status in (400, 413, 415, 422): raise ClipError('The server refuses this clip', found=_error_line(status, data))
     if status in (408, 409, 425, 429) or status >= 500:
