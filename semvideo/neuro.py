@@ -455,17 +455,17 @@ def _halo():
     from matplotlib import patheffects
     return [patheffects.withStroke(linewidth=1.4, foreground='.1')]
 
-# %% ../nbs/14_neuro.ipynb #49ef3367
+# %% ../nbs/14_neuro.ipynb #5ba90e9e
 @dataclass(frozen=True)
 class ExplainConfig(Config):
     "Settings of the stage `explain`."
     split: str = 'test' # clips whose fMRI is explained
-    methods: tuple = ('gradient_x_input', 'haufe') # maps to compute; the first one is tested over parcels and reported
-    n_probes: int = 16 # random sign probes of the sensitivity
+    methods: tuple = ('haufe', 'gradient_x_input') # maps to compute; the first one is tested over parcels
+    n_probes: int = 8 # random sign probes of the sensitivity
     null: str = 'patch' # spatial null of the parcel tables
     n_null: int = 999 # its draws
     occlusion: bool = True # silence each parcel in turn
-    max_clips: int = 240 # at most so many clips, evenly spread
+    max_clips: int = 120 # at most so many clips, evenly spread
     seed: int = 0 # of probes, nulls and bootstrap
 
 LEVELS = dict(anchor='sad-anchor', motion='sad-motion', holistic='sad-holistic', latents='mad')
