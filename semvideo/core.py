@@ -86,7 +86,7 @@ def torch_generator(*parts, # as `seed_for`
     import torch
     return torch.Generator(device).manual_seed(seed_for(*parts))
 
-# %% ../nbs/00_core.ipynb #5ca2f658
+# %% ../nbs/00_core.ipynb #01302da5
 @contextlib.contextmanager
 def atomic_path(path): # final path; its folder is made
     "Yield a temporary path; rename it to `path` on success, remove it on error. A full disk or a missing permission is a `SemvideoError`."
@@ -100,7 +100,8 @@ def atomic_path(path): # final path; its folder is made
     except OSError as e:
         if e.errno is None: raise
         raise SemvideoError(f'Cannot write: {os.strerror(e.errno)}', file=path, remedy='free space or fix permissions, then run the same command again') from e
-    finally: tmp.unlink(missing_ok=True)
+    finally:
+        with contextlib.suppress(OSError): tmp.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #1705fd38
 def write_text(path, s):

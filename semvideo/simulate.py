@@ -145,11 +145,11 @@ def frame(self:Shot, t): # seconds from the start of the clip
     if self.post >= 0: im[:, self.post:self.post+6] = (128,128,128); im[:, self.post] = im[:, self.post+5] = (80,80,80)
     return im
 
-# %% ../nbs/04_simulate.ipynb #5fcf6537
+# %% ../nbs/04_simulate.ipynb #7ff8d8b0
 @dataclass(frozen=True)
 class Clip:
     "What happens in two seconds: one shot, or two with a cut between them."
-    clip_id: str # such as seg1-007
+    clip_id: str # such as seg1_007
     scene: int # scene of the film it belongs to
     shots: tuple # of one or two Shot
     cut_s: float = 0. # time of the cut, 0 for none
@@ -217,7 +217,7 @@ def random_shot(rng, # NumPy generator
              scale=float(rng.uniform(.48, .6)), bx=int(rng.integers(128)), by=int(rng.integers(128)), post=int(rng.integers(10, 48)) if rng.random() < .12 else -1, spin=int(rng.choice([-1,1])))
     return Shot(**{**d, **fixed})
 
-# %% ../nbs/04_simulate.ipynb #10170590
+# %% ../nbs/04_simulate.ipynb #6f04d50a
 def write_film(segment, # name of the segment, such as seg1
                seed, # seed of the study
                split, # 'train' or 'test'
@@ -230,8 +230,8 @@ def write_film(segment, # name of the segment, such as seg1
         keep = {k: getattr(first, k) for k in ('kind', 'colour', 'background', 'scale', 'bx', 'by', 'post')}
         shot = first
         for i in range(rng.integers(2, 5)):
-            if i and rng.random() < .6: shot = random_shot(rng, split, **keep)
-            clips.append(Clip(f'{segment}-{len(clips):03d}', scene, (shot,)))
+            if i and rng.random() < .35: shot = random_shot(rng, split, **keep)
+            clips.append(Clip(f'{segment}_{len(clips):03d}', scene, (shot,)))
         scene += 1
     clips = clips[:n_clips]
     for i in np.flatnonzero(rng.random(n_clips) < p_cut):
@@ -243,7 +243,7 @@ ROLES = dict(early=('V1','V2','V3','V4'), motion=('MT','MST','V3A','TPOJ1','TPOJ
              meaning=('FFC','VVC','PIT','V8','LO1','LO2','PHA1','PHA2','PHA3','VMV1','VMV2','VMV3'), none=('A1','4','46'))
 PARCEL_ROLE = {p: r for r,ps in ROLES.items() for p in ps}
 
-# %% ../nbs/04_simulate.ipynb #a3d84912
+# %% ../nbs/04_simulate.ipynb #90f54fbb
 @dataclass(frozen=True)
 class MiniatureConfig(Config):
     "Settings of the miniature."
@@ -253,7 +253,7 @@ class MiniatureConfig(Config):
     n_test: int = 1 # test segments
     train_repeats: int = 2 # as CC2017
     test_repeats: int = 10 # as CC2017
-    snr: float = .6 # standard deviation of an answering vertex's signal over that of its noise, in one run
+    snr: float = .9 # standard deviation of an answering vertex's signal over that of its noise, in one run
     hrf_peak_s: float = 4. # the lag that the CC2017 trim assumes
     share: float = .3 # share of each parcel's vertices that a subject's scan holds; smaller for later subjects
     ar: float = .4 # lag-1 autocorrelation of the noise
