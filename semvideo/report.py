@@ -256,18 +256,19 @@ def _gallery(study, recon, truth, said, rank, split, n):
                     label=f'Clip {c}: shown left, reconstructed right', captions=[] if said is None else caps[['level', 'true', 'decoded']].to_dict('records'))
     return [dict(title=t, clips=[card(*p) for p in ps]) for t, ps in chosen + [('At even distances through the film, chosen by nothing', even)]]
 
-# %% ../nbs/15_report.ipynb #13d18b9c
+# %% ../nbs/15_report.ipynb #ceaee7a3
 def _table(df, caption, digits=3):
     "A DataFrame as plain text cells for the template."
     text = lambda v: '' if v is None or v is pd.NA or (isinstance(v, float) and np.isnan(v)) else ('yes' if v else 'no') if isinstance(v, (bool, np.bool_)) else f'{v:.{digits}f}' if isinstance(v, (float, np.floating)) else str(v)
-    return dict(caption=caption, heads=list(df.columns), rows=[[text(v) for v in row] for row in df.itertuples(index=False, name=None)])
+    cell = lambda c, v: f'{v:.4f}' if c in ('p', 'q') and isinstance(v, (float, np.floating)) and np.isfinite(v) else text(v)   # a p-value is never shown as 0
+    return dict(caption=caption, heads=list(df.columns), rows=[[cell(c, v) for c, v in zip(df.columns, row)] for row in df.itertuples(index=False, name=None)])
 
 def _planted_words(t): # planted.csv of one level
     "What the maps of a level show of the planted truth, in words."
     names = dict(gradient_x_input='what the decoder uses', haufe='what the voxels carry'); e = t[t.expected & ~t.role.str.contains('+', regex=False)]; out = []
     for m, g in t[t.expected].groupby('method', sort=False):
         g = g.iloc[[-1]]; r = g.iloc[0]
-        if np.isfinite(r.auc): out.append(f'{names.get(m, m)}: {r.role} at {r.auc:.2f} (p = {r.p:.3f}{", found" if r.p <= .05 and r.auc > .5 else ", not shown"})')
+        if np.isfinite(r.auc): out.append(f'{names.get(m, m)}: {r.role} at {r.auc:.2f} (p = {r.p:.4f}{", found" if r.p <= .05 and r.auc > .5 else ", not shown"})')
     return f'By its planted truth this level should draw on {_list(e.role.drop_duplicates().tolist())}. ' + (f'Area under the curve, {"; ".join(out)}.' if out else 'These are all roles there are, so there is nothing to tell apart.')
 
 def _brain(folder): # explain/sub-s
