@@ -274,7 +274,7 @@ class Clockwork:
         m,s = divmod(round(self.left()), 60)
         return f'[{len(self.done)+1}/{len(self.plan)}] {stage}: {self.plan[stage][0]} (about {f"{m} min {s:02d} s" if m else f"{s} s"} left)'
 
-# %% ../nbs/16_cli.ipynb #df9157c9
+# %% ../nbs/16_cli.ipynb #1f46a449
 def demo(out, # folder to make
          seed=0, # of everything
          n_subjects=2,
@@ -294,7 +294,7 @@ def demo(out, # folder to make
         train=lambda: train.train_study(Study(out), subject=subject, seed=seed),
         decode=lambda: train.decode_study(Study(out), subject, split='test'),
         render=lambda: cvr.render_study(Study(out), subject, split='test', bundle='tiny', seed=seed),
-        evaluate=lambda: evaluate.evaluate_study(Study(out), subject, split='test', seed=seed),
+        evaluate=lambda: evaluate.evaluate_study(Study(out), subject, split='test', seed=seed, shuffle_clips=60),
         explain=lambda: neuro.explain_study(Study(out), subject),
         report=lambda: report.report_study(Study(out), subject))
     for name,step in steps.items():

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OURS', 'null_videos', 'marginals', 'same', 'class_names', 'two_parts', 'plain_questions', 'score', 'interval',
-           'results_table', 'state_scores', 'decoded_systems', 'fit_to', 'evaluate_study']
+           'results_table', 'state_scores', 'decoded_systems', 'same_chance', 'fit_to', 'evaluate_study']
 
 # %% ../nbs/13a_evaluate.ipynb #5f35adc9
 import numpy as np, pandas as pd
@@ -70,15 +70,16 @@ def plain_questions(recon, # uint8 (N,F,H,W,3)
         if len(ways) == len(DIRECTIONS): out.append(('direction', same(r, t, ways), 1/len(ways)))
     return out
 
-# %% ../nbs/13a_evaluate.ipynb #a1db4512
+# %% ../nbs/13a_evaluate.ipynb #b2778330
 def score(recon, # uint8 (N,F,H,W,3)
           truth, # the same shape
           models, # `Models`
           clip_ids, # N names
           profile='strict', # or 'paper'
-          fps=None): # frames a second of what is scored
+          fps=None, # frames a second of what is scored
+          chance=True): # compute chance levels too
     "Every metric of a profile and the plain questions: clip_id, metric, variant, value, chance, unit."
-    df = evaluate(recon, truth, profile, models=models, clip_ids=clip_ids, fps=fps)
+    df = evaluate(recon, truth, profile, models=models, clip_ids=clip_ids, fps=fps, chance=chance)
     extra = [pd.DataFrame(dict(clip_id=clip_ids, metric=m, variant='judged', value=v, chance=c, unit='accuracy')) for m,v,c in plain_questions(recon, truth, models)]
     return pd.concat([df, *extra], ignore_index=True)
 
@@ -132,7 +133,14 @@ def decoded_systems(study, subject, split):
         out['ridge'].save(folder/f'{split}-ridge.safetensors')
     return out
 
-# %% ../nbs/13a_evaluate.ipynb #e1e79327
+# %% ../nbs/13a_evaluate.ipynb #5fb80dc6
+def same_chance(scores): # clip_id, system, metric, variant, value, chance, unit
+    "Fill missing chance levels from our own system's, by metric and variant."
+    ours = scores[(scores.system == OURS) & scores.chance.notna()].groupby(['metric', 'variant']).chance.mean()
+    key = pd.MultiIndex.from_frame(scores[['metric', 'variant']])
+    return scores.assign(chance=scores.chance.fillna(pd.Series(ours.reindex(key).to_numpy(), index=scores.index)))
+
+# %% ../nbs/13a_evaluate.ipynb #0326c782
 def fit_to(recon, # uint8 (N,F,H,W,3)
            truth): # uint8 (N,f,h,w,3)
     "Reconstructions at the truth's size and number of frames: what is scored."
@@ -147,9 +155,10 @@ def evaluate_study(study, # `Study`
                    models='tiny', # judges: `Models`, or what `load_models` takes
                    n_boot=2000, # resamples of each interval
                    seed=0, # of the nulls and the bootstrap
+                   shuffle_clips=None, # clips of the shuffle test, evenly spaced; None: all
                    force=False): # score again
     "Score a subject's rendered clips and the nulls; writes clips.csv, shuffle.csv (the paper's shuffle test) and results.csv. -> results, one row a system, metric and variant."
-    config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed)
+    config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed, shuffle_clips=shuffle_clips)
     stage = study.stage('evaluate', config, needs=(f'render/sub-{subject}/{split}',), part=f'sub-{subject}', force=force)
     if stage.done: return read_csv(stage.dir/'results.csv')
     study.log('reads', split=split, by='evaluate', subject=subject)
@@ -157,12 +166,13 @@ def evaluate_study(study, # `Study`
     recon,models = fit_to(load_render(study, subject, split), truth),load_models(models, cache=stage.dir/'features')
     systems = {OURS: recon} | null_videos(recon, study.frames('train'), seed)
     fps = truth.shape[1]/clips.duration_s.median()
-    scores = pd.concat([score(v, truth, models, clips.clip_id.tolist(), profile, fps).assign(system=name)
+    scores = pd.concat([score(v, truth, models, clips.clip_id.tolist(), profile, fps, chance=name == OURS).assign(system=name)
                         for name,v in progress(systems.items(), 'evaluate: systems')]
                        + [state_scores(decoded_systems(study, subject, split), study, split)], ignore_index=True)
+    scores = same_chance(scores); some = np.unique(np.linspace(0, len(truth)-1, shuffle_clips or len(truth)).round().astype(int))
     out = results_table(scores, time_blocks(clips), n_boot, seed)
     out = pd.concat([pd.DataFrame(dict(subject=subject, split=split, profile=profile), index=out.index), out], axis=1)
-    tables = dict(clips=scores, results=out, shuffle=shuffle_test(recon, truth, seed=seed, clip_ids=clips.clip_id.tolist()))
+    tables = dict(clips=scores, results=out, shuffle=shuffle_test(recon[some], truth[some], seed=seed, clip_ids=clips.clip_id.to_numpy()[some].tolist()))
     for k,t in tables.items(): write_csv(stage.dir/f'{k}.csv', t)
     stage.finish([stage.dir/f'{k}.csv' for k in tables], systems=sorted(scores.system.unique()))
     return out
