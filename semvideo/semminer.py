@@ -83,14 +83,15 @@ def _prefix(text, ends, limit):
     fit = [e for e in ends if 0 < n_words(text[:e]) <= limit]
     return text[:max(fit)].strip() if fit else None
 
-# %% ../nbs/05_semminer.ipynb #f9a809cd
+# %% ../nbs/05_semminer.ipynb #0a9c8a0c
 def cut_words(text, # one line
               limit): # words
     "Cut to at most `limit` words: `(text, how)`, how in '', 'sentence', 'clause', 'word'."
     if n_words(text) <= limit: return text, ''
     for how,at in (('sentence', r'(?<=[.!?])(?=\s)'), ('clause', r'(?=[,;:])'), ('word', r'(?=\s)')):
         if s := _prefix(text, [m.end() for m in re.finditer(at, text)], limit): return (s if how=='sentence' else s.rstrip(',;:')+'.'), how
-    return '', 'word'
+    ends = [m.end() for m in re.finditer(r"[^\W_]+", text)] # one unbroken run of words, such as 'a?a'
+    return (_prefix(text, ends, limit) or '') + '.', 'word'
 
 # %% ../nbs/05_semminer.ipynb #cd49551d
 @dataclass
