@@ -83,7 +83,7 @@ def test_mine_by_shards(small, tree, cli):
     refuses(cli, "targets", "--study", small, "--quiet", says="semvideo mine")
     for i in (1, 3): assert cli("mine", "--study", small, "--backend", "script", "--captions", scripts, "--shard", f"{i}/3", "--quiet")[0] == 0
     s = Study(small)
-    assert s.captions("train").clip_id.tolist() == s.clip_ids("train") and (s.captions("test")[["basic", "anchor", "motion", "holistic"]] != "").all(None)
+    assert s.captions("train").clip_id.tolist() == s.clip_ids("train") and (s.captions("test")[["basic", "anchor", "motion", "holistic"]] != "").all(axis=None)
     again(cli, small, "mine", "--study", small, "--backend", "script", "--captions", scripts, "--quiet")
 
 def test_targets(small, cli):
