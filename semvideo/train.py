@@ -155,18 +155,24 @@ def prepare(module, data, c, clips): # clips: (N,) bool, training rows of this r
     if module.linear is None: raise SemvideoError('A ridge start needs a linear path', found='linear_path=False', expected='linear_path=True', remedy='set it in SadConfig or MadConfig, or projector="train"')
     return _ridge(module, data, c, at, mean, out)
 
-# %% ../nbs/09_train.ipynb #897b559e
+# %% ../nbs/09_train.ipynb #b8c9fc2e
 def _ridge(module, data, c, at, mean, scale):
     "Linear start on the training rows; rows outside get NaN in the shared space."
     for s,x in mean.items():
         if torch.isnan(x[at]).any(): raise SemvideoError(f'Subject {s} has training clips without any repeat', remedy='leave these clips out of the study')
     folds = torch.as_tensor(pd.factorize(data.segment[at.cpu().numpy()])[0], device=at.device)
     if len(folds.unique()) < 2: folds = torch.arange(len(folds), device=at.device)*4//len(folds)
-    z,held = linear_start(module, {s: x[at] for s,x in mean.items()}, scale(data.target[at].float()).flatten(1), folds)
+    y = scale(data.target[at].float()); z,held = linear_start(module, {s: x[at] for s,x in mean.items()}, y.flatten(1), folds); fixed = [module.projector, module.linear]
+    if getattr(module, 'filter', None) is not None: _fit_filter(module, held, module.text(data.text[at].float()), y, folds); fixed.append(module.filter)
     if c.projector == 'ridge-start': return None
-    for p in (*module.projector.parameters(), *module.linear.parameters()): p.requires_grad_(False)
+    for p in (p for m in fixed for p in m.parameters()): p.requires_grad_(False)
     spread = lambda v: torch.full((len(at), v.shape[1]), math.nan, device=v.device).index_copy_(0, at.nonzero()[:,0], v)
     return {s: (spread(z), spread(h)) for s,h in held.items()}
+
+def _fit_filter(module, held, text, y, folds): # MAD, {subject: left-out shared space (N,H)}, (N,T,D), (N,F,4,h,w), (N,)
+    "Fit MAD's motion filters to the left-out still pictures of all subjects."
+    with torch.no_grad(): still = torch.cat([module.still(h) for h in held.values()])
+    k = len(held); module.filter.fit(still, text.repeat(k, 1, 1), y.repeat(k, 1, 1, 1, 1)-still[:,None], folds.repeat(k))
 
 # %% ../nbs/09_train.ipynb #176274be
 def shared_space(spaces, subject, rows, share): # (scores, left-out), key, (B,2), share of rows with another row's error

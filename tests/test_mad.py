@@ -5,7 +5,7 @@ from semvideo.core import SemvideoError, torch_generator
 from semvideo.mad import MAD, MadConfig, TripartiteAttention, frame_contrast, parts
 
 SMALL = dict(text_tokens=5, text_dim=8, hidden=12, mlp=(16, 16, 16), embed=8, features=8, channels=(8, 8, 16), groups=4, head_dim=8)
-def make(frames=3, **kw): torch.manual_seed(0); return MAD({1: 20, 2: 30}, frames, mad.MINIATURE, **{**SMALL, 'linear_path': False, **kw})
+def make(frames=3, **kw): torch.manual_seed(0); return MAD({1: 20, 2: 30}, frames, mad.MINIATURE, **{**SMALL, 'linear_path': False, 'motion_filter': 0, **kw})
 
 @pytest.mark.parametrize('latent', [(4, 28, 28), (4, 16, 16), (4, 8, 8), (4, 8, 12)])
 def test_latent_sizes(latent):
@@ -62,3 +62,34 @@ def test_bad_input_is_one_clear_error(bad, says):
     with pytest.raises(SemvideoError, match='(?s)'+says): bad(make())
 
 def test_config_round_trip(): assert MadConfig.from_json(mad.PAPER.to_json()) == mad.PAPER
+
+def moving_blobs(n=200, frames=3):
+    "Blobs that move in one of eight directions, their still picture and a one-hot direction as text."
+    g = torch.Generator().manual_seed(1); way = torch.randint(8, (n,), generator=g); at = torch.randint(2, 6, (n, 2), generator=g)
+    yy,xx = torch.meshgrid(torch.arange(8.), torch.arange(8.), indexing='ij'); a = way*torch.pi/4; d = lambda v: v[:, None, None]
+    film = torch.stack([torch.exp(-((xx-d(at[:, 0])-s*d(a.cos()))**2+(yy-d(at[:, 1])-s*d(a.sin()))**2)/2) for s in (torch.arange(frames)-(frames-1)/2).tolist()], 1)[:, :, None]
+    text = torch.eye(8)[way].unflatten(1, (1, 8)); return film, film.mean(1), text-text.mean(0)
+
+def test_filters_are_ridge_regression_on_products():
+    "The closed form over sums of squares agrees with scikit-learn on the products written out, and the penalty with a search over left-out segments."
+    from sklearn.linear_model import Ridge
+    film,still,text = moving_blobs(); y = film-still[:, None]+.05*torch.randn(film.shape, generator=torch.Generator().manual_seed(2)); folds = torch.arange(200)//50; alphas = 10.**torch.arange(-1, 5)
+    f = mad.MotionFilter(5, 3, 3, 1, 8); best = f.fit(still, text, y, folds, alphas)
+    x = torch.einsum('nk,npi->npki', f.gates(text), f.patches(still)).flatten(2); t = y.flatten(3).permute(0, 3, 1, 2).flatten(2)
+    def ridge(rows, a): return Ridge(a, fit_intercept=False).fit(x[rows].flatten(0, 1).double().numpy(), t[rows].flatten(0, 1).double().numpy())
+    error = {a: sum(((ridge(folds != k, a).predict(x[folds == k].flatten(0, 1).double().numpy())-t[folds == k].flatten(0, 1).numpy())**2).sum() for k in range(4)) for a in alphas.tolist()}
+    assert best == min(error, key=error.get)
+    torch.testing.assert_close(f.weight.double(), torch.tensor(ridge(slice(None), best).coef_.T), atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(f(still, text).flatten(3).permute(0, 3, 1, 2).flatten(2), x@f.weight, atol=1e-5, rtol=1e-5)
+
+def test_filters_follow_the_words_and_not_the_place():
+    film,still,text = moving_blobs(); f = mad.MotionFilter(7, 3, 3, 1, 8); f.fit(still, text, film-still[:, None], torch.arange(200)//50)
+    move = lambda t: (f(still[:40], t[:40])[:, -1]-f(still[:40], t[:40])[:, 0]).flatten(1); true = (film[:40, -1]-film[:40, 0]).flatten(1)
+    agree = lambda p: torch.nn.functional.cosine_similarity(p, true).mean().item()
+    assert agree(move(text)) > .9 > .3 > abs(agree(move(text.roll(1, 0))))
+    torch.testing.assert_close(f(still.roll(1, 3), text)[..., 3:-2], f(still, text).roll(1, 4)[..., 3:-2], atol=1e-4, rtol=1e-4) # a moved picture moves the change
+
+def test_a_mad_with_filters_saves_and_loads(tmp_path):
+    from semvideo.train import load, save
+    m = make(linear_path=True, motion_filter=3); torch.nn.init.normal_(m.filter.weight); torch.nn.init.normal_(m.filter.basis); save(m, tmp_path); n = load(tmp_path)
+    x,t = torch.randn(2, 20), torch.randn(2, 5, 8); torch.testing.assert_close(n(x, t, 1), m.eval()(x, t, 1)); assert (n(x, t, 1)-n(x, t.roll(1, 0), 1)).abs().max() > 1e-3
