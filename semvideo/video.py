@@ -150,7 +150,38 @@ def read_clip(path, # movie file
         if first and first[0] <= times[0] + _half_tick(st): return take(itertools.chain([first], shown), st)
     with _movie(path, threads) as (box, st): return take(_shown(box, st), st)  # no usable index: from the beginning
 
-# %% ../nbs/01_video.ipynb #e4be3b1e
+# %% ../nbs/01_video.ipynb #5f7532f3
+def _marks(path, times):
+    "Stamps of the frames on the screen at sorted `times`, from packet times alone; None if every frame must be decoded to know."
+    with _movie(path, 1) as (box, st):
+        if st.codec_context.name != 'h264': return None  # for other codecs, what may be left out is less certain
+        pts = [p.pts for p in box.demux(st) if p.size and not p.is_discard]
+        if not pts or None in pts or len(set(pts)) < len(pts): return None
+        pts, tol = np.sort(pts), _half_tick(st); shown = (pts - (st.start_time or 0))*float(st.time_base)
+    if times[-1] > shown[-1] + tol: return None  # how long the last frame stays is known once it is decoded
+    return pts[np.maximum(np.searchsorted(shown, times + tol, 'right') - 1, 0)].tolist()
+
+def _decode_only(box, st, wanted): # wanted: set of stamps
+    "Yield the wanted frames in order of presentation, decoding besides them only what other frames refer to."
+    full = None
+    for p in box.demux(st):
+        if full != (full := p.pts is None or p.pts in wanted): st.codec_context.skip_frame = 'DEFAULT' if full else 'NONREF'
+        for f in p.decode():
+            if f.pts in wanted: yield f
+
+# %% ../nbs/01_video.ipynb #6ed2213f
+def _pick_fast(path, times, threads=None):
+    "Yield (index, frame) for sorted `times` in one pass, as `_pick` does; frames the file promised but did not give are looked up by `_pick`."
+    marks, i = _marks(path, times), 0
+    if marks:
+        with _movie(path, threads) as (box, st):
+            for f in _decode_only(box, st, set(marks)):
+                while i < len(marks) and marks[i] == f.pts: yield i, f; i += 1
+                if i == len(marks): return
+    with _movie(path, threads) as (box, st):
+        for j,f in _pick(_shown(box, st), st, times[i:], path): yield i + j, f
+
+# %% ../nbs/01_video.ipynb #0a5d41e1
 def read_clips(path, # movie file
                starts, # (N,) seconds at which clips begin, in any order; clips may overlap
                duration_s, # length of each, seconds
@@ -164,13 +195,12 @@ def read_clips(path, # movie file
     times, scaler = sample_times(starts, duration_s, n_frames), VideoReformatter()
     order, flat = np.argsort(times, axis=None, kind='stable'), np.sort(times, axis=None)
     prev, img = None, None
-    with _movie(path, threads) as (box, st):
-        for i,f in _pick(_shown(box, st), st, flat, path):
-            if f is not prev: prev, img = f, _rgb(scaler, f, size, fit)
-            if out is None: out = np.empty((*times.shape, *img.shape), np.uint8)
-            n,j = divmod(int(order[i]), n_frames)
-            if out[n].shape != (n_frames, *img.shape): raise SemvideoError('Frames do not fit', file=path, found=img.shape, expected=out[n].shape[1:], remedy='give a size')
-            out[n][j] = img
+    for i,f in _pick_fast(path, flat, threads):
+        if f is not prev: prev, img = f, _rgb(scaler, f, size, fit)
+        if out is None: out = np.empty((*times.shape, *img.shape), np.uint8)
+        n,j = divmod(int(order[i]), n_frames)
+        if out[n].shape != (n_frames, *img.shape): raise SemvideoError('Frames do not fit', file=path, found=img.shape, expected=out[n].shape[1:], remedy='give a size')
+        out[n][j] = img
     return out
 
 # %% ../nbs/01_video.ipynb #10800c7a

@@ -69,6 +69,45 @@ def test_same_frames_as_decord(film):
         ours, theirs = video.read_clip(film, s, 2, 6), r.get_batch(idx).asnumpy()
         assert [number_of(f) for f in ours] == [number_of(f) for f in theirs] and np.abs(ours.astype(int) - theirs).mean() < 4
 
+def whole(path, starts, d, n):
+    "The same clips with every frame decoded."
+    times = video.sample_times(starts, d, n)
+    with video._movie(path) as (box, st): return np.stack([f.to_ndarray(format='rgb24') for _,f in video._pick(video._shown(box, st), st, np.sort(times, None), path)]).reshape(*times.shape, 48, 64, 3)
+
+@pytest.mark.parametrize('options,fewer', [(dict(bf='3'), True), (dict(bf='0'), False), ({'x264-params': 'bframes=5:b-pyramid=strict:open-gop=1:keyint=30'}, True), ({'x264-params': 'bframes=2:weightp=0:slices=3'}, True)])
+def test_leaving_out_frames_nothing_refers_to_changes_no_other(tmp_path, options, fewer):
+    p = write(tmp_path/'b.mp4', np.arange(300)/30, **options); starts, times = np.arange(4)*2., video.sample_times(np.arange(4)*2., 2, 4).ravel()
+    marks, n = video._marks(p, times), []
+    with video._movie(p, 1) as (box, st): assert [f.pts for f in video._decode_only(box, st, set(marks))] == marks
+    with video._movie(p, 1) as (box, st):
+        for k in box.demux(st): st.codec_context.skip_frame = 'DEFAULT' if k.pts is None or k.pts in marks else 'NONREF'; n += k.decode()
+    assert (len(n) < 250) == fewer
+    assert (video.read_clips(p, starts, 2, 4) == whole(p, starts, 2, 4)).all()
+
+@pytest.mark.parametrize('codec,options', [('mpeg4', dict(bf='2')), ('libx265', {'x265-params': 'log-level=none'}), ('libvpx-vp9', dict(deadline='realtime')), ('mpeg2video', dict(bf='2'))])
+def test_other_codecs_are_decoded_whole(tmp_path, codec, options):
+    if codec not in av.codecs_available: pytest.skip(f'this PyAV has no {codec}')
+    t = np.arange(120)/30; p = write(tmp_path/'a.mkv', t, 1000 if codec != 'mpeg2video' else 30, codec, **options); asked = video.sample_times([0, 2.5], 1, 8)
+    assert video._marks(p, asked.ravel()) is None
+    assert [number_of(f) for f in video.read_clips(p, [0, 2.5], 1, 8).reshape(-1, 48, 64, 3)] == expected(p, t, asked.ravel(), 1000)
+
+def test_frames_promised_but_not_given_are_looked_up_in_the_whole_film(tmp_path):
+    "A broadcast cut in the middle of a group of pictures: its first packets have times, but cannot be decoded."
+    p = write(tmp_path/'a.ts', np.arange(300)/30, 90000, fmt='mpegts', g='60', bf='2', **{'x264-params': 'scenecut=0'}); b = p.read_bytes(); p.write_bytes(b[len(b)//4//188*188:])
+    starts, marks = np.arange(3)*2., video._marks(p, video.sample_times(np.arange(3)*2., 2, 5).ravel())
+    with video._movie(p) as (box, st): given = {f.pts for f in box.decode(st)}
+    assert not set(marks) <= given
+    assert (video.read_clips(p, starts, 2, 5) == whole(p, starts, 2, 5)).all()
+
+def test_a_broken_frame_is_an_error(tmp_path):
+    p = write(tmp_path/'b.mp4', np.arange(300)/30, bf='2', g='30')
+    with av.open(str(p)) as box: at = [(k.pos, k.size) for k in box.demux(video=0) if k.size]
+    b = bytearray(p.read_bytes())
+    for pos,size in at[100:104]: b[pos + 4:pos + size] = bytes(size - 4)
+    p.write_bytes(b)
+    for f in (video.read_clips, whole):
+        with pytest.raises(SemvideoError, match='cannot be decoded'): f(p, np.arange(4)*2., 2, 30)
+
 def test_threads_do_not_change_frames(film):
     a = [video.read_clips(film, np.arange(8)*2, 2, 4, size=32, threads=k) for k in (1, 3)]
     assert (a[0] == a[1]).all()
