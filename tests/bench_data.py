@@ -70,21 +70,28 @@ def do_read(root):
     for p in files: x = np.array(nib.load(p).dataobj, dtype=np.float32); del x
     return dict(seconds=time.perf_counter() - t, files=len(files), peak_mb=peak_mb())
 
+def timed(module, names, into):
+    "Wrap functions of a module so that the seconds spent in each add up in `into`."
+    for n in names:
+        def f(*a, _f=getattr(module, n), _n=n, **k):
+            t = time.perf_counter()
+            try: return _f(*a, **k)
+            finally: into[_n] = into.get(_n, 0) + time.perf_counter() - t
+        setattr(module, n, f)
+
 def do_prepare(root):
-    "The fMRI side of prepare_cc2017: open, reliability, selection, gather, write."
+    "The fMRI side of prepare_cc2017, by the function it calls for a subject: open, reliability, selection and its table, gather, write."
     from semvideo import datasets as D
     from semvideo.core import Study
     segs = [D.Segment(d.name, 'train' if d.name.startswith('seg') else 'test', Path('none'), d.name, np.arange(240)*2., 2.,
                       {1: {int(p.name.split('_')[1]): p for p in (d/'cifti').iterdir()}}) for d in sorted((root/'subject1/fmri').iterdir(), key=lambda d: (d.name[0], int(d.name.lstrip('segt'))))]
-    out = root/'study'; shutil.rmtree(out, ignore_errors=True); cfg = D.PrepareConfig(subjects=(1,)); workers = os.cpu_count()
-    t = time.perf_counter(); study = Study.create(out, 'bench', 'synthetic', D._clips(segs), cfg); stage = study.stage('prepare', cfg)
-    runs, _ = D.open_subject(segs, 1, cfg); t1 = time.perf_counter()
-    r = D.train_correlations(segs, runs, cfg, workers); t2 = time.perf_counter()
-    table, kept = D.choose_voxels(next(iter(runs.values())).gray, r, cfg); study.save_voxels(1, table); t3 = time.perf_counter()
-    D._gather(study, segs, runs, kept, cfg, 1, workers); t4 = time.perf_counter()
-    where = np.random.default_rng(0).permutation(59412)[:PLANTED]; hit = np.isin(table.grayordinate, where)
-    return dict(seconds=t4 - t, open_s=t1 - t, correlate_s=t2 - t1, choose_s=t3 - t2, gather_s=t4 - t3, peak_mb=peak_mb(), workers=workers,
-                segments=len([g for g in segs if g.split == 'train']), voxels=len(table), planted_found=int(hit.sum()), false=int((~hit).sum()), shape_test=list(study.fmri(1, 'test').shape))
+    out = root/'study'; shutil.rmtree(out, ignore_errors=True); cfg = D.PrepareConfig(subjects=(1,)); workers = os.cpu_count(); parts = {}
+    timed(D, ('open_subject', 'train_correlations', 'choose_voxels', 'selection_table', '_gather'), parts)
+    t, c = time.perf_counter(), time.process_time(); study = Study.create(out, 'bench', 'synthetic', D._clips(segs), cfg); stage = study.stage('prepare', cfg)
+    D._finish_subject(study, stage, segs, 1, cfg, 2., None, workers); seconds, cpu = time.perf_counter() - t, time.process_time() - c
+    where = np.random.default_rng(0).permutation(59412)[:PLANTED]; table = study.voxels(1); hit = np.isin(table.grayordinate, where)
+    return dict(seconds=seconds, cpu_s=cpu, cores_used=cpu/seconds, parts_s=parts, peak_mb=peak_mb(), workers=workers, segments=len([g for g in segs if g.split == 'train']), voxels=len(table),
+                planted_found=int(hit.sum()), false=int((~hit).sum()), shape_test=list(study.fmri(1, 'test').shape))
 
 def do_select(root):
     "Voxel selection alone: 18 pairs of clean (59412,240) runs in memory to a table."
@@ -94,18 +101,25 @@ def do_select(root):
     t1 = time.perf_counter(); d = fmri.select_by_r(r); return dict(seconds=time.perf_counter() - t, correlate_s=t1 - t, test_s=time.perf_counter() - t1, peak_mb=peak_mb())
 
 def do_decode(root):
-    "240 clips of 8 frames at 256 px from one movie, against decoding it and nothing else; three times, alternating."
+    "240 clips of 8 frames at 256 px from one movie, against decoding it and nothing else; five times, alternating, the first pair not counted (memory touched for the first time)."
     import av
     from semvideo import video
     plain, clips = [], []
-    for _ in range(3):
+    for _ in range(6):
         t = time.perf_counter()
         with av.open(str(root/'movie.mp4')) as box:
             st = box.streams.video[0]; st.thread_type = 'AUTO'; st.codec_context.thread_count = 1
             n = sum(1 for _ in box.decode(st))
-        t1 = time.perf_counter(); x = video.read_clips(root/'movie.mp4', np.arange(240)*2., 2, 8, threads=1); t2 = time.perf_counter()
-        plain.append(t1 - t); clips.append(t2 - t1)
+        tp = time.perf_counter()
+        x = None; t1 = time.perf_counter(); x = video.read_clips(root/'movie.mp4', np.arange(240)*2., 2, 8, threads=1); t2 = time.perf_counter()
+        plain.append(tp - t); clips.append(t2 - t1)
+    plain, clips = plain[1:], clips[1:]
     return dict(plain_s=float(np.median(plain)), clips_s=float(np.median(clips)), ratio=float(np.median(np.array(clips)/plain)), frames=n, shape=list(x.shape), peak_mb=peak_mb())
+
+def cpu():
+    "Name of the processor, without frequency or host."
+    try: return next(l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name'))
+    except (OSError, StopIteration): return platform.processor() or None
 
 def child(what, root):
     env = dict(os.environ, OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', SEMVIDEO_QUIET='1')
@@ -121,7 +135,7 @@ def main():
     ap.add_argument('--dir'); ap.add_argument('--out', default=str(Path(__file__).parent/'results/bench_data.json')); ap.add_argument('--runs', type=float, default=1.); ap.add_argument('--child'); ap.add_argument('--no-movie', action='store_true')
     a = ap.parse_args()
     if a.child: print(json.dumps(globals()[f'do_{a.child}'](Path(a.dir)))); return
-    root = Path(tempfile.mkdtemp(prefix='bench-', dir=a.dir))
+    load, root = os.getloadavg()[0], Path(tempfile.mkdtemp(prefix='bench-', dir=a.dir))
     try:
         need = 9e9*a.runs + 1e9
         if shutil.disk_usage(root).free < need: sys.exit(f'needs {need/1e9:.0f} GB of free disk')
@@ -131,8 +145,8 @@ def main():
         n = make_subject(root, a.runs); read1 = child('read', root); prep = child('prepare', root); read2 = child('read', root)
         read = (read1['seconds'] + read2['seconds'])/2
         res = dict(what='synthetic CC2017 subject' + ('' if a.runs == 1 else f', {a.runs:g} of its runs'), runs=n, prepare_over_read=prep['seconds']/read, prepare=prep, read_before=read1, read_after=read2, selection=select, decode=decode,
-                   limits=dict(prepare_over_read=3, prepare_peak_mb=1536, selection_s=5, decode_ratio=1.2), load_average=os.getloadavg()[0], commit=commit(), date=str(datetime.date.today()),
-                   machine=dict(cpus=os.cpu_count(), arch=platform.machine(), system=platform.system(), memory_gb=round(os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/1e9), python=platform.python_version(), numpy=np.__version__))
+                   limits=dict(prepare_over_read=3, prepare_peak_mb=1536, selection_s=5, decode_ratio=1.2), load_average=dict(before=load, after=os.getloadavg()[0]), commit=commit(), date=str(datetime.date.today()),
+                   machine=dict(cpus=os.cpu_count(), cpu=cpu(), arch=platform.machine(), system=platform.system(), memory_gb=round(os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES')/1e9), python=platform.python_version(), numpy=np.__version__))
         res['met'] = dict(prepare_over_read=res['prepare_over_read'] <= 3, prepare_peak_mb=prep['peak_mb'] <= 1536, selection_s=select['seconds'] < 5, decode_ratio=None if a.no_movie else decode['ratio'] <= 1.2)
         rounded = json.loads(json.dumps(res), parse_float=lambda s: round(float(s), 3))
         Path(a.out).parent.mkdir(exist_ok=True); Path(a.out).write_text(json.dumps(rounded, indent=1) + '\n'); print(json.dumps(rounded, indent=1))
