@@ -112,7 +112,7 @@ def _header(path):
             if code == 32: return h, body.rstrip(b'\0')
     raise ValueError('no CIFTI header')
 
-# %% ../nbs/02_fmri.ipynb #a965b884
+# %% ../nbs/02_fmri.ipynb #dc39e27c
 def open_run(path): # .dtseries.nii
     "Open a CIFTI dense series without reading its data. Raises `SemvideoError` if it is absent, truncated, transposed, compressed or no dense series."
     path = Path(path)
@@ -120,6 +120,7 @@ def open_run(path): # .dtseries.nii
     if not path.is_file(): raise SemvideoError('Run not found', file=path)
     try: h, xml = _header(path); kinds, tr, n, gray = _parse_xml(xml)
     except SemvideoError: raise
+    except PermissionError as e: raise SemvideoError('File may not be read', file=path, found=e.strerror, expected='permission to read', remedy='chmod or ask its owner') from e
     except Exception as e:
         raise SemvideoError('Not a readable CIFTI file', file=path, found=f'{path.stat().st_size} bytes; {type(e).__name__}: {e}'[:200], expected='a .dtseries.nii, not compressed', remedy=again) from e
     dims = tuple(int(d) for d in h['dim'][5:7])
@@ -335,18 +336,27 @@ def parcels(hemisphere, # (V,) 'L' or 'R'
 # %% ../nbs/02_fmri.ipynb #1f7cbd36
 VISUAL_AREAS = ('V1', 'MST', 'V2', 'V3', 'V4', 'V3A', 'V3B', 'LO1', 'LO2', 'MT', 'TPOJ1', 'TPOJ2')  # Mind-Animator, HCP 7T
 
-# %% ../nbs/02_fmri.ipynb #121849bb
-def signal_power(x): # (N,R,V), NaN where a repeat is missing
-    "Signal power, variance of the mean and mean variance, each (V,), bias-corrected; clips with fewer than two repeats are left out, incomplete ones weighted by how many they have."
-    x = np.asarray(x, np.float64)
+# %% ../nbs/02_fmri.ipynb #6fb20b91
+def _repeats(x, block=1024):
+    "Per clip how many repeats are whole, (N,), over blocks of voxels; raises `SemvideoError` where they do not suffice."
     if x.ndim != 3 or x.shape[1] < 2: raise SemvideoError('Explainable variance needs repeats', found=f'shape {x.shape}', expected='(clips, at least 2 repeats, voxels)')
-    n = np.isfinite(x).all(2).sum(1) if not np.isfinite(x).all() else np.full(len(x), x.shape[1])
-    x = x[n > 1]; n = n[n > 1, None].astype(float)
-    if len(x) < 3: raise SemvideoError('Explainable variance needs repeats', found=f'{len(x)} clips with two repeats', expected='at least 3')
-    mean = np.nanmean(x, 1)
-    noise = (np.nanvar(x, 1)*n/(n - 1)).mean(0)  # unbiased variance between repeats
-    of_mean = mean.var(0, ddof=1)
-    return of_mean - noise*(1/n).mean(), of_mean, of_mean + noise*(1 - (1/n).mean())
+    whole = np.ones(x.shape[:2], bool)
+    for i in range(0, x.shape[2], block): whole &= np.isfinite(x[:, :, i:i + block]).all(2)
+    n = whole.sum(1)
+    if (n > 1).sum() < 3: raise SemvideoError('Explainable variance needs repeats', found=f'{(n > 1).sum()} clips with two repeats', expected='at least 3')
+    return n
+
+def signal_power(x, # (N,R,V), NaN where a repeat is missing; may be a memory map
+                 block=1024): # voxels at a time
+    "Signal power, variance of the mean and mean variance, each (V,), bias-corrected; clips with fewer than two repeats are left out, incomplete ones weighted by how many they have."
+    x = x if isinstance(x, np.ndarray) else np.asarray(x, np.float64); n = _repeats(x, block); two = n > 1
+    k, out = n[two, None].astype(float), np.empty((3, x.shape[2]))
+    for i in range(0, x.shape[2], block):
+        y = np.asarray(x[:, :, i:i + block][two], np.float64); mean = np.nanmean(y, 1)
+        noise = (np.nanvar(y, 1)*k/(k - 1)).mean(0)  # unbiased variance between repeats
+        of_mean = mean.var(0, ddof=1)
+        out[:, i:i + block] = of_mean - noise*(1/k).mean(), of_mean, of_mean + noise*(1 - (1/k).mean())
+    return tuple(out)
 
 def explainable_variance(x): # (N,R,V)
     "Share of a single repeat's variance that the film explains, (V,): bias-corrected, zero on average for noise; NaN for a dead voxel."
