@@ -1,5 +1,5 @@
 "Whole preparations on small trees: planted voxels, resume after a kill, planted leaks, and every kind of bad input."
-import gzip, os, shutil, signal, subprocess, sys, time
+import os, shutil, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 import nibabel as nib, numpy as np, pandas as pd, pytest
 sys.path.insert(0, str(Path(__file__).parent))
@@ -22,7 +22,7 @@ def tree(cc, tmp_path):
 
 def path(root, name, r, s=1): return T.run_path(root/'Subject01/video_fmri_dataset', s, name, r)
 def rewrite(p, f, tr=2., **kw):
-    x = np.array(nib.load(p).dataobj); hem, ver = T.brain(); fmri.write_run(p, f(x), kw.get('hem', hem), kw.get('ver', ver), tr)
+    x = np.asarray(nib.load(p).dataobj).copy(); hem, ver = T.brain(); fmri.write_run(p, f(x), kw.get('hem', hem), kw.get('ver', ver), tr)
 def sums(study): return {p.relative_to(study.path).as_posix(): file_sha256(p) for p in sorted(study.path.rglob('*')) if p.is_file()}
 
 # ---- CC2017
@@ -134,7 +134,7 @@ def test_choices(cc, tmp_path):
 def short(p): rewrite(p, lambda x: x[:244])
 def cut(p): b = p.read_bytes(); p.write_bytes(b[:len(b)//2])
 def empty(p): p.write_bytes(b'')
-def swap(p): img = nib.load(p); nib.save(nib.Cifti2Image(np.array(img.dataobj).T, (img.header.get_axis(1), img.header.get_axis(0))), p)
+def swap(p): img = nib.load(p); nib.save(nib.Cifti2Image(np.asarray(img.dataobj).copy().T, (img.header.get_axis(1), img.header.get_axis(0))), p)
 def other(p): hem, ver = T.brain(); rewrite(p, lambda x: x, ver=ver + 1)
 def order(p): hem, ver = T.brain(); i = np.r_[1, 0, 2:len(ver)]; rewrite(p, lambda x: x[:, i], ver=ver[i])
 
@@ -214,33 +214,40 @@ except SemvideoError as e: print("said:", e.problem, e.file)
         subprocess.run(['mount', '-o', 'remount,size=20m', str(d)], check=True); assert sums(D.prepare_cc2017(cc, d/'s', (1,), **KW)) == sums(study)
     finally: subprocess.run(['umount', str(d)], check=True)
 
-def test_a_folder_that_may_not_be_written(cc, tmp_path):
+@pytest.fixture
+def public():
+    "A folder others may enter; pytest's own is private, and is made private again whenever another pytest starts."
+    with tempfile.TemporaryDirectory() as d: os.chmod(d, 0o755); yield Path(d)
+
+def as_nobody(code):
+    "What a process prints that gives root up before it runs the last lines."
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=dict(os.environ, SEMVIDEO_QUIET='1')); return r.stdout + r.stderr[-800:]
+
+def test_a_folder_that_may_not_be_written(cc, public):
     "As root, by giving root up."
-    d = tmp_path/'no'; d.mkdir(); [p.chmod(0o755) for p in (tmp_path, *list(tmp_path.parents)[:2])]; d.chmod(0o555)
-    for p in [*Path(cc).rglob('*'), *list(Path(cc).parents)[:2], Path(cc)]: p.chmod(p.stat().st_mode | (0o755 if p.is_dir() else 0o444))
-    code = f'''
+    shutil.copytree(cc, public/'cc'); d = public/'no'; d.mkdir(); d.chmod(0o555)
+    for p in [public/'cc', *(public/'cc').rglob('*')]: p.chmod(0o755 if p.is_dir() else 0o644)
+    said = as_nobody(f'''
 import av, nibabel.cifti2, os, scipy.special, fractions, pandas
 from semvideo import datasets as D
 from semvideo.core import SemvideoError
 if os.getuid() == 0: os.setuid(65534)
-try: D.prepare_cc2017({str(cc)!r}, {str(d/"s")!r}, (1,), n_frames=2, size=16)
+try: D.prepare_cc2017({str(public/"cc")!r}, {str(d/"s")!r}, (1,), n_frames=2, size=16)
 except SemvideoError as e: print("said:", e.problem)
-'''
-    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=dict(os.environ, SEMVIDEO_QUIET='1'))
-    assert 'said: Cannot write: Permission denied' in r.stdout and not list(d.iterdir()), r.stdout + r.stderr[-800:]
+''')
+    assert 'said: Cannot write: Permission denied' in said and not list(d.iterdir()), said
 
-def test_a_run_that_may_not_be_read(tree, tmp_path):
-    p = path(tree, 'seg2', 1); [q.chmod(0o755) for q in (tmp_path, *list(tmp_path.parents)[:2])]; p.chmod(0)
-    code = f'''
+def test_a_run_that_may_not_be_read(cc, public):
+    p = Path(shutil.copy(path(cc, 'seg2', 1), public)); p.chmod(0)
+    said = as_nobody(f'''
 import nibabel.cifti2, os
 from semvideo import fmri
 from semvideo.core import SemvideoError
 if os.getuid() == 0: os.setuid(65534)
 try: fmri.open_run({str(p)!r})
-except SemvideoError as e: print("said:", e.problem, e.found, e.remedy)
-'''
-    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True); p.chmod(0o644)
-    assert 'said: File may not be read' in r.stdout, r.stdout + r.stderr[-800:]
+except SemvideoError as e: print("said:", e.problem, e.file)
+''')
+    assert f'said: File may not be read {p}' in said, said
 
 def test_full_disk_leaves_nothing_half_written(cc, study, tmp_path):
     "A file-size limit stands for a full disk: the fMRI of the training split does not fit."
@@ -309,7 +316,7 @@ def test_hcp_stimulus_version(hcp, tmp_path):
 def test_hcp_run_that_broke_off(hcp, tmp_path):
     import nibabel as nib
     shutil.copytree(hcp, tmp_path/'h', copy_function=lambda a,b: os.link(a, b) if a.endswith('.mp4') else shutil.copy2(a, b)); p = next((tmp_path/'h').rglob('tfMRI_MOVIE3*.dtseries.nii'))
-    hem, ver = T.hcp_brain(); fmri.write_run(p, np.array(nib.load(p).dataobj)[:890], hem, ver, tr=1.)
+    hem, ver = T.hcp_brain(); fmri.write_run(p, np.asarray(nib.load(p).dataobj)[:890].copy(), hem, ver, tr=1.)
     with pytest.raises(SemvideoError, match='shorter than its clips') as e: D.prepare_hcp(tmp_path/'h', tmp_path/'s', (100610,), n_frames=1, size=8)
     assert 'MOVIE3' in str(e.value) and '898' in str(e.value) and not (tmp_path/'s/fmri').exists()
     p.unlink()

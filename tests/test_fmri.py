@@ -68,7 +68,7 @@ def test_selection_does_not_depend_on_the_order_or_the_units_of_voxels(seed):
     rng = np.random.default_rng(seed); raw = [noise(6, 245, 40, seed=(seed, k)) for k in (1, 2)]; film = noise(6, 245, 12, seed=(seed, 3))
     for x in raw: x[:, :, :12] += film
     gain, offset, i = rng.uniform(.1, 50, 40).astype('f4'), rng.uniform(-100, 2000, 40).astype('f4'), rng.permutation(40)
-    a, b = ([np.stack([fmri.clean_run(r) for r in f]) for f in (raw, [(x*gain + offset)[:, :, i] for x in raw])])
+    a, b = ([np.stack([fmri.clean_run(r) for r in rep]) for rep in reps] for reps in (raw, [(x*gain + offset)[:, :, i] for x in raw]))
     s, t = (fmri.select_voxels(*c, method='topk', k=12, blocks=3) for c in (a, b))
     assert set(s.grayordinate) == set(range(12)) == set(i[t.grayordinate])
     assert np.allclose(s.set_index('grayordinate').reliability.sort_index(), t.assign(g=i[t.grayordinate]).set_index('g').reliability.sort_index(), atol=2e-3)

@@ -1,5 +1,5 @@
 "Frames by presentation time, against numbered films, another decoder, and every kind of bad file."
-import subprocess, sys
+import os, subprocess, sys, tempfile
 from fractions import Fraction
 import av, numpy as np, pytest
 from semvideo import video
@@ -172,19 +172,20 @@ except SemvideoError as e: print("said:", e.problem)
     assert 'said: Cannot write' in r.stdout, r.stdout + r.stderr
     assert not list(tmp_path.iterdir())
 
-def test_no_permission(tmp_path):
-    "A folder that may be read but not written; as root, by giving root up."
-    code = f'''
+def test_no_permission():
+    "A folder that may be read but not written; as root, by giving root up. Not in pytest's own folder: another pytest that starts makes that private again."
+    with tempfile.TemporaryDirectory() as d:
+        code = f'''
 import av, fractions, os, numpy as np
 from semvideo import video
 from semvideo.core import SemvideoError
 if os.getuid() == 0: os.setuid(65534)
-try: video.write_video({str(tmp_path/"no/x.mp4")!r}, np.zeros((2, 8, 8, 3), np.uint8))
+try: video.write_video({d + "/no/x.mp4"!r}, np.zeros((2, 8, 8, 3), np.uint8))
 except SemvideoError as e: print("said:", e.problem)
 '''
-    (tmp_path/'no').mkdir(); [d.chmod(0o755) for d in (tmp_path, *list(tmp_path.parents)[:2])]; (tmp_path/'no').chmod(0o555)
-    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert 'said: Cannot write' in r.stdout, r.stdout + r.stderr
+        os.chmod(d, 0o755); os.mkdir(d + '/no', 0o555)
+        r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+        assert 'said: Cannot write: Permission denied' in r.stdout and not os.listdir(d + '/no'), r.stdout + r.stderr
 
 def test_import_is_light():
     subprocess.run([sys.executable, '-c', 'import sys, semvideo.video; assert not {"av", "torch", "cv2", "pandas"} & set(sys.modules)'], check=True)
