@@ -9,8 +9,8 @@ __all__ = ['MESH', 'METHODS', 'VISUAL_AREAS', 'write_run', 'Grayordinates', 'Run
            'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'repeat_curve', 'lag_profile',
            'VolumeRun', 'open_volume_run']
 
-# %% ../nbs/02_fmri.ipynb #f06ff008
-import functools, hashlib
+# %% ../nbs/02_fmri.ipynb #2890098f
+import functools, hashlib, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -368,22 +368,31 @@ def noise_ceiling(x): # (N,R,V)
     sp, mean, _ = signal_power(x)
     with np.errstate(invalid='ignore', divide='ignore'): return np.where(mean > 1e-12, np.sqrt(np.clip(sp/mean, 0, 1)), np.nan)
 
-# %% ../nbs/02_fmri.ipynb #ec975e7d
-def repeat_curve(x, # (N,R,V) test repeats
+# %% ../nbs/02_fmri.ipynb #30de3de1
+def _agreement(x, seed, draws):
+    "Correlation of the mean of n repeats with the mean of the others, {n: (V,)}, averaged over random choices of the n."
+    from semvideo.core import rng_for
+    R, out = x.shape[1], {}
+    for n in range(1, R):
+        got = []
+        for d in range(draws):
+            i = rng_for('repeat_curve', seed, n, d).permutation(R)
+            with np.errstate(invalid='ignore'), warnings.catch_warnings():
+                warnings.simplefilter('ignore', RuntimeWarning); a,b = (np.nanmean(x[:, j], 1) for j in (i[:n], i[n:]))  # a clip may lack all of them: it is left out
+            ok = np.isfinite(a).all(1) & np.isfinite(b).all(1); got.append(block_correlations(a[ok].T, b[ok].T)[0])
+        out[n] = np.mean(got, 0)
+    return out
+
+def repeat_curve(x, # (N,R,V) test repeats; may be a memory map
                  draws=5, # random choices of n repeats
-                 seed=0): # of the draws
+                 seed=0, # of the draws
+                 block=1024): # voxels at a time
     "By number n of averaged repeats: median over voxels of the ceiling predicted, and of the correlation measured with the other repeats. DataFrame n, ceiling, measured."
     import pandas as pd
-    from semvideo.core import rng_for
-    ev, R, rows = np.clip(explainable_variance(x), 0, None), x.shape[1], []
-    for n in range(1, R + 1):
-        got = []
-        for d in range(draws if n < R else 0):
-            i = rng_for('repeat_curve', seed, n, d).permutation(R)
-            with np.errstate(invalid='ignore'): a,b = (np.nanmean(x[:, j], 1) for j in (i[:n], i[n:]))
-            ok = np.isfinite(a).all(1) & np.isfinite(b).all(1); got.append(block_correlations(a[ok].T, b[ok].T)[0])
-        rows.append(dict(n=n, ceiling=float(np.nanmedian(np.sqrt(n*ev/(1 + (n - 1)*ev)))), measured=float(np.nanmedian(np.mean(got, 0))) if got else np.nan))
-    return pd.DataFrame(rows)
+    ev, R = np.clip(explainable_variance(x), 0, None), x.shape[1]
+    parts = [_agreement(np.asarray(x[:, :, i:i + block]), seed, draws) for i in range(0, x.shape[2], block)]
+    measured = {n: np.nanmedian(np.concatenate([p[n] for p in parts])) for n in range(1, R)}
+    return pd.DataFrame([dict(n=n, ceiling=float(np.nanmedian(np.sqrt(n*ev/(1 + (n - 1)*ev)))), measured=float(measured.get(n, np.nan))) for n in range(1, R + 1)])
 
 # %% ../nbs/02_fmri.ipynb #5e63f81e
 def lag_profile(bold, # (T,V), or (S,T,V) for several segments, repeats averaged

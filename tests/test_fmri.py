@@ -116,6 +116,13 @@ def test_ceilings_of_a_memory_map_in_blocks(tmp_path):
     whole = fmri.signal_power(x, block=10**6); assert all(np.allclose(a, b, atol=1e-12) for a,b in zip(whole, fmri.signal_power(m, block=16)))
     assert np.array_equal(fmri.explainable_variance(m), fmri.explainable_variance(x))
 
+def test_repeat_curve_of_planted_voxels_and_missing_repeats(tmp_path):
+    rng = np.random.default_rng(2); ev = .3; x = (np.sqrt(ev)*rng.normal(size=(400, 1, 60)) + np.sqrt(1 - ev)*rng.normal(size=(400, 10, 60))).astype('f4'); sb = lambda n: np.sqrt(n*ev/(1 + (n - 1)*ev))
+    c = fmri.repeat_curve(x, block=25).set_index('n'); assert list(c.index) == list(range(1, 11)) and c.ceiling.is_monotonic_increasing
+    assert np.allclose(c.ceiling, [sb(n) for n in c.index], atol=.02) and np.allclose(c.measured[:9], [sb(n)*sb(10 - n) for n in range(1, 10)], atol=.02) and np.isnan(c.measured[10])
+    np.save(tmp_path/'x.npy', x); assert fmri.repeat_curve(np.load(tmp_path/'x.npy', mmap_mode='r')).equals(fmri.repeat_curve(x, block=10**6))
+    x[:80, 8] = np.nan; assert np.allclose(fmri.repeat_curve(x).ceiling, c.ceiling, atol=.02)
+
 def test_no_model_beats_the_ceiling():
     rng = np.random.default_rng(1); s = rng.normal(size=(4000, 1, 20)); x = s + 2*rng.normal(size=(4000, 5, 20))
     r = [np.corrcoef(s[:, 0, v], x[:, :, v].mean(1))[0, 1] for v in range(20)]
