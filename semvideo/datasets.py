@@ -285,7 +285,7 @@ def _rescale(study, x, subject, split):
     m, sd = np.load(p, allow_pickle=False)
     for lo in range(0, len(x), 240): x[lo:lo + 240] = (x[lo:lo + 240] - m)/sd
 
-# %% ../nbs/03_datasets.ipynb #3a36e451
+# %% ../nbs/03_datasets.ipynb #6f147ddc
 MINIATURE = 'truth/miniature.json'  # lies beside a simulated tree, which then is not called CC2017
 PUBLISHED_VOXELS = {1: 13447, 2: 14828, 3: 9114}  # paper §4.1, NeuroClips
 
@@ -299,7 +299,7 @@ def _finish_subject(study, stage, segments, subject, cfg, tr, known_bad, workers
     else:
         r = train_correlations(segments, runs, cfg, workers)
         table, kept = choose_voxels(gray, r, cfg)
-        real = published if (gray.total, len(r) if r is not None else 0) == (91282, 18) else None
+        real = published if (gray.total, sum(g.split == 'train' for g in segments)) == (91282, 18) else None  # a part of the data cannot give the published count
         if r is not None and len(r) > 1: write_csv(stage.dir/f'selection-{subject}.csv', selection_table(r, subject, real))
         study.save_voxels(subject, table)
     _gather(study, segments, runs, kept, cfg, subject, workers)
