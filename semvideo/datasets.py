@@ -11,8 +11,8 @@ __all__ = ['KNOWN_BAD', 'BLOCK', 'MINIATURE', 'PUBLISHED_VOXELS', 'HCP_CLIPS', '
            'prepare_hcp', 'read_table', 'table_segments', 'prepare_table', 'load_tensor', 'load_array',
            'prepare_neuroclips', 'prepare_mindvideo', 'doctor_table']
 
-# %% ../nbs/03_datasets.ipynb #c376bee2
-import contextlib, os, re
+# %% ../nbs/03_datasets.ipynb #320b74cc
+import contextlib, mmap, os, re, sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +116,7 @@ def cc2017_segments(root, # the download, however it was unzipped
             g.runs[s] = {r: p for (r,),p in _numbered(folder, re.escape(g.name) + r'_(\d+)_Atlas.*\.dtseries\.nii').items()} if folder.is_dir() else {}
     return segs
 
-# %% ../nbs/03_datasets.ipynb #940238d1
+# %% ../nbs/03_datasets.ipynb #b44a87b2
 @contextlib.contextmanager
 def _new_map(study, rel, shape, dtype):
     "`Study.new_npy` with its disk space taken at once: a page of a memory map that finds no room later would end the process without a word."
@@ -124,6 +124,10 @@ def _new_map(study, rel, shape, dtype):
         if hasattr(os, 'posix_fallocate'):
             with open(a.filename, 'r+b') as f: os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
         yield a
+
+def _let_go(a):
+    "Give back the memory of a map's pages, on Linux: what was written is in the file's cache, which the system may shrink. Other threads may go on writing."
+    if hasattr(mmap, 'MADV_DONTNEED') and sys.platform == 'linux': a._mmap.madvise(mmap.MADV_DONTNEED)
 
 def _frame_size(segments, cfg):
     "Height and width of stored frames."
@@ -136,13 +140,15 @@ def _save_frames(study, segments, cfg, workers):
     "frames/{split}.npy for every split that is not there yet; a movie that serves two splits is still read once."
     todo = [s for s in study.splits if not (study.path/f'frames/{s}.npy').exists()]
     if not todo: return
-    hw, films = _frame_size(segments, cfg), {}
+    hw, films, maps = _frame_size(segments, cfg), {}, []
     with contextlib.ExitStack() as stack:
         for s in todo:
             segs = [g for g in segments if g.split == s]
-            out = stack.enter_context(_new_map(study, f'frames/{s}.npy', (sum(map(len, segs)), cfg.n_frames, *hw, 3), np.uint8)); rows = iter(out)
+            out = stack.enter_context(_new_map(study, f'frames/{s}.npy', (sum(map(len, segs)), cfg.n_frames, *hw, 3), np.uint8)); rows = iter(out); maps.append(out)
             for g in segs: films.setdefault((g.movie, g.clip_s), []).extend((t, next(rows)) for t in g.onsets)
-        def one(f): video.read_clips(f[0], [t for t,_ in films[f]], f[1], cfg.n_frames, cfg.size, [o for _,o in films[f]], cfg.fit, threads=1)
+        def one(f):
+            video.read_clips(f[0], [t for t,_ in films[f]], f[1], cfg.n_frames, cfg.size, [o for _,o in films[f]], cfg.fit, threads=1)
+            for m in maps: _let_go(m)
         _each(one, films, 'movies', workers)
 
 def _each(f, items, desc, workers):
@@ -250,7 +256,7 @@ def selection_table(r, # (S,V) correlations of the training repeats
     if published: d['published'] = published; d['difference'] = d.voxels - published
     return d
 
-# %% ../nbs/03_datasets.ipynb #7106c65a
+# %% ../nbs/03_datasets.ipynb #ed995793
 def _gather(study, segments, runs, kept, cfg, subject, workers):
     "fmri/sub-{subject}/{split}.npy for every split."
     col = np.flatnonzero(kept); n_dead = {}
@@ -271,6 +277,7 @@ def _gather(study, segments, runs, kept, cfg, subject, workers):
                         y, dead = _series(g, runs[g.name, r], cfg, lo, lo + BLOCK, col[j] - lo)
                         x[:, r - 1, j] = y.T; n_dead[g.name, r] = n_dead.get((g.name, r), 0) + int(dead.sum())
                 out[at[i]:at[i + 1]] = np.nanmean(x, 1, keepdims=True) if mean else x
+                _let_go(out)
             _each(one, range(len(segs)), f'subject {subject}, {split}', workers)
             if cfg.scale == 'train': _rescale(study, out, subject, split)
     return n_dead
@@ -285,7 +292,7 @@ def _rescale(study, x, subject, split):
     m, sd = np.load(p, allow_pickle=False)
     for lo in range(0, len(x), 240): x[lo:lo + 240] = (x[lo:lo + 240] - m)/sd
 
-# %% ../nbs/03_datasets.ipynb #6f147ddc
+# %% ../nbs/03_datasets.ipynb #528b62a1
 MINIATURE = 'truth/miniature.json'  # lies beside a simulated tree, which then is not called CC2017
 PUBLISHED_VOXELS = {1: 13447, 2: 14828, 3: 9114}  # paper §4.1, NeuroClips
 
@@ -311,9 +318,19 @@ def _sweep(study):
             pid = p.name.split('.')[-3]
             if not (pid.isdigit() and int(pid) != os.getpid() and Path(f'/proc/{pid}').exists()): p.unlink(missing_ok=True)
 
+def _check_settings(cfg, splits):
+    "Raise at once for a setting that would be found wrong after hours, or never."
+    ok = dict(method=fmri.METHODS, tail=('greater', 'two-sided'), scale=('run', 'train'), bad_runs=('error', 'skip'), fit=('crop', 'squash'))
+    for k,v in ok.items():
+        if getattr(cfg, k) not in v: raise SemvideoError(f'Unknown {k}', found=getattr(cfg, k), expected=', '.join(v))
+    if unknown := [s for s in cfg.average if s not in splits]: raise SemvideoError('Cannot average a split that is not there', found=', '.join(unknown), expected=' or '.join(splits), remedy='average takes a tuple of splits')
+    if not cfg.subjects: raise SemvideoError('No subject', found='subjects=()', expected='one or more')
+    if cfg.method == 'topk' and not cfg.k: raise SemvideoError('topk needs k', found=cfg.k, expected='a number of voxels')
+
 def _prepare(out, name, source, segments, cfg, tr, known_bad=None, published=None, workers=None):
     "Segments to a Study: frames, voxels, fMRI, audit. Continues where it stopped; refuses other settings."
     workers = workers or os.cpu_count() or 1
+    _check_settings(cfg, list(dict.fromkeys(g.split for g in segments)))
     if segments[0].split != 'train': raise SemvideoError('No training movies', found=', '.join(sorted({g.split for g in segments})), expected='train first')
     study = Study.create(out, name, source, _clips(segments), cfg, exist_ok=True)
     stage = study.stage('prepare', cfg)
@@ -388,7 +405,7 @@ def thumb_embedding(frames): # uint8 (N,H,W,3)
     x -= x.mean(1, keepdims=True)
     return x/np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
 
-# %% ../nbs/03_datasets.ipynb #336decc6
+# %% ../nbs/03_datasets.ipynb #accaa9e2
 @dataclass
 class Prints:
     "Fingerprints of all clips of a study: per clip `n` frames, in clip order."
@@ -407,6 +424,7 @@ def fingerprints(study, n=2, embed=thumb_embedding):
         for lo in range(0, len(f), 64):
             x = np.ascontiguousarray(f[lo:lo + 64][:, i]).reshape(-1, *f.shape[2:])
             sha = np.array([int.from_bytes(hashlib.blake2b(a, digest_size=8).digest(), 'big') for a in x], np.uint64)
+            _let_go(f)
             parts.append([v.reshape(-1, n, *v.shape[1:]) for v in (sha, phash(x), np.asarray(embed(x), np.float32), x.reshape(len(x), -1)[:, ::7].std(1) < 4)])
     clips = pd.concat([study.select(s) for s in study.splits], ignore_index=True)
     return Prints(clips, *(np.concatenate(p) for p in zip(*parts)))
@@ -549,11 +567,12 @@ def hcp_version(subjects, stimulus='table'):
     if len(set(seen.values())) > 1: raise SemvideoError('Subjects saw different versions of the movies', found=seen, expected='one version per study', remedy='make one study per version')
     return next(iter(seen.values()))
 
-# %% ../nbs/03_datasets.ipynb #3c4bfefa
-def _split_of(n, is_montage, split, rng):
-    "Split of each clip of an excerpt, (n,)."
-    if split == 'montage': return np.full(n, 'test' if is_montage else 'train')
-    if split == 'random': return np.where(rng.random(n) < .1, 'test', 'train')
+# %% ../nbs/03_datasets.ipynb #4028335d
+def _hcp_splits(split, rng):
+    "Split of every clip, {(run, excerpt): (n,)}."
+    n = {(m, i): b - a for m,c in HCP_CLIPS.items() for i,(a,b) in enumerate(c)}; total = sum(n.values())
+    if split == 'montage': return {(m, i): np.full(k, 'test' if i == len(HCP_CLIPS[m]) - 1 else 'train') for (m, i),k in n.items()}
+    if split == 'random': return dict(zip(n, np.split(np.where(rng.permutation(total) < total//10, 'test', 'train'), np.cumsum(list(n.values()))[:-1])))
     raise SemvideoError('Unknown split', found=split, expected="'montage' or 'random'")
 
 def hcp_segments(root, subjects, stimulus='table', split='montage', seed=0, variant=None):
@@ -563,10 +582,10 @@ def hcp_segments(root, subjects, stimulus='table', split='montage', seed=0, vari
     runs = {s: {m: _hcp_run(root, s, m, variant) for m in HCP_RUN} for s in subjects}
     kinds = {(v, m): s for s,r in runs.items() for m,(v,_) in r.items()}
     if len({v for v,_ in kinds}) > 1: raise SemvideoError('HCP runs were processed differently', file=root, found=', '.join(sorted({f'_Atlas{v}' for v,_ in kinds})), expected='the same variant for all runs', remedy='set variant= to one that all have')
-    segs = []
+    segs, splits = [], _hcp_splits(split, rng)
     for m,clips in HCP_CLIPS.items():
         for i,(a,b) in enumerate(clips):
-            t = np.arange(a, b); sp = _split_of(len(t), i == len(clips) - 1, split, rng)
+            t, sp = np.arange(a, b), splits[m, i]
             for s in dict.fromkeys(sp):
                 segs.append(Segment(f'movie{m}_{i+1}', str(s), movies[m], movies[m].relative_to(root).as_posix(), t[sp == s].astype(float), 1., {k: {1: runs[k][m][1]} for k in subjects},
                                     at=lambda run, t=t[sp == s]: t + HCP_LAG, index=np.flatnonzero(sp == s)))

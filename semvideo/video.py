@@ -107,14 +107,14 @@ def _rgb(scaler, frame, size, fit): # scaler: av.video.reformatter.VideoReformat
     y,x = (rh - h)//2, (rw - w)//2
     return a[y:y+h, x:x+w]
 
-# %% ../nbs/01_video.ipynb #b3811bcf
+# %% ../nbs/01_video.ipynb #f60a852b
 def sample_times(starts, # (N,) seconds at which clips begin
                  duration_s, # length of a clip, seconds
                  n_frames): # frames sampled from each
     "Seconds at which each clip is sampled, (N,F): its start, then equal steps."
     starts = np.atleast_1d(np.asarray(starts, float))
-    if n_frames < 1 or duration_s <= 0 or (starts < 0).any():
-        raise SemvideoError('Not a clip', found=f'start {starts.min()}, {duration_s} s, {n_frames} frames', expected='start >= 0, positive length, at least one frame')
+    if n_frames < 1 or duration_s <= 0 or not starts.size or (starts < 0).any():
+        raise SemvideoError('Not a clip', found=f'start {starts.min() if starts.size else "none"}, {duration_s} s, {n_frames} frames', expected='start >= 0, positive length, at least one frame')
     return starts[:, None] + np.arange(n_frames)*(duration_s/n_frames)
 
 # %% ../nbs/01_video.ipynb #3f76a7e6

@@ -1,6 +1,7 @@
 "Frames by presentation time, against numbered films, another decoder, and every kind of bad file."
 import os, subprocess, sys, tempfile
 from fractions import Fraction
+from pathlib import Path
 import av, numpy as np, pytest
 from semvideo import video
 from semvideo.core import SemvideoError
@@ -84,6 +85,15 @@ def test_leaving_out_frames_nothing_refers_to_changes_no_other(tmp_path, options
     assert (len(n) < 250) == fewer
     assert (video.read_clips(p, starts, 2, 4) == whole(p, starts, 2, 4)).all()
 
+@pytest.mark.parametrize('name', ['tears_of_steel', 'car_park', 'bottles'])
+def test_real_films_as_a_whole_pass_shows_them(name):
+    "Natural films beside the checkout, each by other hands and encoders."
+    root = Path(__file__).resolve().parents[1]; p = next((f for d in (Path(os.environ.get('SEMVIDEO_CLIPS', 'none')), *[r/n/'clips' for r in root.parents for n in ('', 'shared')]) if (f := d/f'{name}.mp4').exists()), None)
+    if p is None: pytest.skip('no folder of films')
+    starts = np.arange(0, 28, 1.7); times = np.sort(video.sample_times(starts, 2, 5), None); assert video._marks(p, times) is not None
+    with video._movie(p, 1) as (box, st): want = [f.to_ndarray(format='rgb24') for _,f in video._pick(video._shown(box, st), st, times, p)]
+    got = [f.to_ndarray(format='rgb24') for _,f in video._pick_fast(p, times, 1)]; assert len(got) == len(want) == 85 and all((a == b).all() for a,b in zip(got, want))
+
 @pytest.mark.parametrize('codec,options', [('mpeg4', dict(bf='2')), ('libx265', {'x265-params': 'log-level=none'}), ('libvpx-vp9', dict(deadline='realtime')), ('mpeg2video', dict(bf='2'))])
 def test_other_codecs_are_decoded_whole(tmp_path, codec, options):
     if codec not in av.codecs_available: pytest.skip(f'this PyAV has no {codec}')
@@ -157,6 +167,7 @@ def test_write_refuses_what_is_no_video(tmp_path, a):
 @pytest.mark.parametrize('start,dur,n', [(-1, 2, 4), (0, 0, 4), (0, 2, 0)])
 def test_no_clip(film, start, dur, n):
     with pytest.raises(SemvideoError, match='Not a clip'): video.read_clip(film, start, dur, n)
+    with pytest.raises(SemvideoError, match='start none'): video.read_clips(film, [], 2, 4)
 
 def test_disk_full_leaves_nothing(tmp_path):
     "A file-size limit stands for a full disk: the write fails part of the way."
