@@ -493,14 +493,15 @@ def audit_times(clips, gap_s=20.):
                  _row(f'neighbours across {a} and {b}', near, n, 'warn', f'clips of one film less than {gap_s:g} s apart', ex)]
     return rows
 
-# %% ../nbs/03_datasets.ipynb #67a7a5a7
+# %% ../nbs/03_datasets.ipynb #85dedbfb
 def audit_statistics(study, subject, tol=2e-3):
     "Were voxels chosen, and scales fitted, on training data? Computed again from the stored data."
     rows, cfg, v = [], study.manifest['config'], study.voxels(subject)
     x = study.fmri(subject, 'train'); segs = study.select('train').segment
     if x.shape[1] > 1 and v.reliability.notna().all():
         i = np.linspace(0, len(v) - 1, min(len(v), 512)).astype(int); groups = [g.index.to_numpy() for _,g in segs.groupby(segs, sort=False)]
-        reps = [np.asarray(x[g[0]:g[-1] + 1][:, :2, i]) for g in groups]
+        reps = []
+        for g in groups: reps.append(np.asarray(x[g[0]:g[-1] + 1][:, :2, i])); _let_go(x)
         reps = [a for a in reps if np.isfinite(a).all()]
         blocks = cfg.get('blocks') or fmri.auto_blocks(len(reps))
         r = fmri.fisher_mean(np.concatenate([fmri.block_correlations(np.ascontiguousarray(a[:, 0].T), np.ascontiguousarray(a[:, 1].T), blocks) for a in reps]))

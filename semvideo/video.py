@@ -88,7 +88,7 @@ def probe(path): # movie file
         return dict(width=st.codec_context.width, height=st.codec_context.height, n_frames=len(pts),
                     seconds=round(float(gaps.sum()) + gap, 6), fps=round(len(pts)/(float(gaps.sum()) + gap), 6), variable=vfr)
 
-# %% ../nbs/01_video.ipynb #a87b5693
+# %% ../nbs/01_video.ipynb #fdb8fc9d
 def _plan(h, w, size, fit):
     "Height and width to resize to, then to crop to."
     if size is None: return (h, w), (h, w)
@@ -100,10 +100,11 @@ def _plan(h, w, size, fit):
     return (max(out[0], round(h*k)), max(out[1], round(w*k))), out
 
 def _rgb(scaler, frame, size, fit): # scaler: av.video.reformatter.VideoReformatter, kept from frame to frame
-    "PyAV frame to uint8 (H,W,3): averaging over the area when it shrinks, bicubic when it grows."
+    "PyAV frame to uint8 (H,W,3), a read-only view: averaging over the area when it shrinks, bicubic when it grows."
     (rh, rw), (h, w) = _plan(frame.height, frame.width, size, fit)
     how = 'AREA' if rh*rw < frame.height*frame.width else 'BICUBIC'
-    a = scaler.reformat(frame, rw, rh, 'rgb24', interpolation=how, threads=1).to_ndarray()
+    p = scaler.reformat(frame, rw, rh, 'rgb24', interpolation=how, threads=1).planes[0]
+    a = np.frombuffer(p, np.uint8).reshape(rh, p.line_size)[:, :3*rw].reshape(rh, rw, 3)  # rows may be padded; no copy
     y,x = (rh - h)//2, (rw - w)//2
     return a[y:y+h, x:x+w]
 
