@@ -373,14 +373,14 @@ def check_parts():
     hub = os.environ.get('HF_HUB_OFFLINE') in ('1', 'true', 'True')
     yield row('model hub', 'note' if hub else 'ok', 'HF_HUB_OFFLINE is set' if hub else 'allowed', 'unset it to download sd15 once' if hub else '')
 
-# %% ../nbs/16_cli.ipynb #2b82f1b1
-def check_download(root, dataset='cc2017'): # folder of the download, its layout
-    "What of a data set is there."
-    root = Path(root)
-    if not root.is_dir(): yield row(dataset, 'missing', f'no folder {root}', 'CC2017: doi:10.4231/R7SF2TCW; HCP 7T: db.humanconnectome.org'); return
-    for what,pattern in (('movies', '**/stimuli/*.mp4'), ('fMRI runs', '**/*.dtseries.nii')):
-        files = list(root.glob(pattern))
-        yield row(f'{dataset} {what}', 'ok' if files else 'missing', f'{len(files)} files, {sum(p.stat().st_size for p in files)/2**30:.1f} GiB', '' if files else f'look for {pattern} in the download')
+# %% ../nbs/16_cli.ipynb #4449f613
+def check_download(root=None, study=None, dataset=None): # folder of the download, study folder, 'cc2017', 'hcp' or None for whichever is there
+    "What of the data is there: rows of `datasets.doctor_table`. A part that a verb makes is never `missing`, only not made yet."
+    from semvideo.datasets import doctor_table
+    for r in doctor_table(root, study, dataset).to_dict('records'):
+        state = r['status'] if r['status'] in ('ok', 'missing') and not (r['status'] == 'missing' and r['remedy'].startswith('semvideo ')) else 'note'
+        found = 'not made' if (state, r['status']) == ('note', 'missing') else r['size'] if r['status'] == 'ok' else f"{r['status']} {r['size']}".strip()
+        yield dict(row(r['item'], state, found, r['remedy']), source=r['source'], licence=r['licence'])
 
 STAGES = ('prepare', 'mine', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain', 'report')
 
@@ -394,15 +394,19 @@ def check_study(path): # study folder
         if s == 'report': done = (study.path/'report.html').is_file() # a page, not a stage: it is written anew each time
         yield row(s, 'ok' if done else 'note', f'{sum(parts.values())} of {len(parts)} parts done' if parts else 'there' if done else 'not begun', '' if done else f'semvideo {s} --study {path}')
 
-# %% ../nbs/16_cli.ipynb #d11a42e0
+# %% ../nbs/16_cli.ipynb #7ebdaed7
 @verb(opt('--study', type=Path, default=None, metavar='DIR', help='say also which stages of this study are done'),
-      opt('--root', type=Path, default=None, metavar='DIR', help='look also at this download'), opt('--dataset', choices=['cc2017', 'hcp'], default='cc2017', help='its layout (default: cc2017)'))
+      opt('--root', type=Path, default=None, metavar='DIR', help='look also at this download'), opt('--dataset', choices=['cc2017', 'hcp'], default=None, help='its layout (default: whichever is there)'))
 def do_doctor(a):
     "What this machine has, what is missing, and what to do about it."
     from itertools import chain
-    rows = [*chain(check_python(), check_torch(), check_machine(), check_parts(), check_download(a.root, a.dataset) if a.root else (), check_study(a.study) if a.study else ())]
-    w = {k: max(len(r[k]) for r in rows) for k in ('what', 'state', 'found')}
-    for r in rows: say(f"{r['state']:<{w['state']}}  {r['what']:<{w['what']}}  {r['found']:<{w['found']}}  {r['do']}".rstrip())
+    rows = [*chain(check_python(), check_torch(), check_machine(), check_parts(), check_study(a.study) if a.study else ())]
+    data = [*check_download(a.root, a.study, a.dataset)] if a.root or a.study else []
+    for part,keys in ((rows, ('state', 'what', 'found', 'do')), (data, ('state', 'what', 'found', 'source', 'licence', 'do'))):
+        head = [dict(zip(keys, ('state', 'data', 'size', 'source', 'licence', 'do')))] if part is data and data else []
+        w = {k: max([len(r[k]) for r in head + part], default=0) for k in keys}
+        for r in head + part: say('  '.join(f'{r[k]:<{w[k]}}' for k in keys).rstrip())
+    rows += data
     bad = [r['what'] for r in rows if r['state'] == 'missing']
     say(f"missing: {', '.join(bad)}" if bad else 'nothing is missing: semvideo demo --out demo')
     return int(bool(bad))

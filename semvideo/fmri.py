@@ -9,8 +9,8 @@ __all__ = ['MESH', 'METHODS', 'VISUAL_AREAS', 'write_run', 'Grayordinates', 'Run
            'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'repeat_curve', 'lag_profile',
            'VolumeRun', 'open_volume_run']
 
-# %% ../nbs/02_fmri.ipynb #f06ff008
-import functools, hashlib
+# %% ../nbs/02_fmri.ipynb #2890098f
+import functools, hashlib, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -112,7 +112,7 @@ def _header(path):
             if code == 32: return h, body.rstrip(b'\0')
     raise ValueError('no CIFTI header')
 
-# %% ../nbs/02_fmri.ipynb #a965b884
+# %% ../nbs/02_fmri.ipynb #dc39e27c
 def open_run(path): # .dtseries.nii
     "Open a CIFTI dense series without reading its data. Raises `SemvideoError` if it is absent, truncated, transposed, compressed or no dense series."
     path = Path(path)
@@ -120,6 +120,7 @@ def open_run(path): # .dtseries.nii
     if not path.is_file(): raise SemvideoError('Run not found', file=path)
     try: h, xml = _header(path); kinds, tr, n, gray = _parse_xml(xml)
     except SemvideoError: raise
+    except PermissionError as e: raise SemvideoError('File may not be read', file=path, found=e.strerror, expected='permission to read', remedy='chmod or ask its owner') from e
     except Exception as e:
         raise SemvideoError('Not a readable CIFTI file', file=path, found=f'{path.stat().st_size} bytes; {type(e).__name__}: {e}'[:200], expected='a .dtseries.nii, not compressed', remedy=again) from e
     dims = tuple(int(d) for d in h['dim'][5:7])
@@ -335,18 +336,27 @@ def parcels(hemisphere, # (V,) 'L' or 'R'
 # %% ../nbs/02_fmri.ipynb #1f7cbd36
 VISUAL_AREAS = ('V1', 'MST', 'V2', 'V3', 'V4', 'V3A', 'V3B', 'LO1', 'LO2', 'MT', 'TPOJ1', 'TPOJ2')  # Mind-Animator, HCP 7T
 
-# %% ../nbs/02_fmri.ipynb #121849bb
-def signal_power(x): # (N,R,V), NaN where a repeat is missing
-    "Signal power, variance of the mean and mean variance, each (V,), bias-corrected; clips with fewer than two repeats are left out, incomplete ones weighted by how many they have."
-    x = np.asarray(x, np.float64)
+# %% ../nbs/02_fmri.ipynb #6fb20b91
+def _repeats(x, block=1024):
+    "Per clip how many repeats are whole, (N,), over blocks of voxels; raises `SemvideoError` where they do not suffice."
     if x.ndim != 3 or x.shape[1] < 2: raise SemvideoError('Explainable variance needs repeats', found=f'shape {x.shape}', expected='(clips, at least 2 repeats, voxels)')
-    n = np.isfinite(x).all(2).sum(1) if not np.isfinite(x).all() else np.full(len(x), x.shape[1])
-    x = x[n > 1]; n = n[n > 1, None].astype(float)
-    if len(x) < 3: raise SemvideoError('Explainable variance needs repeats', found=f'{len(x)} clips with two repeats', expected='at least 3')
-    mean = np.nanmean(x, 1)
-    noise = (np.nanvar(x, 1)*n/(n - 1)).mean(0)  # unbiased variance between repeats
-    of_mean = mean.var(0, ddof=1)
-    return of_mean - noise*(1/n).mean(), of_mean, of_mean + noise*(1 - (1/n).mean())
+    whole = np.ones(x.shape[:2], bool)
+    for i in range(0, x.shape[2], block): whole &= np.isfinite(x[:, :, i:i + block]).all(2)
+    n = whole.sum(1)
+    if (n > 1).sum() < 3: raise SemvideoError('Explainable variance needs repeats', found=f'{(n > 1).sum()} clips with two repeats', expected='at least 3')
+    return n
+
+def signal_power(x, # (N,R,V), NaN where a repeat is missing; may be a memory map
+                 block=1024): # voxels at a time
+    "Signal power, variance of the mean and mean variance, each (V,), bias-corrected; clips with fewer than two repeats are left out, incomplete ones weighted by how many they have."
+    x = x if isinstance(x, np.ndarray) else np.asarray(x, np.float64); n = _repeats(x, block); two = n > 1
+    k, out = n[two, None].astype(float), np.empty((3, x.shape[2]))
+    for i in range(0, x.shape[2], block):
+        y = np.asarray(x[:, :, i:i + block][two], np.float64); mean = np.nanmean(y, 1)
+        noise = (np.nanvar(y, 1)*k/(k - 1)).mean(0)  # unbiased variance between repeats
+        of_mean = mean.var(0, ddof=1)
+        out[:, i:i + block] = of_mean - noise*(1/k).mean(), of_mean, of_mean + noise*(1 - (1/k).mean())
+    return tuple(out)
 
 def explainable_variance(x): # (N,R,V)
     "Share of a single repeat's variance that the film explains, (V,): bias-corrected, zero on average for noise; NaN for a dead voxel."
@@ -358,22 +368,31 @@ def noise_ceiling(x): # (N,R,V)
     sp, mean, _ = signal_power(x)
     with np.errstate(invalid='ignore', divide='ignore'): return np.where(mean > 1e-12, np.sqrt(np.clip(sp/mean, 0, 1)), np.nan)
 
-# %% ../nbs/02_fmri.ipynb #ec975e7d
-def repeat_curve(x, # (N,R,V) test repeats
+# %% ../nbs/02_fmri.ipynb #30de3de1
+def _agreement(x, seed, draws):
+    "Correlation of the mean of n repeats with the mean of the others, {n: (V,)}, averaged over random choices of the n."
+    from semvideo.core import rng_for
+    R, out = x.shape[1], {}
+    for n in range(1, R):
+        got = []
+        for d in range(draws):
+            i = rng_for('repeat_curve', seed, n, d).permutation(R)
+            with np.errstate(invalid='ignore'), warnings.catch_warnings():
+                warnings.simplefilter('ignore', RuntimeWarning); a,b = (np.nanmean(x[:, j], 1) for j in (i[:n], i[n:]))  # a clip may lack all of them: it is left out
+            ok = np.isfinite(a).all(1) & np.isfinite(b).all(1); got.append(block_correlations(a[ok].T, b[ok].T)[0])
+        out[n] = np.mean(got, 0)
+    return out
+
+def repeat_curve(x, # (N,R,V) test repeats; may be a memory map
                  draws=5, # random choices of n repeats
-                 seed=0): # of the draws
+                 seed=0, # of the draws
+                 block=1024): # voxels at a time
     "By number n of averaged repeats: median over voxels of the ceiling predicted, and of the correlation measured with the other repeats. DataFrame n, ceiling, measured."
     import pandas as pd
-    from semvideo.core import rng_for
-    ev, R, rows = np.clip(explainable_variance(x), 0, None), x.shape[1], []
-    for n in range(1, R + 1):
-        got = []
-        for d in range(draws if n < R else 0):
-            i = rng_for('repeat_curve', seed, n, d).permutation(R)
-            with np.errstate(invalid='ignore'): a,b = (np.nanmean(x[:, j], 1) for j in (i[:n], i[n:]))
-            ok = np.isfinite(a).all(1) & np.isfinite(b).all(1); got.append(block_correlations(a[ok].T, b[ok].T)[0])
-        rows.append(dict(n=n, ceiling=float(np.nanmedian(np.sqrt(n*ev/(1 + (n - 1)*ev)))), measured=float(np.nanmedian(np.mean(got, 0))) if got else np.nan))
-    return pd.DataFrame(rows)
+    ev, R = np.clip(explainable_variance(x), 0, None), x.shape[1]
+    parts = [_agreement(np.asarray(x[:, :, i:i + block]), seed, draws) for i in range(0, x.shape[2], block)]
+    measured = {n: np.nanmedian(np.concatenate([p[n] for p in parts])) for n in range(1, R)}
+    return pd.DataFrame([dict(n=n, ceiling=float(np.nanmedian(np.sqrt(n*ev/(1 + (n - 1)*ev)))), measured=float(measured.get(n, np.nan))) for n in range(1, R + 1)])
 
 # %% ../nbs/02_fmri.ipynb #5e63f81e
 def lag_profile(bold, # (T,V), or (S,T,V) for several segments, repeats averaged

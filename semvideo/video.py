@@ -88,7 +88,7 @@ def probe(path): # movie file
         return dict(width=st.codec_context.width, height=st.codec_context.height, n_frames=len(pts),
                     seconds=round(float(gaps.sum()) + gap, 6), fps=round(len(pts)/(float(gaps.sum()) + gap), 6), variable=vfr)
 
-# %% ../nbs/01_video.ipynb #a87b5693
+# %% ../nbs/01_video.ipynb #fdb8fc9d
 def _plan(h, w, size, fit):
     "Height and width to resize to, then to crop to."
     if size is None: return (h, w), (h, w)
@@ -100,21 +100,22 @@ def _plan(h, w, size, fit):
     return (max(out[0], round(h*k)), max(out[1], round(w*k))), out
 
 def _rgb(scaler, frame, size, fit): # scaler: av.video.reformatter.VideoReformatter, kept from frame to frame
-    "PyAV frame to uint8 (H,W,3): averaging over the area when it shrinks, bicubic when it grows."
+    "PyAV frame to uint8 (H,W,3), a read-only view: averaging over the area when it shrinks, bicubic when it grows."
     (rh, rw), (h, w) = _plan(frame.height, frame.width, size, fit)
     how = 'AREA' if rh*rw < frame.height*frame.width else 'BICUBIC'
-    a = scaler.reformat(frame, rw, rh, 'rgb24', interpolation=how, threads=1).to_ndarray()
+    p = scaler.reformat(frame, rw, rh, 'rgb24', interpolation=how, threads=1).planes[0]
+    a = np.frombuffer(p, np.uint8).reshape(rh, p.line_size)[:, :3*rw].reshape(rh, rw, 3)  # rows may be padded; no copy
     y,x = (rh - h)//2, (rw - w)//2
     return a[y:y+h, x:x+w]
 
-# %% ../nbs/01_video.ipynb #b3811bcf
+# %% ../nbs/01_video.ipynb #f60a852b
 def sample_times(starts, # (N,) seconds at which clips begin
                  duration_s, # length of a clip, seconds
                  n_frames): # frames sampled from each
     "Seconds at which each clip is sampled, (N,F): its start, then equal steps."
     starts = np.atleast_1d(np.asarray(starts, float))
-    if n_frames < 1 or duration_s <= 0 or (starts < 0).any():
-        raise SemvideoError('Not a clip', found=f'start {starts.min()}, {duration_s} s, {n_frames} frames', expected='start >= 0, positive length, at least one frame')
+    if n_frames < 1 or duration_s <= 0 or not starts.size or (starts < 0).any():
+        raise SemvideoError('Not a clip', found=f'start {starts.min() if starts.size else "none"}, {duration_s} s, {n_frames} frames', expected='start >= 0, positive length, at least one frame')
     return starts[:, None] + np.arange(n_frames)*(duration_s/n_frames)
 
 # %% ../nbs/01_video.ipynb #3f76a7e6
@@ -150,7 +151,38 @@ def read_clip(path, # movie file
         if first and first[0] <= times[0] + _half_tick(st): return take(itertools.chain([first], shown), st)
     with _movie(path, threads) as (box, st): return take(_shown(box, st), st)  # no usable index: from the beginning
 
-# %% ../nbs/01_video.ipynb #e4be3b1e
+# %% ../nbs/01_video.ipynb #5f7532f3
+def _marks(path, times):
+    "Stamps of the frames on the screen at sorted `times`, from packet times alone; None if every frame must be decoded to know."
+    with _movie(path, 1) as (box, st):
+        if st.codec_context.name != 'h264': return None  # for other codecs, what may be left out is less certain
+        pts = [p.pts for p in box.demux(st) if p.size and not p.is_discard]
+        if not pts or None in pts or len(set(pts)) < len(pts): return None
+        pts, tol = np.sort(pts), _half_tick(st); shown = (pts - (st.start_time or 0))*float(st.time_base)
+    if times[-1] > shown[-1] + tol: return None  # how long the last frame stays is known once it is decoded
+    return pts[np.maximum(np.searchsorted(shown, times + tol, 'right') - 1, 0)].tolist()
+
+def _decode_only(box, st, wanted): # wanted: set of stamps
+    "Yield the wanted frames in order of presentation, decoding besides them only what other frames refer to."
+    full = None
+    for p in box.demux(st):
+        if full != (full := p.pts is None or p.pts in wanted): st.codec_context.skip_frame = 'DEFAULT' if full else 'NONREF'
+        for f in p.decode():
+            if f.pts in wanted: yield f
+
+# %% ../nbs/01_video.ipynb #6ed2213f
+def _pick_fast(path, times, threads=None):
+    "Yield (index, frame) for sorted `times` in one pass, as `_pick` does; frames the file promised but did not give are looked up by `_pick`."
+    marks, i = _marks(path, times), 0
+    if marks:
+        with _movie(path, threads) as (box, st):
+            for f in _decode_only(box, st, set(marks)):
+                while i < len(marks) and marks[i] == f.pts: yield i, f; i += 1
+                if i == len(marks): return
+    with _movie(path, threads) as (box, st):
+        for j,f in _pick(_shown(box, st), st, times[i:], path): yield i + j, f
+
+# %% ../nbs/01_video.ipynb #0a5d41e1
 def read_clips(path, # movie file
                starts, # (N,) seconds at which clips begin, in any order; clips may overlap
                duration_s, # length of each, seconds
@@ -164,13 +196,12 @@ def read_clips(path, # movie file
     times, scaler = sample_times(starts, duration_s, n_frames), VideoReformatter()
     order, flat = np.argsort(times, axis=None, kind='stable'), np.sort(times, axis=None)
     prev, img = None, None
-    with _movie(path, threads) as (box, st):
-        for i,f in _pick(_shown(box, st), st, flat, path):
-            if f is not prev: prev, img = f, _rgb(scaler, f, size, fit)
-            if out is None: out = np.empty((*times.shape, *img.shape), np.uint8)
-            n,j = divmod(int(order[i]), n_frames)
-            if out[n].shape != (n_frames, *img.shape): raise SemvideoError('Frames do not fit', file=path, found=img.shape, expected=out[n].shape[1:], remedy='give a size')
-            out[n][j] = img
+    for i,f in _pick_fast(path, flat, threads):
+        if f is not prev: prev, img = f, _rgb(scaler, f, size, fit)
+        if out is None: out = np.empty((*times.shape, *img.shape), np.uint8)
+        n,j = divmod(int(order[i]), n_frames)
+        if out[n].shape != (n_frames, *img.shape): raise SemvideoError('Frames do not fit', file=path, found=img.shape, expected=out[n].shape[1:], remedy='give a size')
+        out[n][j] = img
     return out
 
 # %% ../nbs/01_video.ipynb #10800c7a

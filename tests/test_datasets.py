@@ -1,5 +1,5 @@
 "Whole preparations on small trees: planted voxels, resume after a kill, planted leaks, and every kind of bad input."
-import gzip, os, shutil, signal, subprocess, sys, time
+import os, shutil, signal, subprocess, sys, tempfile, time
 from pathlib import Path
 import nibabel as nib, numpy as np, pandas as pd, pytest
 sys.path.insert(0, str(Path(__file__).parent))
@@ -22,7 +22,7 @@ def tree(cc, tmp_path):
 
 def path(root, name, r, s=1): return T.run_path(root/'Subject01/video_fmri_dataset', s, name, r)
 def rewrite(p, f, tr=2., **kw):
-    x = np.array(nib.load(p).dataobj); hem, ver = T.brain(); fmri.write_run(p, f(x), kw.get('hem', hem), kw.get('ver', ver), tr)
+    x = np.asarray(nib.load(p).dataobj).copy(); hem, ver = T.brain(); fmri.write_run(p, f(x), kw.get('hem', hem), kw.get('ver', ver), tr)
 def sums(study): return {p.relative_to(study.path).as_posix(): file_sha256(p) for p in sorted(study.path.rglob('*')) if p.is_file()}
 
 # ---- CC2017
@@ -69,6 +69,13 @@ def test_other_settings_are_refused(cc, study):
         with pytest.raises(SemvideoError, match='Another study|other settings'): D.prepare_cc2017(cc, study.path, (1,), **{**KW, **kw})
     with pytest.raises(SemvideoError, match="did you mean 'alpha'"): D.prepare_cc2017(cc, study.path, (1,), alhpa=.01, **KW)
 
+@pytest.mark.parametrize('kw,says', [(dict(method='bonferoni'), 'Unknown method'), (dict(tail='less'), 'Unknown tail'), (dict(scale='trian'), 'Unknown scale'), (dict(bad_runs='skpi'), 'Unknown bad_runs'), (dict(fit='stretch'), 'Unknown fit'),
+                                     (dict(average=('tset',)), 'Cannot average'), (dict(average='test'), 'Cannot average'), (dict(method='topk'), 'topk needs k')])
+def test_a_wrong_setting_is_refused_before_anything_is_written(cc, tmp_path, kw, says):
+    with pytest.raises(SemvideoError, match=says): D.prepare_cc2017(cc, tmp_path/'s', (1,), **KW, **kw)
+    with pytest.raises(SemvideoError, match='No subject'): D.prepare_cc2017(cc, tmp_path/'s', (), **KW)
+    assert not (tmp_path/'s').exists()
+
 def test_missing_and_known_bad_repeats(cc, tree, tmp_path):
     path(tree, 'test1', 2, 3).unlink(); path(tree, 'seg1', 1, 3).unlink()
     s = D.prepare_cc2017(tree, tmp_path/'s', (3,), **KW)
@@ -78,6 +85,37 @@ def test_missing_and_known_bad_repeats(cc, tree, tmp_path):
     assert (3, 'test2', 9) in D.KNOWN_BAD
     segs = D.cc2017_segments(tree, (3,)); runs, rep = D.open_subject(segs, 3, D.PrepareConfig(), known_bad={(3, 'test2', 3): 'why'})
     assert ('test2', 3) not in runs and rep.note[(rep.segment == 'test2') & (rep['repeat'] == 3)].item() == 'why'
+
+def test_an_average_goes_on_without_a_missing_repeat(tree, study, tmp_path):
+    path(tree, 'test1', 2).unlink(); path(tree, 'seg1', 1).unlink(); s = D.prepare_cc2017(tree, tmp_path/'s', (1,), average=('train', 'test'), **KW)
+    te, tr = s.fmri(1, 'test'), s.fmri(1, 'train'); assert te.shape[:2] == (480, 1) and tr.shape[:2] == (720, 1) and np.isfinite(te).all() and np.isfinite(tr).all()
+    i, j = (np.searchsorted(x.voxels(1).grayordinate, np.arange(20)) for x in (s, study))  # planted vertices, in both
+    assert np.allclose(te[:240, 0, i], study.fmri(1, 'test')[:240][:, [0, 2]][:, :, j].mean(1), atol=1e-5) and np.array_equal(tr[:240, 0, i], study.fmri(1, 'train')[:240, 1][:, j])
+
+def test_a_simulated_tree_is_not_called_cc2017(tree, study, tmp_path):
+    (tree/'truth').mkdir(); (tree/D.MINIATURE).write_text('{}'); s = D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW); m = s.manifest
+    assert m['name'] == 'miniature' and 'simulated' in m['source'] and 'Wen' not in m['source'] and study.manifest['name'] == 'cc2017' and 'doi:10.4231/R7SF2TCW' in study.manifest['source']
+    assert np.array_equal(s.fmri(1, 'train'), study.fmri(1, 'train')) and (s.path/'frames/train.npy').read_bytes() == (study.path/'frames/train.npy').read_bytes()
+    assert set(D.doctor_table(study=s.path).set_index('item').licence[['frames, train', 'fMRI of subject 1, test']]) == {'none: simulated'}
+
+def test_the_published_count_is_compared():
+    rng = np.random.default_rng(0); r = np.concatenate([rng.uniform(.3, .5, (18, 30)), rng.normal(0, .05, (18, 70))], 1); d = D.selection_table(r, 1, 13447).set_index(['method', 'alpha', 'tail'])
+    assert (d.published == 13447).all() and (d.difference == d.voxels - 13447).all() and d.voxels['bonferroni', .05, 'greater'] == 30 and len(d) == 12
+    assert D.PUBLISHED_VOXELS == {1: 13447, 2: 14828, 3: 9114} and 'difference' not in D.selection_table(r, 1)
+
+@pytest.mark.parametrize('lag', [-1, 0, 2])
+def test_the_lag_is_found_by_motion_energy(tmp_path, lag):
+    "Two segments, one of them cut by a split as in a random one; BOLD follows the motion energy of the stored frames, late by `lag`."
+    rng = np.random.default_rng(lag + 9); pace = np.repeat(rng.integers(0, 6, 90), 2); pic = T.film(1, 3, 24, 64)[0]
+    film = np.stack([[np.roll(pic, p*i, 1)[:, :32] for i in range(3)] for p in pace]); e = video.motion_energy(film); e = (e - e.mean())/e.std()
+    clips = pd.DataFrame(dict(clip_id=[f'c{i}' for i in range(180)], split='train', segment=np.repeat(['a', 'b'], 90), onset_s=np.tile(np.arange(90)*2., 2), duration_s=2., source=np.repeat(['a', 'b'], 90)))
+    x = np.concatenate([np.roll(e[:90], lag), np.roll(e[90:], lag)])[:, None, None] + 1.5*rng.normal(size=(180, 2, 60)); clips.loc[130, 'split'] = 'test'; i = np.flatnonzero(clips.split == 'train')
+    s = Study.create(tmp_path/'s', 's', 'planted', clips); write_npy(s.path/'frames/train.npy', film[i]); s.save_fmri(1, 'train', x[i])
+    assert D._stretches(s.select('train')) == [(0, 90), (90, 130), (130, 179)]
+    d = D.lag_diagnostic(s, 1); assert d.lag[d.r2.idxmax()] == lag and d.r2.max() > 5*d.r2.median()
+    with pytest.raises(SemvideoError, match='No stretch'): D.lag_diagnostic(s, 1, range(-30, 31))
+    write_npy(s.path/'frames/train.npy', film[i][:, :1])
+    with pytest.raises(SemvideoError, match='two frames'): D.lag_diagnostic(s, 1)
 
 def test_selection_and_scale_never_see_test_data(cc, study, tree, tmp_path):
     for r in (1, 2, 3): rewrite(path(tree, 'test1', r), lambda x: np.roll(x, 50, 0) * 3 + 7)
@@ -103,7 +141,7 @@ def test_choices(cc, tmp_path):
 def short(p): rewrite(p, lambda x: x[:244])
 def cut(p): b = p.read_bytes(); p.write_bytes(b[:len(b)//2])
 def empty(p): p.write_bytes(b'')
-def swap(p): img = nib.load(p); nib.save(nib.Cifti2Image(np.array(img.dataobj).T, (img.header.get_axis(1), img.header.get_axis(0))), p)
+def swap(p): img = nib.load(p); nib.save(nib.Cifti2Image(np.asarray(img.dataobj).copy().T, (img.header.get_axis(1), img.header.get_axis(0))), p)
 def other(p): hem, ver = T.brain(); rewrite(p, lambda x: x, ver=ver + 1)
 def order(p): hem, ver = T.brain(); i = np.r_[1, 0, 2:len(ver)]; rewrite(p, lambda x: x[:, i], ver=ver[i])
 
@@ -111,6 +149,7 @@ def order(p): hem, ver = T.brain(); i = np.r_[1, 0, 2:len(ver)]; rewrite(p, lamb
 def test_a_bad_run_is_one_clear_error_and_can_be_skipped(tree, tmp_path, damage, says):
     p = path(tree, 'test2', 2); damage(p)
     with pytest.raises(SemvideoError, match=says) as e: D.prepare_cc2017(tree, tmp_path/'s', (1,), **{**KW, 'n_frames': 1, 'size': 8})
+    assert ("bad_runs='skip'" in str(e.value)) == (says != 'different vertices')
     assert 'test2_2_Atlas' in str(e.value) and not (tmp_path/'s/fmri').exists() and not list((tmp_path/'s').rglob('.*part'))
     if damage in (short, cut):
         s = D.prepare_cc2017(tree, tmp_path/'t', (1,), bad_runs='skip', **{**KW, 'n_frames': 1, 'size': 8}); assert np.isnan(s.fmri(1, 'test')[240:, 1]).all()
@@ -148,6 +187,74 @@ def test_bad_movies(tree, tmp_path, make, says):
 def test_movies_of_different_sizes_need_a_size(tree, tmp_path):
     p = tree/'Subject01/video_fmri_dataset/stimuli/seg3.mp4'; p.unlink(); video.write_video(p, T.film(480*T.FPS, 3, 28, 32), T.FPS)
     with pytest.raises(SemvideoError, match='differ in size'): D.prepare_cc2017(tree, tmp_path/'s', (1,), n_frames=1)
+
+def test_odd_sizes_and_a_variable_frame_rate(tree, tmp_path):
+    "A 23 x 31 film, and one whose frames come in bursts: the frame on the screen at each moment, by its own size."
+    import av
+    from fractions import Fraction
+    stim = tree/'Subject01/video_fmri_dataset/stimuli'; rng = np.random.default_rng(0); t = np.r_[0, np.cumsum(rng.choice([.05, .1, .9], 1500))]; t = t[t < 481]; shade = rng.integers(10, 245, len(t))
+    for p in stim.glob('*.mp4'): p.unlink(); video.write_video(p, np.zeros((2*480, 22, 30, 3), np.uint8), 2)
+    (stim/'seg2.mp4').unlink()
+    with av.open(str(stim/'seg2.mp4'), 'w') as box:
+        st = box.add_stream('libx264', rate=30); st.height, st.width, st.pix_fmt, st.options = 23, 31, 'yuv444p', dict(qp='0'); st.codec_context.time_base = Fraction(1, 1000)
+        for a,s in zip(t, shade): f = av.VideoFrame.from_ndarray(np.full((23, 31, 3), s, np.uint8), 'rgb24'); f.pts, f.time_base = round(a*1000), Fraction(1, 1000); box.mux(st.encode(f))
+        box.mux(st.encode())
+    with pytest.raises(SemvideoError, match='differ in size'): D.prepare_cc2017(tree, tmp_path/'s', (1,), n_frames=4)
+    s = D.prepare_cc2017(tree, tmp_path/'t', (1,), n_frames=4, size=(23, 31)); x = s.frames('train')[240:480]; assert x.shape == (240, 4, 23, 31, 3) and video.probe(stim/'seg2.mp4')['variable']
+    want = shade[np.searchsorted(np.round(t*1000), np.round(1000*video.sample_times(np.arange(240)*2., 2, 4)), 'right') - 1]
+    assert np.abs(x.mean((2, 3, 4)) - want).max() < 3
+
+@pytest.mark.parametrize('kb', [60, 2000])
+def test_a_disk_that_fills_up_is_one_error_and_leaves_nothing(cc, study, tmp_path, kb):
+    "A real small file system: it has no room for the frames, or for the frames but not for all of the fMRI."
+    d = tmp_path/'disk'; d.mkdir(); code = f'''
+from semvideo import datasets as D
+from semvideo.core import SemvideoError
+try: D.prepare_cc2017({str(cc)!r}, {str(d/"s")!r}, (1,), n_frames=2, size=16)
+except SemvideoError as e: print("said:", e.problem, e.file)
+'''
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={kb}k', 'none', str(d)], capture_output=True).returncode: pytest.skip('may not mount a small file system here')
+    try:
+        r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=dict(os.environ, SEMVIDEO_QUIET='1'))
+        assert 'said: Cannot write: No space left' in r.stdout and r.returncode == 0, (r.returncode, r.stdout + r.stderr[-800:])
+        left = sorted(p.relative_to(d/'s').as_posix() for p in (d/'s').rglob('*.npy')); assert left == ([] if kb < 100 else ['frames/test.npy', 'frames/train.npy']) and not list((d/'s').rglob('*.part'))
+        subprocess.run(['mount', '-o', 'remount,size=20m', str(d)], check=True); assert sums(D.prepare_cc2017(cc, d/'s', (1,), **KW)) == sums(study)
+    finally: subprocess.run(['umount', str(d)], check=True)
+
+@pytest.fixture
+def public():
+    "A folder others may enter; pytest's own is private, and is made private again whenever another pytest starts."
+    with tempfile.TemporaryDirectory() as d: os.chmod(d, 0o755); yield Path(d)
+
+def as_nobody(code):
+    "What a process prints that gives root up before it runs the last lines."
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=dict(os.environ, SEMVIDEO_QUIET='1')); return r.stdout + r.stderr[-800:]
+
+def test_a_folder_that_may_not_be_written(cc, public):
+    "As root, by giving root up."
+    shutil.copytree(cc, public/'cc'); d = public/'no'; d.mkdir(); d.chmod(0o555)
+    for p in [public/'cc', *(public/'cc').rglob('*')]: p.chmod(0o755 if p.is_dir() else 0o644)
+    said = as_nobody(f'''
+import av, nibabel.cifti2, os, scipy.special, fractions, pandas
+from semvideo import datasets as D
+from semvideo.core import SemvideoError
+if os.getuid() == 0: os.setuid(65534)
+try: D.prepare_cc2017({str(public/"cc")!r}, {str(d/"s")!r}, (1,), n_frames=2, size=16)
+except SemvideoError as e: print("said:", e.problem)
+''')
+    assert 'said: Cannot write: Permission denied' in said and not list(d.iterdir()), said
+
+def test_a_run_that_may_not_be_read(cc, public):
+    p = Path(shutil.copy(path(cc, 'seg2', 1), public)); p.chmod(0)
+    said = as_nobody(f'''
+import nibabel.cifti2, os
+from semvideo import fmri
+from semvideo.core import SemvideoError
+if os.getuid() == 0: os.setuid(65534)
+try: fmri.open_run({str(p)!r})
+except SemvideoError as e: print("said:", e.problem, e.file)
+''')
+    assert f'said: File may not be read {p}' in said, said
 
 def test_full_disk_leaves_nothing_half_written(cc, study, tmp_path):
     "A file-size limit stands for a full disk: the fMRI of the training split does not fit."
@@ -202,7 +309,7 @@ def test_hcp_counts_lag_and_montage(hcp, tmp_path):
     assert len(montage) == 6 and (rep.status == 'grouped').all() and row(d, 'identical').status == 'ok' and row(d, 'near-dup').status == 'ok'
 
 def test_hcp_random_split_leaks_and_the_audit_says_so(hcp, tmp_path):
-    s = D.prepare_hcp(hcp, tmp_path/'s', (100610,), n_frames=2, size=16, split='random'); assert len(s.clips) == 3040 and 250 < len(s.select('test')) < 360 and s.clips.clip_id.is_unique
+    s = D.prepare_hcp(hcp, tmp_path/'s', (100610,), n_frames=2, size=16, split='random'); assert len(s.clips) == 3040 and len(s.select('test')) == 304 and s.clips.clip_id.is_unique
     d = pd.read_csv(s.path/'leak_audit.csv'); leak = row(d, 'near-duplicate')['count'] + row(d, 'identical')['count']
     assert leak >= 15 and row(d, 'neighbours').status == 'warn' and (d[d.check.str.startswith('repeated')].status == 'leak').any()
 
@@ -212,6 +319,15 @@ def test_hcp_stimulus_version(hcp, tmp_path):
     assert "stimulus='pre'" in str(e.value)
     for bad in (dict(stimulus='v3'), dict(split='odd')):
         with pytest.raises(SemvideoError, match='Unknown'): D.prepare_hcp(hcp, tmp_path/'s', (100610,), **bad)
+
+def test_hcp_run_that_broke_off(hcp, tmp_path):
+    import nibabel as nib
+    shutil.copytree(hcp, tmp_path/'h', copy_function=lambda a,b: os.link(a, b) if a.endswith('.mp4') else shutil.copy2(a, b)); p = next((tmp_path/'h').rglob('tfMRI_MOVIE3*.dtseries.nii'))
+    hem, ver = T.hcp_brain(); fmri.write_run(p, np.asarray(nib.load(p).dataobj)[:890].copy(), hem, ver, tr=1.)
+    with pytest.raises(SemvideoError, match='shorter than its clips') as e: D.prepare_hcp(tmp_path/'h', tmp_path/'s', (100610,), n_frames=1, size=8)
+    assert 'MOVIE3' in str(e.value) and '898' in str(e.value) and not (tmp_path/'s/fmri').exists()
+    p.unlink()
+    with pytest.raises(SemvideoError, match='HCP run 3 of subject 100610 not found'): D.prepare_hcp(tmp_path/'h', tmp_path/'t', (100610,), n_frames=1, size=8)
 
 @pytest.mark.parametrize('names,want', [(['', '_MSMAll'], '_MSMAll'), (['_1.6mm_MSMAll_hp2000_clean', '_hp2000_clean'], '_hp2000_clean'), (['_1.6mm'], '_1.6mm'), (['_MSMAll', '_MSMAll_hp2000_clean'], '_MSMAll_hp2000_clean')])
 def test_hcp_names(tmp_path, names, want):
@@ -298,9 +414,20 @@ def test_mindvideo_release(tmp_path):
     assert np.array_equal(s.frames('train')[300], np.load(tmp_path/'video_train_256_3hz.npy')[1, 60])
 
 # ---- doctor
+def test_doctor_prints_the_table(cc, study, hcp, tmp_path, capsys):
+    from semvideo.cli import main
+    rc = main(['doctor', '--root', str(cc), '--study', str(study.path)]); out = capsys.readouterr().out.splitlines(); head = next(l for l in out if l.startswith('state '))
+    assert head.split() == ['state', 'data', 'size', 'source', 'licence', 'do'] and rc == 1 and 'missing: CC2017 subject 2, seg runs' in out[-1]
+    col = {k: head.index(k) for k in ('data', 'size', 'source', 'licence', 'do')}; line = {l[col['data']:col['size']].strip(): l for l in out[out.index(head) + 1:-1]}
+    x = line['CC2017 subject 1, seg runs']; assert x[col['size']:].startswith('6 of 36') and x[col['source']:].startswith('doi:10.4231/R7SF2TCW') and x[col['licence']:].startswith('CC0 1.0')
+    assert line['frames, train'].startswith('ok') and line['frames, train'][col['source']:].startswith('CC2017: Wen') and line['captions'].startswith('note') and line['captions'].endswith('semvideo mine')
+    assert main(['doctor', '--root', str(hcp)]) == 0 and 'HCP data use terms' in capsys.readouterr().out
+    assert main(['doctor', '--root', str(tmp_path)]) == 1; out = capsys.readouterr().out; assert 'ConnectomeDB' in out and 'Purdue' in out and out.rstrip().endswith('missing: CC2017, HCP 7T')
+    assert main(['doctor', '--root', str(hcp), '--dataset', 'cc2017']) == 1 and capsys.readouterr().out.rstrip().endswith('missing: CC2017')
+
 def test_doctor(cc, study, hcp):
     d = D.doctor_table(cc, study.path).set_index('item'); assert list(D.doctor_table().columns) == ['item', 'status', 'size', 'source', 'licence', 'remedy']
-    assert d.status['CC2017 movies seg1-18'] == '3 of 18' and d.status['CC2017 subject 2, seg runs'] == 'missing' and d.licence['CC2017 movies test1-5'] == 'CC0 1.0' and 'Purdue' in d.remedy['CC2017 subject 2, seg runs']
+    assert d.status['CC2017 movies seg1-18'] == '3 of 18' and d.status['CC2017 subject 2, seg runs'] == 'missing' and d.licence['CC2017 movies test1-5'] == 'CC0 1.0 for the dataset; films keep their own copyright' and d.licence['CC2017 subject 3, seg runs'] == 'CC0 1.0' and d.source['CC2017 subject 1, seg runs'] == 'doi:10.4231/R7SF2TCW' and 'Purdue' in d.remedy['CC2017 subject 2, seg runs']
     assert d.status['frames, train'] == 'ok' and d.status['captions'] == 'missing' and d.remedy['captions'] == 'semvideo mine' and d['size']['fMRI of subject 1, train'].endswith('kB')
     h = D.doctor_table(hcp).set_index('item'); assert h.status['HCP 7T movies'] == 'ok' and h.status['HCP subject 100610, movie runs'] == 'ok'
     assert D.doctor_table('/nowhere/at/all').status.iloc[-1] == 'missing' and D.doctor_table(study='/nowhere').status.iloc[-1] == 'missing'

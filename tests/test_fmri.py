@@ -62,6 +62,17 @@ def test_against_scipy():
         assert (fmri.keep(p, t, .05, 'fdr') == (ss.false_discovery_control(p) <= .05)).all()
         assert (fmri.keep(p, t, .05, 'bonferroni') == (p*200 < .05)).all()
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6))
+def test_selection_does_not_depend_on_the_order_or_the_units_of_voxels(seed):
+    rng = np.random.default_rng(seed); raw = [noise(6, 245, 40, seed=(seed, k)) for k in (1, 2)]; film = noise(6, 245, 12, seed=(seed, 3))
+    for x in raw: x[:, :, :12] += film
+    gain, offset, i = rng.uniform(.1, 50, 40).astype('f4'), rng.uniform(-100, 2000, 40).astype('f4'), rng.permutation(40)
+    a, b = ([np.stack([fmri.clean_run(r) for r in rep]) for rep in reps] for reps in (raw, [(x*gain + offset)[:, :, i] for x in raw]))
+    s, t = (fmri.select_voxels(*c, method='topk', k=12, blocks=3) for c in (a, b))
+    assert set(s.grayordinate) == set(range(12)) == set(i[t.grayordinate])
+    assert np.allclose(s.set_index('grayordinate').reliability.sort_index(), t.assign(g=i[t.grayordinate]).set_index('g').reliability.sort_index(), atol=2e-3)
+
 def test_topk_breaks_ties_by_reliability_and_two_sided_keeps_the_opposite():
     p = np.array([1e-9, 1e-9, .5, np.nan, 1e-9]); assert np.flatnonzero(fmri.keep(p, np.array([.2, .9, .1, 1, .5]), method='topk', k=2)).tolist() == [1, 4]
     a = noise(18, 100, 3); b = a*np.array([1, -1, 0], 'f4') + noise(18, 100, 3, seed=1)
@@ -99,6 +110,18 @@ def test_explainable_variance_is_unbiased_with_missing_repeats():
     got = fmri.explainable_variance(x).reshape(3, 300).mean(1); assert np.allclose(got, [0, .1, .5], atol=.01)
     for bad in (x[:, :1], x[:2]):
         with pytest.raises(SemvideoError, match='needs repeats'): fmri.explainable_variance(bad)
+
+def test_ceilings_of_a_memory_map_in_blocks(tmp_path):
+    x = noise(60, 4, 70); x[5, 2] = np.nan; np.save(tmp_path/'x.npy', x); m = np.load(tmp_path/'x.npy', mmap_mode='r')
+    whole = fmri.signal_power(x, block=10**6); assert all(np.allclose(a, b, atol=1e-12) for a,b in zip(whole, fmri.signal_power(m, block=16)))
+    assert np.array_equal(fmri.explainable_variance(m), fmri.explainable_variance(x))
+
+def test_repeat_curve_of_planted_voxels_and_missing_repeats(tmp_path):
+    rng = np.random.default_rng(2); ev = .3; x = (np.sqrt(ev)*rng.normal(size=(400, 1, 60)) + np.sqrt(1 - ev)*rng.normal(size=(400, 10, 60))).astype('f4'); sb = lambda n: np.sqrt(n*ev/(1 + (n - 1)*ev))
+    c = fmri.repeat_curve(x, block=25).set_index('n'); assert list(c.index) == list(range(1, 11)) and c.ceiling.is_monotonic_increasing
+    assert np.allclose(c.ceiling, [sb(n) for n in c.index], atol=.02) and np.allclose(c.measured[:9], [sb(n)*sb(10 - n) for n in range(1, 10)], atol=.02) and np.isnan(c.measured[10])
+    np.save(tmp_path/'x.npy', x); assert fmri.repeat_curve(np.load(tmp_path/'x.npy', mmap_mode='r')).equals(fmri.repeat_curve(x, block=10**6))
+    x[:80, 8] = np.nan; assert np.allclose(fmri.repeat_curve(x).ceiling, c.ceiling, atol=.02)
 
 def test_no_model_beats_the_ceiling():
     rng = np.random.default_rng(1); s = rng.normal(size=(4000, 1, 20)); x = s + 2*rng.normal(size=(4000, 5, 20))
