@@ -429,7 +429,7 @@ class _Ahead:
             if self.stopped or not self.made: raise StopIteration
             return self.made.popleft()
 
-# %% ../nbs/05_semminer.ipynb #0d8de4cd
+# %% ../nbs/05_semminer.ipynb #bb3b7cc5
 def mine_clips(items, # [(clip_id, function giving uint8 (F,H,W,3))]
                miner, # `SemMiner`
                store, # `CaptionStore`
@@ -440,7 +440,7 @@ def mine_clips(items, # [(clip_id, function giving uint8 (F,H,W,3))]
     key_of = lambda sha,cid: caption_key(sha, miner.backend, miner.prompts, miner.max_basic_words, miner.max_asks, cid)
     n,items,keys,lock = workers or miner.backend.concurrency,list(items),{},threading.Lock()
     out = Mined(len(items), 0, 0, [])
-    with ThreadPoolExecutor(max(1, min(n, (os.cpu_count() or 2) - 1))) as prep, ThreadPoolExecutor(n) as pool, progress(None, desc, total=len(items)) as bar:
+    with ThreadPoolExecutor(max(1, min(n + 1, (os.cpu_count() or 2) - 1))) as prep, ThreadPoolExecutor(n) as pool, progress(None, desc, total=len(items)) as bar:
         clips = _Ahead(prep, items, lambda cid,load: _ready_one(miner, cid, load, store, key_of), max(1, ahead or n + 2))
         def work():
             for cid,ready in clips:
