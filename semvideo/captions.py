@@ -26,7 +26,7 @@ transition gesture sign clap point bend lean stretch kneel bow raise lower step"
 _IRREGULAR = """ran drove driven rode ridden flew flown swam swum fell fallen rose risen threw thrown caught swung left grew grown shrank shrunk ate eaten drank drunk began begun dove sank sunk bit bitten
 goes went going comes came coming gets moving motion movement""".split()
 
-# %% ../nbs/05b_captions.ipynb #51e277fa
+# %% ../nbs/05b_captions.ipynb #411d231c
 def inflect(verb): # base form
     "Regular forms of a verb: (s, ed, ing)."
     e,y,double = verb.endswith('e'), re.search('[^aeiou]y$', verb), re.fullmatch('[^aeiou]*[aeiou][^aeiouwxy]', verb)
@@ -35,7 +35,7 @@ def inflect(verb): # base form
 
 MOTION_WORDS = frozenset(_IRREGULAR).union(*map(inflect, _REGULAR))
 # forms that name things or places as often as movements: not counted in an anchor, where "a row of trees on the left" is no movement
-AMBIGUOUS = frozenset('left right row rows back head point points step steps sign signs track tracks wave waves fall falls rock rocks drop drops cross crosses open closed close slow start stop pan pass cut bow ski surf flow circle circles skip hit run drive ride fly dance rise change race walk motion movement orbit bend lower pick catch hammer burst burn switch track shift speed rush spread stretch pointed signed raised'.split())
+AMBIGUOUS = frozenset('left right row rows back head point points step steps sign signs track tracks wave waves fall falls rock rocks drop drops cross crosses open closed close slow start stop pan pass cut bow ski surf flow circle circles skip hit run drive ride fly dance rise change race walk slide slides swing swings motion movement orbit bend lower pick catch hammer burst burn switch track shift speed rush spread stretch pointed signed raised'.split())
 
 # %% ../nbs/05b_captions.ipynb #54b53b7f
 def _words(text): return re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
@@ -390,44 +390,20 @@ def _export_rows(source, reviews):
     df = apply_reviews(df, read_reviews(reviews)) if reviews else df
     return df.reindex(columns=list(EXPORT_COLUMNS), fill_value='').astype(object).where(lambda d: d.notna(), '').astype(str)
 
-# %% ../nbs/05b_captions.ipynb #9a921fcf
+# %% ../nbs/05b_captions.ipynb #b248661f
+_NOT = ("Captions are a model's words about clips, not measurements. They may be wrong, and what a model does not see, it may invent; `verdict` says which were read by a person. "
+    'Captions of test clips are targets to compare with, never inputs of a decoder.')
+_RIGHTS = ('The texts are released under the licence above. The movie is not part of this dataset: obtain it from its owners, under their terms. '
+    'Clips are identified by `clip_id` and by the hash of their frames.')
+
+# %% ../nbs/05b_captions.ipynb #6c470cb5
 def _card(name, licence, counts, models, description):
-    "The dataset card."
-    files = '\n'.join(f'  - split: {s}\n    path: data/{s}.parquet' for s in counts)
-    return f"""---
-license: {licence}
-language: [en]
-task_categories: [video-text-to-text]
-tags: [fmri, video, captions, neuroscience]
-pretty_name: {name}
-configs:
-- config_name: default
-  data_files:
-{files}
----
-# {name}
-
-# %%
-#| export
-{description}
-
-| split | clips |
-|---|---|
-""" + '\n'.join(f'| {s} | {n} |' for s,n in counts.items()) + f"""
-
-Written by: {'; '.join(models)}.
-
-## Columns
-""" + '\n'.join(f'- `{c}`: {t}' for c,t in EXPORT_COLUMNS.items()) + """
-
-# %%
-#| export
-## What this is not
-Captions are a model's words about clips, not measurements. They may be wrong, and what a model does not see, it may invent; `verdict` says which were read by a person. Captions of test clips are targets to compare with, never inputs of a decoder.
-
-## Rights
-The texts are released under the licence above. The movie is not part of this dataset: obtain it from its owners, under their terms. Clips are identified by `clip_id` and by the hash of their frames.
-"""
+    "The dataset card: the front matter that `datasets` and the hub read, then what a person should know."
+    front = [f'license: {licence}', 'language: [en]', 'task_categories: [video-text-to-text]', 'tags: [fmri, video, captions, neuroscience]', f'pretty_name: {name}', 'configs:', '- config_name: default', '  data_files:']
+    front += [f'  - split: {s}\n    path: data/{s}.parquet' for s in counts]
+    body = [f'# {name}', description, '\n'.join(['| split | clips |', '|---|---|'] + [f'| {s} | {n} |' for s,n in counts.items()]), f'Written by: {"; ".join(models)}.',
+        '## Columns\n' + '\n'.join(f'- `{c}`: {t}' for c,t in EXPORT_COLUMNS.items()), '## What this is not\n' + _NOT, '## Rights\n' + _RIGHTS]
+    return '\n'.join(['---', *front, '---', '']) + '\n\n'.join(body) + '\n'
 
 # %% ../nbs/05b_captions.ipynb #8cf17f12
 def export_captions(source, # Study, its path, a `CaptionStore` or a DataFrame

@@ -396,14 +396,14 @@ def check(self:ServerBackend):
     except (ValueError, KeyError, TypeError): raise BackendGone('Not an OpenAI-compatible server', file=self.url.geturl(), found=as_data(data[:80].decode('utf-8', 'replace'))) from None
     if names and self.model not in names: raise SemvideoError('The server has no such model', file=self.url.geturl(), found=', '.join(names[:5]), expected=self.model)
 
-# %% ../nbs/05a_mllm.ipynb #aab57c44
+# %% ../nbs/05a_mllm.ipynb #749de0cd
 _HUES = [(15, 'red'), (40, 'orange'), (70, 'yellow'), (165, 'green'), (200, 'cyan'), (255, 'blue'), (290, 'purple'), (335, 'pink'), (361, 'red')]
 
 def colour_words(frame): # uint8 (H,W,3)
     "Brightness and the one or two prevailing colours of a picture, in words."
     import cv2
     h,s,v = (c.ravel().astype(float) for c in cv2.split(cv2.cvtColor(cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2HSV)))
-    names = np.array([next(n for e,n in _HUES if x*2 < e) for x in h]); names[(s < 50) | (v < 40)] = 'grey'
+    names = np.array([next(n for e,n in _HUES if x*2 < e) for x in h], '<U8'); names[(s < 50) | (v < 40)] = 'grey'
     top = [n for n,c in sorted(((n, (names == n).mean()) for n in set(names)), key=lambda t: -t[1]) if c > .2][:2] or ['many colours']
     return ('dark' if v.mean() < 70 else 'bright' if v.mean() > 170 else 'evenly lit'), ' and '.join(top)
 
@@ -424,11 +424,11 @@ def flow_of(frames): # uint8 (F,H,W,3)
     flow = [cv2.calcOpticalFlowFarneback(a, b, None, .5, 3, 15, 3, 5, 1.2, 0) for a,b in zip(g, g[1:])]
     return np.reshape(flow, (-1, 128, 128, 2)), np.array([np.abs(a.astype(float) - b).mean() for a,b in zip(g, g[1:])])
 
-# %% ../nbs/05a_mllm.ipynb #5ae01287
+# %% ../nbs/05a_mllm.ipynb #00fb835c
 def flow_words(flow): # (T,128,128,2)
     "What moves in a stretch of flow, as a clause: share of the picture, way, speed, path in percent of the width, and where; '' if nothing does."
     speed = np.linalg.norm(flow, axis=-1); moving = speed > .7; share = moving.mean() if moving.size else 0
-    if share < .02: return ''
+    if share < .004: return ''
     d,v = flow[moving].mean(0), speed[moving].mean(); way = _WAYS[round(float(np.arctan2(d[1], d[0]))/(np.pi/4)) % 8]
     together = np.linalg.norm(d)/v
     what = 'the whole picture moves' if share > .6 and together > .6 else 'a large part of the picture moves' if share > .25 else 'a small part of the picture moves'
@@ -477,24 +477,25 @@ def top(self:ClassifierBackend, frames): # uint8 (F,H,W,3)
     with torch.inference_mode(): p = self.net(x).softmax(-1).mean(0)
     return [(self.names[i], float(p[i])) for i in p.topk(3).indices.tolist()]
 
-# %% ../nbs/05a_mllm.ipynb #a95db415
+# %% ../nbs/05a_mllm.ipynb #a69999bc
+def _art(words): return ('an ' if words[0].lower() in 'aeiou' or words.startswith('hour') else 'a ') + words
 def _sure(p): return 'certainly' if p > .8 else 'probably' if p > .4 else 'perhaps'
 def _things(top): # [(name, probability)]
     "The best class and how sure it is, and the others worth naming."
-    art = lambda w: ('an ' if w[0].lower() in 'aeiou' else 'a ') + w
-    (a,p),*rest = top; also = [art(b) for b,q in rest if q > .05]
-    return f'{_sure(p)} {art(a)}' + (f' (or {" or ".join(also)})' if also else '')
+    (a,p),*rest = top; also = [_art(b) for b,q in rest if q > .05]
+    return f'{_sure(p)} {_art(a)}' + (f' (or {" or ".join(also)})' if also else '')
 
-# %% ../nbs/05a_mllm.ipynb #1472556d
+# %% ../nbs/05a_mllm.ipynb #8b03c27e
 @patch
 def _anchor(self:ClassifierBackend, frame): # uint8 (H,W,3)
     "The first frame in words."
-    h,w = frame.shape[0]//2, frame.shape[1]//2; light,colours = colour_words(frame); part = lambda a: colour_words(a)[1]
+    h,w = frame.shape[0]//2, frame.shape[1]//2; light,colours = colour_words(frame)
+    parts = {'above': frame[:h], 'below': frame[h:], 'on the left': frame[:, :w], 'on the right': frame[:, w:]}
+    other = [f'{c} {where}' for where,a in parts.items() if a.size and (c := colour_words(a)[1]) != colours] or ['alike in all its parts']
     grey = frame.astype(float).mean(-1); detail = sum(np.abs(g) for g in np.gradient(grey)) if min(grey.shape) > 1 else grey*0
-    return (f'The first frame is {light}, mostly {colours}: {part(frame[:h])} above, {part(frame[h:])} below, {part(frame[:, :w])} on the left and {part(frame[:, w:])} on the right, '
-        f'with most detail in the {place_words(detail)}. It shows {_things(self.top(frame[None]))}.')
+    return (f'The first frame is {light}, mostly {colours}, {", ".join(other)}, with most detail in the {place_words(detail)}. It shows {_things(self.top(frame[None]))}.')
 
-# %% ../nbs/05a_mllm.ipynb #bc75f7bc
+# %% ../nbs/05a_mllm.ipynb #f725055f
 @patch
 def open(self:ClassifierBackend, frames, key, system=''):
     "Look once, say it on three levels."
@@ -503,7 +504,7 @@ def open(self:ClassifierBackend, frames, key, system=''):
     still = 'Nothing moves' in moves; how = 'without movement' if still else next((f'moving {w}' for w in sorted(_WAYS, key=len, reverse=True) if w + ',' in moves), 'moving')
     changed = 'It looks the same at the end.' if end == (light, colours) else f'At the end it is {end[0]}, mostly {end[1]}.'
     return _Lines(dict(basic=f'{light.capitalize()}, mostly {colours}, {things.split(" (")[0]}, {how}.', anchor=self._anchor(frames[0]), motion=moves.strip(),
-        holistic=f'A {light} scene, mostly {colours}, with {things}. {moves.strip()} {changed}'))
+        holistic=f'{_art(light).capitalize()} scene, mostly {colours}, with {things}. {moves.strip()} {changed}'))
 
 # %% ../nbs/05a_mllm.ipynb #5a435105
 BACKENDS = ('script', 'file', 'transformers', 'server', 'classifier')
