@@ -396,7 +396,7 @@ def check(self:ServerBackend):
     except (ValueError, KeyError, TypeError): raise BackendGone('Not an OpenAI-compatible server', file=self.url.geturl(), found=as_data(data[:80].decode('utf-8', 'replace'))) from None
     if names and self.model not in names: raise SemvideoError('The server has no such model', file=self.url.geturl(), found=', '.join(names[:5]), expected=self.model)
 
-# %% ../nbs/05a_mllm.ipynb #749de0cd
+# %% ../nbs/05a_mllm.ipynb #90e6c4ec
 _HUES = [(15, 'red'), (40, 'orange'), (70, 'yellow'), (165, 'green'), (200, 'cyan'), (255, 'blue'), (290, 'purple'), (335, 'pink'), (361, 'red')]
 
 def colour_words(frame): # uint8 (H,W,3)
@@ -404,7 +404,7 @@ def colour_words(frame): # uint8 (H,W,3)
     import cv2
     h,s,v = (c.ravel().astype(float) for c in cv2.split(cv2.cvtColor(cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2HSV)))
     names = np.array([next(n for e,n in _HUES if x*2 < e) for x in h], '<U8'); names[(s < 50) | (v < 40)] = 'grey'
-    top = [n for n,c in sorted(((n, (names == n).mean()) for n in set(names)), key=lambda t: -t[1]) if c > .2][:2] or ['many colours']
+    top = [n for n,c in sorted(((n, (names == n).mean()) for n in set(names)), key=lambda t: (-t[1], t[0])) if c > .2][:2] or ['many colours']
     return ('dark' if v.mean() < 70 else 'bright' if v.mean() > 170 else 'evenly lit'), ' and '.join(top)
 
 # %% ../nbs/05a_mllm.ipynb #38bc0d45
