@@ -7,8 +7,8 @@ __all__ = ['MODELS', 'FAMILIES', 'MAX_TOKENS', 'BACKENDS', 'resolve_model', 'tin
            'ServerBackend', 'colour_words', 'place_words', 'flow_of', 'flow_words', 'motion_words', 'ClassifierBackend',
            'make_backend']
 
-# %% ../nbs/05a_mllm.ipynb #c5c08e1a
-import base64, copy, hashlib, http.client, io, json, os, random, tempfile, threading, time, urllib.parse
+# %% ../nbs/05a_mllm.ipynb #5204428f
+import base64, copy, hashlib, http.client, inspect, io, json, os, random, tempfile, threading, time, urllib.parse
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -145,7 +145,7 @@ def identity(self:TransformersBackend):
     "What made a caption; a local folder is named by its last part and the hash of its files, so that it may be moved."
     return dict(backend=self.name, model=Path(self.model).name if self.local else self.model, revision=self.revision, decoding=self.decoding)
 
-# %% ../nbs/05a_mllm.ipynb #30af4f50
+# %% ../nbs/05a_mllm.ipynb #0435a839
 @patch
 def _load(self:TransformersBackend, revision, device, dtype, local_only):
     "Load model and processor without remote code; raises `SemvideoError` for a model that takes no video."
@@ -166,6 +166,7 @@ def _load(self:TransformersBackend, revision, device, dtype, local_only):
     self.tok = self.processor.tokenizer; eos = self.tok.eos_token_id if eos is None else eos
     self.eos = set(eos if isinstance(eos, (list, tuple)) else [eos])
     self.net.generation_config = GenerationConfig(do_sample=False, num_beams=1, eos_token_id=sorted(self.eos), pad_token_id=self.tok.pad_token_id if self.tok.pad_token_id is not None else min(self.eos))
+    self._cache = next((k for k in ('cache', 'past_key_values') if k in inspect.signature(self.net.forward).parameters), 'past_key_values')     # its name changed in transformers 5
     self._check_tail(); self._ahead,self._ahead_lock = copy.deepcopy(self.processor), threading.Lock()     # a tokenizer must not be used by two threads at once
 
 # %% ../nbs/05a_mllm.ipynb #964c2a27
@@ -213,7 +214,7 @@ def prepare(self:TransformersBackend, frames, system=''):
     "Resize, normalise and tokenise a clip once for its four questions, on whatever thread calls."
     with self._ahead_lock: return self._process(self._render(system, '', self._ahead)[0], np.asarray(frames), self._ahead)
 
-# %% ../nbs/05a_mllm.ipynb #3feebc7c
+# %% ../nbs/05a_mllm.ipynb #07b232a5
 @patch
 def open(self:TransformersBackend, frames, key, system='', ready=None):
     "Run the model once over system line and video."
@@ -222,11 +223,11 @@ def open(self:TransformersBackend, frames, key, system='', ready=None):
     x = {k: v.to(self.net.device) for k,v in (ready or self.prepare(frames, system)).items()}
     cache = DynamicCache(config=self.net.config)
     try:
-        with torch.inference_mode(): self.net(**x, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        with torch.inference_mode(): self.net(**x, **{self._cache: cache}, use_cache=True, logits_to_keep=1)
     except torch.cuda.OutOfMemoryError as e: raise ClipError('The clip does not fit into GPU memory', found=f'{np.shape(frames)}', remedy="fewer frames, or processor_kwargs={'size': ...}") from e
     return _Seen(self, {k: v for k,v in x.items() if not k.startswith('pixel_values')}, cache, system)
 
-# %% ../nbs/05a_mllm.ipynb #a7991d3d
+# %% ../nbs/05a_mllm.ipynb #60ee1058
 @patch
 def _continue(self:TransformersBackend, clip, level, prompt):
     "Greedy answer to one question, from a copy of the clip's cache."
@@ -236,7 +237,7 @@ def _continue(self:TransformersBackend, clip, level, prompt):
     x['input_ids'],x['attention_mask'] = pad('input_ids', tail), pad('attention_mask', torch.ones_like(tail))
     if 'mm_token_type_ids' in x: x['mm_token_type_ids'] = pad('mm_token_type_ids', torch.zeros_like(tail))
     if hasattr(self.net.model, 'rope_deltas'): self.net.model.rope_deltas = None     # positions follow this prompt, not the one before
-    with torch.inference_mode(): out = self.net.generate(**x, past_key_values=copy.deepcopy(clip.cache), max_new_tokens=budget)
+    with torch.inference_mode(): out = self.net.generate(**x, **{self._cache: copy.deepcopy(clip.cache)}, max_new_tokens=budget)
     new = out[0, x['input_ids'].shape[1]:].tolist()
     ended = bool(new) and new[-1] in self.eos
     return Answer(self.tok.decode(new, skip_special_tokens=True).strip(), 'stop' if ended else 'length')

@@ -223,7 +223,7 @@ class SemMiner:
         self.backend,self.prompts,self.max_basic_words,self.max_asks = backend,load_prompts(prompts),max_basic_words,max_asks
         if max_basic_words < 1 or max_asks < 1: raise SemvideoError('The rein needs at least one word and one question', found=f'max_basic_words={max_basic_words}, max_asks={max_asks}')
 
-# %% ../nbs/05_semminer.ipynb #19343ffe
+# %% ../nbs/05_semminer.ipynb #f80d704c
 @patch
 def _rein(self:SemMiner, clip):
     "Stage 1: `(text, notes)`; asked again if too long or empty, then cut."
@@ -234,6 +234,7 @@ def _rein(self:SemMiner, clip):
         if 0 < n_words(text) <= k: break
         prompt = p.shorten.format(max_words=k, n_words=n_words(text), draft=as_data(text)) if text else p.basic.format(max_words=k)
     text,how = cut_words(text, k)
+    if a.finish != 'stop' and not how: a.notes = dict(a.notes, finish=a.finish)     # the answer that is kept was not whole
     notes = dict(a.notes, **({'asked': len(drafts), 'drafts': drafts} if len(drafts) > 1 or how else {}), **({'cut': how} if how else {}))
     return text, notes
 
