@@ -74,13 +74,14 @@ def host(tmp, clip):
     return dict(layers=28, tokens=made, seconds_per_token=round(per, 5), four_cache_copies_s=round(4*cpu(lambda i: copy.deepcopy(seen.cache), 10), 5))
 
 class Stated:
-    "A model that takes the stated time for each call; counts how long it ran, and the processor seconds of its own thread."
-    def __init__(self, net, prefix_s, answer_s): self.net,self.prefix_s,self.answer_s,self.busy,self.cpu,self.late = net,prefix_s,answer_s,0.,0.,0
+    """A model that takes the stated time for each clip; counts how long it ran, and the processor seconds of its own thread.
+    A call of the tiny model that takes longer than stated (its vision tower does, on a processor) is made up for by the other calls of its clip; a clip that cannot is counted as late."""
+    def __init__(self, net, prefix_s, answer_s): self.net,self.prefix_s,self.answer_s,self.busy,self.cpu,self.late,self.debt = net,prefix_s,answer_s,0.,0.,0,0.
     def __getattr__(self, k): return getattr(self.net, k)
     def timed(self, f, stated, a, kw):
         t,c = time.perf_counter(), time.thread_time(); r = f(*a, **kw); self.cpu += time.thread_time() - c
-        left = stated - (time.perf_counter() - t); self.late += left < 0; time.sleep(max(0, left)); self.busy += time.perf_counter() - t; return r
-    def __call__(self, *a, **kw): return self.timed(self.net, self.prefix_s, a, kw)
+        left = stated - self.debt - (time.perf_counter() - t); self.debt = max(0, -left); time.sleep(max(0, left)); self.busy += time.perf_counter() - t; return r
+    def __call__(self, *a, **kw): self.late += self.debt > .005; self.debt = 0.; return self.timed(self.net, self.prefix_s, a, kw)
     def generate(self, *a, max_new_tokens, **kw): return self.timed(self.net.generate, self.answer_s[{v: k for k,v in TOKENS.items()}[max_new_tokens]], a, dict(kw, max_new_tokens=max_new_tokens))
 
 def running(tmp, b, movie, row, prefix, n, ahead=True):
@@ -93,14 +94,14 @@ def running(tmp, b, movie, row, prefix, n, ahead=True):
         else: [_mine_one(miner, cid, _ready_one(miner, cid, load, store, key), store) for cid,load in items]
         wall,c = time.perf_counter() - t, time.process_time() - c
     b.net = net; k = len(items)
-    return dict(clips=k, model_s_per_clip=round(m.busy/k, 3), calls_longer_than_stated=m.late, wall_s_per_clip=round(wall/k, 4), a_processor_s_outside_per_clip=round((c - m.cpu)/k, 4),
+    return dict(clips=k, model_s_per_clip=round(m.busy/k, 3), clips_longer_than_stated=m.late + (m.debt > .005), wall_s_per_clip=round(wall/k, 4), a_processor_s_outside_per_clip=round((c - m.cpu)/k, 4),
         a_share=round((c - m.cpu)/(c - m.cpu + m.busy), 4), b_model_idle_share=round(1 - m.busy/wall, 4))
 
-def alternating(tmp, b, movie, prefix, rounds=5, n=5):
-    "What the model's own calls take with and without work ahead, in rounds that alternate, at the bandwidth limit: median and range of seconds a clip, and the load meanwhile."
+def alternating(tmp, b, movie, prefix, rounds=4, n=5):
+    "Wall seconds a clip with and without work ahead, in rounds that alternate, at the bandwidth limit: median and range, and the load meanwhile."
     took = {True: [], False: []}
     for _ in range(rounds):
-        for ahead in took: took[ahead].append(running(tmp, b, movie, RATES['bandwidth limit'], prefix, n, ahead)['model_s_per_clip'])
+        for ahead in took: took[ahead].append(running(tmp, b, movie, RATES['bandwidth limit'], prefix, n, ahead)['wall_s_per_clip'])
     return {**{k: dict(median=float(np.median(took[a])), low=min(took[a]), high=max(took[a])) for k,a in (('ahead', True), ('nothing ahead', False))}, 'rounds': rounds, 'clips_a_round': n, 'load': round(os.getloadavg()[0], 1)}
 
 def server(delay=.5):
@@ -132,7 +133,7 @@ if __name__ == '__main__':
     with tempfile.TemporaryDirectory() as d:
         tmp = Path(d); b = backend(tmp); movie = film(tmp); steps, seek, prefix = outside(tmp, b, movie); h = host(tmp, read_clip(movie, 0, 2, F, threads=1))
         total = sum(steps.values()) + h['four_cache_copies_s']
-        runs = {k: dict(tokens_per_s=round(r['rate'], 2), source=r['source'], model_seconds_per_clip=round(m := stated_time(r, prefix)[0] + sum(stated_time(r, prefix)[1].values()), 3), a_share_from_the_steps=round(total/(total + m), 4), run=running(tmp, b, movie, r, prefix, N if m < 1 else 10)) for k,r in RATES.items()}
+        runs = {k: dict(tokens_per_s=round(r['rate'], 2), source=r['source'], model_seconds_per_clip=round(m := stated_time(r, prefix)[0] + sum(stated_time(r, prefix)[1].values()), 3), a_share_from_the_steps=round(total/(total + m), 4), run=running(tmp, b, movie, r, prefix, N if m < 1 else 8)) for k,r in RATES.items()}
         rounds = alternating(tmp, b, movie, prefix)
         plain = running(tmp, b, movie, RATES['bandwidth limit'], prefix, N, ahead=False)
         real_film = here.parent.parent/'shared'/'clips'/'tears_of_steel.mp4'
@@ -142,7 +143,7 @@ if __name__ == '__main__':
     res = dict(what='mining: time outside the model, whether the model waits, and a server kept busy', date=datetime.date.today().isoformat(), commit=git, machine=dict(cpu=cpu_name, cores=os.cpu_count(), python=platform.python_version(), load=round(os.getloadavg()[0], 1)),
         outside=dict(frames=F, side=SIDE, clips=N, processor_seconds_per_clip={**{k: round(v, 5) for k,v in steps.items()}, 'four copies of the prefix cache': h['four_cache_copies_s']}, total=round(total, 5), decode_with_a_seek_for_each_clip=round(seek, 5)),
         counts=dict(prefix_tokens=prefix, question_tokens=f'4 x {QUESTION}', answer_tokens=TOKENS, parameters=PARAMETERS, bytes=BYTES), host=h, runs=runs, without_working_ahead=plain,
-        model_seconds_in_alternating_rounds=rounds,
+        wall_seconds_in_alternating_rounds=rounds,
         real_film_at_the_bandwidth_limit=real,
         limit='5 % of the wall time of a run may pass while the model does not run (b_model_idle_share)',
         server=server(), **(dict(real_captions=real_captions(here.parent.parent/'shared'/'clips')) if '--real' in sys.argv else {}))
