@@ -7,7 +7,8 @@ __all__ = ['MOTION_WORDS', 'AMBIGUOUS', 'STILL', 'WINDOW', 'GATES', 'PAIRS', 'EX
            'gates_of', 'check_captions', 'gate_table', 'clip_counter', 'lengths', 'published_captions', 'table4',
            'rouge_1', 'rouge_l', 'bleu', 'wordnet', 'meteor', 'clip_text_features', 'pair_scores', 'table5',
            'load_captions', 'decoded_scores', 'compare_stores', 'published_mllm', 'Review', 'read_reviews',
-           'apply_reviews', 'clip_mp4', 'ReviewWidget', 'export_captions', 'import_captions', 'check_study']
+           'apply_reviews', 'clip_mp4', 'ReviewWidget', 'reviews_path', 'review_study', 'export_captions',
+           'import_captions', 'check_study']
 
 # %% ../nbs/05b_captions.ipynb #e26aab32
 import collections, functools, hashlib, html, inspect, json, re
@@ -26,7 +27,7 @@ transition gesture sign clap point bend lean stretch kneel bow raise lower step"
 _IRREGULAR = """ran drove driven rode ridden flew flown swam swum fell fallen rose risen threw thrown caught swung left grew grown shrank shrunk ate eaten drank drunk began begun dove sank sunk bit bitten
 goes went going comes came coming gets moving motion movement""".split()
 
-# %% ../nbs/05b_captions.ipynb #51e277fa
+# %% ../nbs/05b_captions.ipynb #411d231c
 def inflect(verb): # base form
     "Regular forms of a verb: (s, ed, ing)."
     e,y,double = verb.endswith('e'), re.search('[^aeiou]y$', verb), re.fullmatch('[^aeiou]*[aeiou][^aeiouwxy]', verb)
@@ -35,7 +36,7 @@ def inflect(verb): # base form
 
 MOTION_WORDS = frozenset(_IRREGULAR).union(*map(inflect, _REGULAR))
 # forms that name things or places as often as movements: not counted in an anchor, where "a row of trees on the left" is no movement
-AMBIGUOUS = frozenset('left right row rows back head point points step steps sign signs track tracks wave waves fall falls rock rocks drop drops cross crosses open closed close slow start stop pan pass cut bow ski surf flow circle circles skip hit run drive ride fly dance rise change race walk motion movement orbit bend lower pick catch hammer burst burn switch track shift speed rush spread stretch pointed signed raised'.split())
+AMBIGUOUS = frozenset('left right row rows back head point points step steps sign signs track tracks wave waves fall falls rock rocks drop drops cross crosses open closed close slow start stop pan pass cut bow ski surf flow circle circles skip hit run drive ride fly dance rise change race walk slide slides swing swings motion movement orbit bend lower pick catch hammer burst burn switch track shift speed rush spread stretch pointed signed raised'.split())
 
 # %% ../nbs/05b_captions.ipynb #54b53b7f
 def _words(text): return re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
@@ -376,6 +377,17 @@ def press(self:ReviewWidget, what): # name of a button
     else: self.review.go(dict(back=-1, next=1)[what])
     self.show()
 
+# %% ../nbs/05b_captions.ipynb #1ec3ab20
+def reviews_path(study): return study.path/'mine'/'reviews.jsonl'
+
+def review_study(study, # `Study` or its path, mined
+                 only=None): # clip ids; default: those the gates caught, or all if they caught none
+    "The review of a study's captions beside their clips; decisions are kept in `mine/reviews.jsonl`. -> `ReviewWidget`"
+    study = study if isinstance(study, Study) else Study(study); df,found = load_captions(study), check_study(study)[1]
+    where = {c: (s, i) for s in study.splits for i,c in enumerate(study.clip_ids(s))}
+    frames = lambda c: study.frames(where[c][0])[where[c][1]]
+    return ReviewWidget(Review(df, reviews_path(study), only=list(only) if only is not None else list(found.clip_id.unique()) or None), frames, found)
+
 # %% ../nbs/05b_captions.ipynb #cc33c171
 EXPORT_COLUMNS = dict(clip_id='name of the clip in its study', basic='the rein, at most 20 words', anchor='the first frame: objects, layout, looks', motion='actions and transitions', holistic='both, as one account',
     clip_sha='SHA-256 of the frames that were looked at', backend='what kind of thing wrote it', model='which', revision='its commit, or the hash of its files', prompts='version@hash of the prompts',
@@ -390,56 +402,32 @@ def _export_rows(source, reviews):
     df = apply_reviews(df, read_reviews(reviews)) if reviews else df
     return df.reindex(columns=list(EXPORT_COLUMNS), fill_value='').astype(object).where(lambda d: d.notna(), '').astype(str)
 
-# %% ../nbs/05b_captions.ipynb #9a921fcf
+# %% ../nbs/05b_captions.ipynb #b248661f
+_NOT = ("Captions are a model's words about clips, not measurements. They may be wrong, and what a model does not see, it may invent; `verdict` says which were read by a person. "
+    'Captions of test clips are targets to compare with, never inputs of a decoder.')
+_RIGHTS = ('The texts are released under the licence above. The movie is not part of this dataset: obtain it from its owners, under their terms. '
+    'Clips are identified by `clip_id` and by the hash of their frames.')
+
+# %% ../nbs/05b_captions.ipynb #6c470cb5
 def _card(name, licence, counts, models, description):
-    "The dataset card."
-    files = '\n'.join(f'  - split: {s}\n    path: data/{s}.parquet' for s in counts)
-    return f"""---
-license: {licence}
-language: [en]
-task_categories: [video-text-to-text]
-tags: [fmri, video, captions, neuroscience]
-pretty_name: {name}
-configs:
-- config_name: default
-  data_files:
-{files}
----
-# {name}
+    "The dataset card: the front matter that `datasets` and the hub read, then what a person should know."
+    front = [f'license: {licence}', 'language: [en]', 'task_categories: [video-text-to-text]', 'tags: [fmri, video, captions, neuroscience]', f'pretty_name: {name}', 'configs:', '- config_name: default', '  data_files:']
+    front += [f'  - split: {s}\n    path: data/{s}.parquet' for s in counts]
+    body = [f'# {name}', description, '\n'.join(['| split | clips |', '|---|---|'] + [f'| {s} | {n} |' for s,n in counts.items()]), f'Written by: {"; ".join(models)}.',
+        '## Columns\n' + '\n'.join(f'- `{c}`: {t}' for c,t in EXPORT_COLUMNS.items()), '## What this is not\n' + _NOT, '## Rights\n' + _RIGHTS]
+    return '\n'.join(['---', *front, '---', '']) + '\n\n'.join(body) + '\n'
 
-# %%
-#| export
-{description}
-
-| split | clips |
-|---|---|
-""" + '\n'.join(f'| {s} | {n} |' for s,n in counts.items()) + f"""
-
-Written by: {'; '.join(models)}.
-
-## Columns
-""" + '\n'.join(f'- `{c}`: {t}' for c,t in EXPORT_COLUMNS.items()) + """
-
-# %%
-#| export
-## What this is not
-Captions are a model's words about clips, not measurements. They may be wrong, and what a model does not see, it may invent; `verdict` says which were read by a person. Captions of test clips are targets to compare with, never inputs of a decoder.
-
-## Rights
-The texts are released under the licence above. The movie is not part of this dataset: obtain it from its owners, under their terms. Clips are identified by `clip_id` and by the hash of their frames.
-"""
-
-# %% ../nbs/05b_captions.ipynb #8cf17f12
+# %% ../nbs/05b_captions.ipynb #cb6f1222
 def export_captions(source, # Study, its path, a `CaptionStore` or a DataFrame
                     out, # folder to write
                     name='CC2017-SE', # name of the dataset
                     licence='cc-by-4.0', # licence of the texts
                     description='Three-level captions of short video clips (anchor, motion, holistic) with the short summary they were conditioned on, mined with semvideo.',
                     splits=None, # {clip_id: split}; default: the study's
-                    reviews=None): # reviews.jsonl
+                    reviews=None): # reviews.jsonl; default: the study's own, if it was reviewed
     "Write captions as a dataset: JSONL, parquet, card, schema, checksums. The same captions give the same bytes."
     out,study = Path(out), source if isinstance(source, Study) else Study(source) if isinstance(source, (str, Path)) and (Path(source)/'manifest.json').exists() else None
-    df = _export_rows(source, reviews)
+    df = _export_rows(source, reviews or (reviews_path(study) if study and reviews_path(study).exists() else None))
     order = dict(zip(study.clips.clip_id, study.clips.split)) if splits is None and study else splits or dict.fromkeys(df.clip_id, 'train')
     if missing := [c for c in order if c not in set(df.clip_id)]: raise SemvideoError(f'{len(missing)} clips have no caption', found=f'{missing[:3]} ...', remedy='run `semvideo mine` again')
     df = df.set_index('clip_id').loc[list(order)].reset_index(); groups = {s: df[[order[c] == s for c in df.clip_id]].reset_index(drop=True) for s in dict.fromkeys(order.values())}

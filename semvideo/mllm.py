@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'FAMILIES', 'MAX_TOKENS', 'BACKENDS', 'resolve_model', 'tiny_mllm', 'TransformersBackend', 'video_parts',
-           'ServerBackend', 'colour_words', 'motion_words', 'ClassifierBackend', 'make_backend']
+           'ServerBackend', 'colour_words', 'place_words', 'flow_of', 'flow_words', 'motion_words', 'ClassifierBackend',
+           'make_backend']
 
-# %% ../nbs/05a_mllm.ipynb #c5c08e1a
-import base64, copy, hashlib, http.client, io, json, os, random, tempfile, threading, time, urllib.parse
+# %% ../nbs/05a_mllm.ipynb #e825def8
+import base64, copy, hashlib, http.client, inspect, io, json, os, random, re, tempfile, threading, time, urllib.parse
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -15,11 +16,11 @@ from .core import SemvideoError, CAPTION_LEVELS, ensure_torchvision, file_sha256
 from .semminer import Answer, Backend, BackendGone, ClipError, DEFAULT, FileBackend, ScriptBackend, SemMiner, as_data
 from .video import write_video
 
-# %% ../nbs/05a_mllm.ipynb #51605988
+# %% ../nbs/05a_mllm.ipynb #4dd708d0
 MODELS = {
     'qwen2.5-vl-7b': dict(id='Qwen/Qwen2.5-VL-7B-Instruct', revision='cc594898137f460bfe9f0759e9844b3ce807cfb5', family='Qwen2.5-VL', licence='Apache-2.0'),
     'qwen2.5-vl-3b': dict(id='Qwen/Qwen2.5-VL-3B-Instruct', revision='66285546d2b821cf421d4f5eb2576359d3770cd3', family='Qwen2.5-VL', licence='Qwen research licence'),
-    'llava-onevision-7b': dict(id='llava-hf/llava-onevision-qwen2-7b-ov-hf', revision='0d50680527681998e456c7b78950205bedd8a068', family='LLaVA-OneVision', licence='see its model card'),
+    'llava-onevision-7b': dict(id='llava-hf/llava-onevision-qwen2-7b-ov-hf', revision='0d50680527681998e456c7b78950205bedd8a068', family='LLaVA-OneVision', licence='Apache-2.0'),
     'llava-video-7b': dict(id='llava-hf/LLaVA-Video-7B-Qwen2-hf', revision=None, family='LLaVA-OneVision', licence='see its model card'),
     'videollama3-7b': dict(id='lkhl/VideoLLaMA3-7B-Image-HF', revision=None, family='VideoLLaMA3', licence='see its model card'),
     'videollama3-2b': dict(id='lkhl/VideoLLaMA3-2B-Image-HF', revision=None, family='VideoLLaMA3', licence='see its model card'),
@@ -43,9 +44,12 @@ def resolve_model(model, # name in `MODELS`, hub id, or local folder
     if not rev: raise SemvideoError('The model is not pinned', found=name, expected='a commit', remedy="give revision='<commit>', as shown on the model's page under Files")
     return name, rev, rev
 
-# %% ../nbs/05a_mllm.ipynb #52170595
+# %% ../nbs/05a_mllm.ipynb #e08d35b6
 _CHAT = ("{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}{% if c['type'] == 'video' %}@VIDEO@"
-    "{% elif c['type'] == 'text' %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+    "{% elif c['type'] == 'image' %}@IMAGE@{% elif c['type'] == 'text' %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+
+
+def _chat(video, image): return _CHAT.replace('@VIDEO@', video).replace('@IMAGE@', image)
 
 # %% ../nbs/05a_mllm.ipynb #a9786bf3
 def _tiny_tokenizer(specials):
@@ -57,42 +61,43 @@ def _tiny_tokenizer(specials):
     tok.train_from_iterator([v for v in DEFAULT.to_dict().values()], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tok, eos_token='<|im_end|>', pad_token='<|endoftext|>', padding_side='left')
 
-# %% ../nbs/05a_mllm.ipynb #e03539b2
-def _tiny_text(tok, **kw): return dict(vocab_size=len(tok), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+# %% ../nbs/05a_mllm.ipynb #977db787
+def _tiny_text(tok, layers=2, **kw): return dict(vocab_size=len(tok), hidden_size=64, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
     max_position_embeddings=4096, bos_token_id=0, eos_token_id=2, pad_token_id=0, **kw)
 
-# %% ../nbs/05a_mllm.ipynb #d1152b4c
-def _tiny_qwen():
+# %% ../nbs/05a_mllm.ipynb #ded1db3c
+def _tiny_qwen(layers):
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
     names = ['<|vision_start|>', '<|vision_end|>', '<|image_pad|>', '<|video_pad|>']; t = _tiny_tokenizer(names); ids = t.convert_tokens_to_ids(names)
-    cfg = Qwen2_5_VLConfig(text_config=_tiny_text(t, rope_parameters=dict(rope_type='default', rope_theta=1e4, mrope_section=[2,3,3])),
+    cfg = Qwen2_5_VLConfig(text_config=_tiny_text(t, layers, rope_parameters=dict(rope_type='default', rope_theta=1e4, mrope_section=[2,3,3])),
         vision_config=dict(depth=2, hidden_size=32, intermediate_size=64, num_heads=2, out_hidden_size=64, window_size=56, fullatt_block_indexes=[1]),
         **dict(zip(('vision_start_token_id', 'vision_end_token_id', 'image_token_id', 'video_token_id'), ids)))
     return Qwen2_5_VLForConditionalGeneration(cfg), Qwen2_5_VLProcessor(Qwen2VLImageProcessor(), t, Qwen2VLVideoProcessor(size=dict(shortest_edge=28*28, longest_edge=8*56*56)),
-        chat_template=_CHAT.replace('@VIDEO@', '<|vision_start|><|video_pad|><|vision_end|>'))
+        chat_template=_chat('<|vision_start|><|video_pad|><|vision_end|>', '<|vision_start|><|image_pad|><|vision_end|>'))
 
-# %% ../nbs/05a_mllm.ipynb #60967b75
-def _tiny_llava():
+# %% ../nbs/05a_mllm.ipynb #37227e8b
+def _tiny_llava(layers):
     from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor, LlavaOnevisionImageProcessor, LlavaOnevisionVideoProcessor
     t,size = _tiny_tokenizer(['<image>', '<video>']), dict(height=56, width=56); image,video = t.convert_tokens_to_ids(['<image>', '<video>'])
-    cfg = LlavaOnevisionConfig(text_config=_tiny_text(t, model_type='qwen2'), image_token_index=image, video_token_index=video, image_grid_pinpoints=[[56, 56]],
+    cfg = LlavaOnevisionConfig(text_config=_tiny_text(t, layers, model_type='qwen2'), image_token_index=image, video_token_index=video, image_grid_pinpoints=[[56, 56]],
         vision_config=dict(model_type='siglip_vision_model', hidden_size=32, intermediate_size=64, patch_size=14, image_size=56, num_hidden_layers=2, num_attention_heads=2, vision_use_head=False))
     return LlavaOnevisionForConditionalGeneration(cfg), LlavaOnevisionProcessor(LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[56, 56]]), t, LlavaOnevisionVideoProcessor(size=size),
-        num_image_tokens=16, vision_feature_select_strategy='full', chat_template=_CHAT.replace('@VIDEO@', '<video>\n'))
+        num_image_tokens=16, vision_feature_select_strategy='full', chat_template=_chat('<video>\n', '<image>\n'))
 
-# %% ../nbs/05a_mllm.ipynb #dece4b53
-def _tiny_videollama():
+# %% ../nbs/05a_mllm.ipynb #12bd2ec8
+def _tiny_videollama(layers):
     from transformers import VideoLlama3Config, VideoLlama3ForConditionalGeneration, VideoLlama3Processor, VideoLlama3ImageProcessor, VideoLlama3VideoProcessor
     t = _tiny_tokenizer(['<|image_pad|>', '<|video_pad|>']); image,video = t.convert_tokens_to_ids(['<|image_pad|>', '<|video_pad|>'])
-    cfg = VideoLlama3Config(text_config=_tiny_text(t, model_type='qwen2'), image_token_id=image, video_token_id=video,
+    cfg = VideoLlama3Config(text_config=_tiny_text(t, layers, model_type='qwen2'), image_token_id=image, video_token_id=video,
         vision_config=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, patch_size=14))
     return VideoLlama3ForConditionalGeneration(cfg), VideoLlama3Processor(VideoLlama3ImageProcessor(), t, VideoLlama3VideoProcessor(size=dict(shortest_edge=28*28, longest_edge=8*56*56)),
-        chat_template=_CHAT.replace('@VIDEO@', '<|video_pad|>'))
+        chat_template=_chat('<|video_pad|>', '<|image_pad|>'))
 
-# %% ../nbs/05a_mllm.ipynb #1ffdb008
+# %% ../nbs/05a_mllm.ipynb #d3afbd14
 def tiny_mllm(family, # key of `FAMILIES`
               out, # folder to write, as `from_pretrained` reads it
-              seed=0): # of the random weights
+              seed=0, # of the random weights
+              layers=2): # of the language model; a 7B model has 28
     "Write a tiny model of a family: real classes, random weights, a tokenizer of its own. For tests; it describes nothing."
     ensure_torchvision()
     import torch
@@ -101,7 +106,7 @@ def tiny_mllm(family, # key of `FAMILIES`
     if make is None: raise SemvideoError('Unknown family', found=family, expected=', '.join(FAMILIES))
     level = logging.get_verbosity(); logging.set_verbosity_error(); logging.disable_progress_bar()
     try:
-        with torch.random.fork_rng(devices=[]): torch.manual_seed(seed); model,processor = make()
+        with torch.random.fork_rng(devices=[]): torch.manual_seed(seed); model,processor = make(layers)
         for p in model.parameters(): p.data.mul_(3.) if p.ndim > 1 else None     # at the usual scale a random model repeats one token for ever
         model.save_pretrained(out); processor.save_pretrained(out)
     finally: logging.set_verbosity(level)
@@ -140,7 +145,7 @@ def identity(self:TransformersBackend):
     "What made a caption; a local folder is named by its last part and the hash of its files, so that it may be moved."
     return dict(backend=self.name, model=Path(self.model).name if self.local else self.model, revision=self.revision, decoding=self.decoding)
 
-# %% ../nbs/05a_mllm.ipynb #4314fdc3
+# %% ../nbs/05a_mllm.ipynb #0435a839
 @patch
 def _load(self:TransformersBackend, revision, device, dtype, local_only):
     "Load model and processor without remote code; raises `SemvideoError` for a model that takes no video."
@@ -161,25 +166,26 @@ def _load(self:TransformersBackend, revision, device, dtype, local_only):
     self.tok = self.processor.tokenizer; eos = self.tok.eos_token_id if eos is None else eos
     self.eos = set(eos if isinstance(eos, (list, tuple)) else [eos])
     self.net.generation_config = GenerationConfig(do_sample=False, num_beams=1, eos_token_id=sorted(self.eos), pad_token_id=self.tok.pad_token_id if self.tok.pad_token_id is not None else min(self.eos))
-    self._check_tail()
+    self._cache = next((k for k in ('cache', 'past_key_values') if k in inspect.signature(self.net.forward).parameters), 'past_key_values')     # its name changed in transformers 5
+    self._check_tail(); self._ahead,self._ahead_lock = copy.deepcopy(self.processor), threading.Lock()     # a tokenizer must not be used by two threads at once
 
-# %% ../nbs/05a_mllm.ipynb #bbfb09b6
+# %% ../nbs/05a_mllm.ipynb #964c2a27
 @patch
-def _render(self:TransformersBackend, system, prompt):
+def _render(self:TransformersBackend, system, prompt, processor=None):
     "The chat as text, split after the video: `(head, tail)`."
     for t in (self._specials if hasattr(self, '_specials') else ()): prompt = prompt.replace(t, ' ')
-    text = self.processor.apply_chat_template(_messages(system, prompt), add_generation_prompt=True, tokenize=False)
+    text = (processor or self.processor).apply_chat_template(_messages(system, prompt), add_generation_prompt=True, tokenize=False)
     head,mark,tail = text.rpartition(self.processor.video_token)
     if not mark: raise SemvideoError("The model's chat template ignores the video", file=self.model, found=text[:120])
     return head + mark, tail
 
-# %% ../nbs/05a_mllm.ipynb #c392a589
+# %% ../nbs/05a_mllm.ipynb #9703f84c
 @patch
-def _process(self:TransformersBackend, text, frames):
+def _process(self:TransformersBackend, text, frames, processor=None):
     "Model inputs of a text and its video, without anything that is not a tensor."
-    n = len(frames); meta = dict(total_num_frames=n, fps=n/self.clip_s, frames_indices=list(range(n)), duration=self.clip_s)
-    kw = dict(cap_pixels_per_frame=True) if 'Qwen2VL' in type(self.processor.video_processor).__name__ else {}
-    x = self.processor(text=[text], videos=[frames], video_metadata=[meta], do_sample_frames=False, return_metadata=True, return_tensors='pt', **{**kw, **self.kw})
+    n,processor = len(frames), processor or self.processor; meta = dict(total_num_frames=n, fps=n/self.clip_s, frames_indices=list(range(n)), duration=self.clip_s)
+    kw = dict(cap_pixels_per_frame=True) if 'Qwen2VL' in type(processor.video_processor).__name__ else {}
+    x = processor(text=[text], videos=[frames], video_metadata=[meta], do_sample_frames=False, return_metadata=True, return_tensors='pt', **{**kw, **self.kw})
     return {k: v for k,v in x.items() if hasattr(v, 'shape')}
 
 @patch
@@ -202,20 +208,26 @@ class _Seen:
     def __init__(self, backend, inputs, cache, system): self.backend,self.inputs,self.cache,self.system = backend,inputs,cache,system
     def ask(self, level, prompt): return self.backend._continue(self, level, prompt)
 
-# %% ../nbs/05a_mllm.ipynb #1876e67c
+# %% ../nbs/05a_mllm.ipynb #b0623368
 @patch
-def open(self:TransformersBackend, frames, key, system=''):
-    "Process the clip once and run the model over system line and video."
+def prepare(self:TransformersBackend, frames, system=''):
+    "Resize, normalise and tokenise a clip once for its four questions, on whatever thread calls."
+    with self._ahead_lock: return self._process(self._render(system, '', self._ahead)[0], np.asarray(frames), self._ahead)
+
+# %% ../nbs/05a_mllm.ipynb #07b232a5
+@patch
+def open(self:TransformersBackend, frames, key, system='', ready=None):
+    "Run the model once over system line and video."
     import torch
     from transformers import DynamicCache
-    x = self._process(self._render(system, '')[0], np.asarray(frames)); x = {k: v.to(self.net.device) for k,v in x.items()}
+    x = {k: v.to(self.net.device) for k,v in (ready or self.prepare(frames, system)).items()}
     cache = DynamicCache(config=self.net.config)
     try:
-        with torch.inference_mode(): self.net(**x, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        with torch.inference_mode(): self.net(**x, **{self._cache: cache}, use_cache=True, logits_to_keep=1)
     except torch.cuda.OutOfMemoryError as e: raise ClipError('The clip does not fit into GPU memory', found=f'{np.shape(frames)}', remedy="fewer frames, or processor_kwargs={'size': ...}") from e
     return _Seen(self, {k: v for k,v in x.items() if not k.startswith('pixel_values')}, cache, system)
 
-# %% ../nbs/05a_mllm.ipynb #a7991d3d
+# %% ../nbs/05a_mllm.ipynb #60ee1058
 @patch
 def _continue(self:TransformersBackend, clip, level, prompt):
     "Greedy answer to one question, from a copy of the clip's cache."
@@ -225,7 +237,7 @@ def _continue(self:TransformersBackend, clip, level, prompt):
     x['input_ids'],x['attention_mask'] = pad('input_ids', tail), pad('attention_mask', torch.ones_like(tail))
     if 'mm_token_type_ids' in x: x['mm_token_type_ids'] = pad('mm_token_type_ids', torch.zeros_like(tail))
     if hasattr(self.net.model, 'rope_deltas'): self.net.model.rope_deltas = None     # positions follow this prompt, not the one before
-    with torch.inference_mode(): out = self.net.generate(**x, past_key_values=copy.deepcopy(clip.cache), max_new_tokens=budget)
+    with torch.inference_mode(): out = self.net.generate(**x, **{self._cache: copy.deepcopy(clip.cache)}, max_new_tokens=budget)
     new = out[0, x['input_ids'].shape[1]:].tolist()
     ended = bool(new) and new[-1] in self.eos
     return Answer(self.tok.decode(new, skip_special_tokens=True).strip(), 'stop' if ended else 'length')
@@ -357,7 +369,7 @@ class _Sent:
         a = b._post(dict(model=b.model, messages=m, temperature=0, max_tokens=b.max_tokens[level], **b.extra)); a.notes = {}
         return a
 
-# %% ../nbs/05a_mllm.ipynb #43bfbd3b
+# %% ../nbs/05a_mllm.ipynb #54cc9300
 class _OnDisk(_Sent):
     "A clip in a file that the server reads; the file goes with it."
     def __init__(self, backend, frames, system):
@@ -365,9 +377,14 @@ class _OnDisk(_Sent):
         super().__init__(backend, [dict(type='video_url', video_url=dict(url=str(p)))], system)
 
 @patch
-def open(self:ServerBackend, frames, key, system=''):
-    "Encode the clip once."
+def prepare(self:ServerBackend, frames, system=''):
+    "Encode the clip once for its four questions."
     return _OnDisk(self, frames, system) if self.video == 'path' else _Sent(self, video_parts(frames, self.video, len(frames)/self.clip_s), system)
+
+@patch
+def open(self:ServerBackend, frames, key, system='', ready=None):
+    "A clip to ask about."
+    return ready or self.prepare(frames, system)
 
 # %% ../nbs/05a_mllm.ipynb #0be6310e
 @patch
@@ -380,34 +397,53 @@ def check(self:ServerBackend):
     except (ValueError, KeyError, TypeError): raise BackendGone('Not an OpenAI-compatible server', file=self.url.geturl(), found=as_data(data[:80].decode('utf-8', 'replace'))) from None
     if names and self.model not in names: raise SemvideoError('The server has no such model', file=self.url.geturl(), found=', '.join(names[:5]), expected=self.model)
 
-# %% ../nbs/05a_mllm.ipynb #aab57c44
+# %% ../nbs/05a_mllm.ipynb #90e6c4ec
 _HUES = [(15, 'red'), (40, 'orange'), (70, 'yellow'), (165, 'green'), (200, 'cyan'), (255, 'blue'), (290, 'purple'), (335, 'pink'), (361, 'red')]
 
 def colour_words(frame): # uint8 (H,W,3)
     "Brightness and the one or two prevailing colours of a picture, in words."
     import cv2
     h,s,v = (c.ravel().astype(float) for c in cv2.split(cv2.cvtColor(cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2HSV)))
-    names = np.array([next(n for e,n in _HUES if x*2 < e) for x in h]); names[(s < 50) | (v < 40)] = 'grey'
-    top = [n for n,c in sorted(((n, (names == n).mean()) for n in set(names)), key=lambda t: -t[1]) if c > .2][:2] or ['many colours']
+    names = np.array([next(n for e,n in _HUES if x*2 < e) for x in h], '<U8'); names[(s < 50) | (v < 40)] = 'grey'
+    top = [n for n,c in sorted(((n, (names == n).mean()) for n in set(names)), key=lambda t: (-t[1], t[0])) if c > .2][:2] or ['many colours']
     return ('dark' if v.mean() < 70 else 'bright' if v.mean() > 170 else 'evenly lit'), ' and '.join(top)
 
-# %% ../nbs/05a_mllm.ipynb #b2cc00cd
+# %% ../nbs/05a_mllm.ipynb #38bc0d45
+def place_words(weight): # (H,W), not negative
+    "Where the centre of a weight map lies, in words: one of nine parts of the picture."
+    y,x = (int(min(2, 3*(np.arange(n) + .5) @ weight.sum(1 - k)/max(weight.sum(), 1e-9)/n)) for k,n in enumerate(weight.shape))
+    row,col = ('top', 'middle', 'bottom')[y], ('left', 'middle', 'right')[x]
+    return row if col == 'middle' else col if row == 'middle' else f'{row} {col}'
+
+# %% ../nbs/05a_mllm.ipynb #571105e6
 _WAYS = ['to the right', 'down and to the right', 'down', 'down and to the left', 'to the left', 'up and to the left', 'up', 'up and to the right']
 
-# %% ../nbs/05a_mllm.ipynb #fc2cb3c9
-def motion_words(frames): # uint8 (F,H,W,3)
-    "What moves, from dense flow between successive frames: share of the picture, way, speed and whether all of it moves alike; in words."
+def flow_of(frames): # uint8 (F,H,W,3)
+    "Dense flow between successive frames at 128 x 128, (F-1,128,128,2) in pixels, and the mean change of grey level, (F-1,)."
     import cv2
     g = [cv2.cvtColor(cv2.resize(f, (128, 128), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY) for f in frames]
-    flow = np.stack([cv2.calcOpticalFlowFarneback(a, b, None, .5, 3, 15, 3, 5, 1.2, 0) for a,b in zip(g, g[1:])])
-    speed,diff = np.linalg.norm(flow, axis=-1), [np.abs(a.astype(float) - b).mean() for a,b in zip(g, g[1:])]
-    moving = speed > .7; share = moving.mean()
-    if max(diff) > 40 and max(diff) > 4*np.median(diff): return 'The scene cuts to another one.'
-    if share < .02: return 'Nothing moves; the picture stays still.'
-    d = flow[moving].mean(0); way = _WAYS[round(float(np.arctan2(d[1], d[0]))/(np.pi/4)) % 8]
-    together = np.linalg.norm(d)/speed[moving].mean()
-    what = 'The whole picture moves' if share > .6 and together > .6 else 'A large part of the picture moves' if share > .25 else 'A small part of the picture moves'
-    return f'{what} {way if together > .35 else "in several directions"}, {"slowly" if speed[moving].mean() < 2.5 else "fast"}.'
+    flow = [cv2.calcOpticalFlowFarneback(a, b, None, .5, 3, 15, 3, 5, 1.2, 0) for a,b in zip(g, g[1:])]
+    return np.reshape(flow, (-1, 128, 128, 2)), np.array([np.abs(a.astype(float) - b).mean() for a,b in zip(g, g[1:])])
+
+# %% ../nbs/05a_mllm.ipynb #00fb835c
+def flow_words(flow): # (T,128,128,2)
+    "What moves in a stretch of flow, as a clause: share of the picture, way, speed, path in percent of the width, and where; '' if nothing does."
+    speed = np.linalg.norm(flow, axis=-1); moving = speed > .7; share = moving.mean() if moving.size else 0
+    if share < .004: return ''
+    d,v = flow[moving].mean(0), speed[moving].mean(); way = _WAYS[round(float(np.arctan2(d[1], d[0]))/(np.pi/4)) % 8]
+    together = np.linalg.norm(d)/v
+    what = 'the whole picture moves' if share > .6 and together > .6 else 'a large part of the picture moves' if share > .25 else 'a small part of the picture moves'
+    return f'{what} {way if together > .35 else "in several directions"}, {"slowly" if v < 2.5 else "fast"}, by about {round(v*len(flow)/1.28)} percent of the width, mostly in the {place_words((speed*moving).sum(0))}'
+
+# %% ../nbs/05a_mllm.ipynb #7a1f55f9
+def motion_words(frames): # uint8 (F,H,W,3)
+    "What moves, first and then, and whether and when the scene cuts; from dense flow, in words."
+    flow,diff = flow_of(frames)
+    k = int(diff.argmax()) if len(diff) and diff.max() > 40 and diff.max() > 4*np.median(diff) else None
+    cut = '' if k is None else f'The scene cuts to another one {("early", "half way", "late")[3*k//len(diff)]}. '
+    a,b = (flow_words(x) for x in ((flow[:k], flow[k+1:]) if k is not None else np.array_split(flow, 2)))
+    if not a and not b: return cut or 'Nothing moves; the picture stays still.'
+    return cut + (f'{a[0].upper()}{a[1:]}.' if a == b else f'First {a or "nothing moves"}; then {b or "it stays still"}.')
 
 # %% ../nbs/05a_mllm.ipynb #248c52ef
 def _lite0():
@@ -425,33 +461,52 @@ def _lite0():
     info = ImageNetInfo(); names = [info.index_to_description(i, detailed=False).split(',')[0] for i in range(1000)]
     return net.eval(), names, file_sha256(p)[:12]
 
-# %% ../nbs/05a_mllm.ipynb #fc7ded69
+# %% ../nbs/05a_mllm.ipynb #f9ba40bc
 class ClassifierBackend(Backend):
     "Captions from an ImageNet classifier and optical flow: they look at the clip, but no language model wrote them. For tests and as a floor."
     name,model = 'classifier', 'EfficientNet-Lite0 (ImageNet) + Farneback flow, fixed sentences (not a language model)'
-    decoding = dict(top=2, size=224, sentences=1)
+    decoding = dict(top=3, size=224, sentences=2)
     def __init__(self): self.net,self.names,self.revision = _lite0()
 
-# %% ../nbs/05a_mllm.ipynb #e978cd0e
+# %% ../nbs/05a_mllm.ipynb #6c2d65f6
 @patch
 def top(self:ClassifierBackend, frames): # uint8 (F,H,W,3)
-    "Mean class probabilities over frames: the two best as (name, probability)."
+    "Mean class probabilities over frames: the three best as (name, probability)."
     import torch, torch.nn.functional as F
     x = torch.as_tensor(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()/255
     x = (F.interpolate(x, (224, 224), mode='bilinear', antialias=True) - .498)/.502
     with torch.inference_mode(): p = self.net(x).softmax(-1).mean(0)
-    return [(self.names[i], float(p[i])) for i in p.topk(2).indices.tolist()]
+    return [(self.names[i], float(p[i])) for i in p.topk(3).indices.tolist()]
 
-# %% ../nbs/05a_mllm.ipynb #3225d4a8
+# %% ../nbs/05a_mllm.ipynb #a69999bc
+def _art(words): return ('an ' if words[0].lower() in 'aeiou' or words.startswith('hour') else 'a ') + words
+def _sure(p): return 'certainly' if p > .8 else 'probably' if p > .4 else 'perhaps'
+def _things(top): # [(name, probability)]
+    "The best class and how sure it is, and the others worth naming."
+    (a,p),*rest = top; also = [_art(b) for b,q in rest if q > .05]
+    return f'{_sure(p)} {_art(a)}' + (f' (or {" or ".join(also)})' if also else '')
+
+# %% ../nbs/05a_mllm.ipynb #8b03c27e
+@patch
+def _anchor(self:ClassifierBackend, frame): # uint8 (H,W,3)
+    "The first frame in words."
+    h,w = frame.shape[0]//2, frame.shape[1]//2; light,colours = colour_words(frame)
+    parts = {'above': frame[:h], 'below': frame[h:], 'on the left': frame[:, :w], 'on the right': frame[:, w:]}
+    other = [f'{c} {where}' for where,a in parts.items() if a.size and (c := colour_words(a)[1]) != colours] or ['alike in all its parts']
+    grey = frame.astype(float).mean(-1); detail = sum(np.abs(g) for g in np.gradient(grey)) if min(grey.shape) > 1 else grey*0
+    return (f'The first frame is {light}, mostly {colours}, {", ".join(other)}, with most detail in the {place_words(detail)}. It shows {_things(self.top(frame[None]))}.')
+
+# %% ../nbs/05a_mllm.ipynb #caf29a66
 @patch
 def open(self:ClassifierBackend, frames, key, system=''):
     "Look once, say it on three levels."
-    (a,p),(b,q) = self.top(frames[::max(1, len(frames)//4)]); light,colours = colour_words(frames[0]); moves = motion_words(frames)
-    sure = 'certainly' if p > .8 else 'probably' if p > .4 else 'perhaps'
-    art = lambda w: ('an ' if w[0].lower() in 'aeiou' else 'a ') + w
-    anchor = f'The first frame is {light}, mostly {colours}, and shows {sure} {art(a)}' + (f' or {art(b)}' if q > .15 else '') + '.'
     from semvideo.semminer import _Lines
-    return _Lines(dict(basic=f'A clip that shows {sure} {art(a)}.', anchor=anchor, motion=moves, holistic=f'A {light} scene in {colours}, {sure} with {art(a)}. {moves}'))
+    moves,things,(light,colours),end = motion_words(frames), _things(self.top(frames[::max(1, len(frames)//4)])), colour_words(frames[0]), colour_words(frames[-1])
+    still = 'Nothing moves' in moves; how = 'without movement' if still else next((f'moving {w}' for w in sorted(_WAYS, key=len, reverse=True) if w + ',' in moves), 'moving')
+    brief = re.sub(', by about .+? percent of the width, mostly in the [a-z ]+', '', moves.strip())     # CLIP sees 77 tokens
+    changed = 'It looks the same at the end.' if end == (light, colours) else f'At the end it is {end[0]}, mostly {end[1]}.'
+    return _Lines(dict(basic=f'{light.capitalize()}, mostly {colours}, {things.split(" (")[0]}, {how}.', anchor=self._anchor(frames[0]), motion=moves.strip(),
+        holistic=f'{_art(light).capitalize()} scene, mostly {colours}, with {things}. {brief} {changed}'))
 
 # %% ../nbs/05a_mllm.ipynb #5a435105
 BACKENDS = ('script', 'file', 'transformers', 'server', 'classifier')

@@ -8,9 +8,9 @@ __all__ = ['PROMPT_FIELDS', 'DEFAULT', 'STORE_FORMAT', 'Prompts', 'check_prompts
            'read_captions', 'FileBackend', 'SemMiner', 'caption_key', 'CaptionStore', 'merge_stores', 'Mined',
            'mine_clips', 'MineConfig', 'mine_config', 'mine_study', 'movie_items', 'mine_movie']
 
-# %% ../nbs/05_semminer.ipynb #c6c002a9
+# %% ../nbs/05_semminer.ipynb #fe20553d
 import collections, contextlib, fcntl, hashlib, io, json, os, re, string, threading
-from concurrent.futures import ThreadPoolExecutor, wait, FIRST_COMPLETED
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
@@ -108,10 +108,11 @@ class ClipError(SemvideoError):
 class BackendGone(SemvideoError):
     "The model cannot be reached any more; the run stops, and what it has is kept."
 
-# %% ../nbs/05_semminer.ipynb #2b44f9a2
+# %% ../nbs/05_semminer.ipynb #c19279a2
 class Backend:
     "Base of all backends. `name`, `model`, `revision` and `decoding` say what made a caption; `by_id` if captions are looked up by clip id and not made from pixels."
     name,model,revision,decoding,concurrency,by_id = 'none', '', '', {}, 1, False
+    def prepare(self, frames, system=''): return None # what needs no model, for `open(..., ready=)`; None if there is nothing to do
     def open(self, frames, key, system=''): raise NotImplementedError # frames uint8 (F,H,W,3), clip id, text said before everything
     def close(self): pass
     def __enter__(self): return self
@@ -222,7 +223,7 @@ class SemMiner:
         self.backend,self.prompts,self.max_basic_words,self.max_asks = backend,load_prompts(prompts),max_basic_words,max_asks
         if max_basic_words < 1 or max_asks < 1: raise SemvideoError('The rein needs at least one word and one question', found=f'max_basic_words={max_basic_words}, max_asks={max_asks}')
 
-# %% ../nbs/05_semminer.ipynb #19343ffe
+# %% ../nbs/05_semminer.ipynb #f80d704c
 @patch
 def _rein(self:SemMiner, clip):
     "Stage 1: `(text, notes)`; asked again if too long or empty, then cut."
@@ -233,16 +234,18 @@ def _rein(self:SemMiner, clip):
         if 0 < n_words(text) <= k: break
         prompt = p.shorten.format(max_words=k, n_words=n_words(text), draft=as_data(text)) if text else p.basic.format(max_words=k)
     text,how = cut_words(text, k)
+    if a.finish != 'stop' and not how: a.notes = dict(a.notes, finish=a.finish)     # the answer that is kept was not whole
     notes = dict(a.notes, **({'asked': len(drafts), 'drafts': drafts} if len(drafts) > 1 or how else {}), **({'cut': how} if how else {}))
     return text, notes
 
-# %% ../nbs/05_semminer.ipynb #54d0049a
+# %% ../nbs/05_semminer.ipynb #e170235b
 @patch
 def record(self:SemMiner,
            frames, # uint8 (F,H,W,3)
-           key): # clip id
+           key, # clip id
+           ready=None): # what `backend.prepare` made of the frames, if it was asked
     "The four texts and what happened on the way: `({basic, anchor, motion, holistic}, {level: notes})`."
-    clip = self.backend.open(frames, key, self.prompts.system)
+    clip = self.backend.open(frames, key, self.prompts.system, **({} if ready is None else dict(ready=ready)))
     basic,n = self._rein(clip)
     texts,notes = {'basic': basic}, {'basic': n} if n else {}
     for level in CAPTION_LEVELS[1:]:
@@ -389,49 +392,77 @@ class Mined:
 # %% ../nbs/05_semminer.ipynb #b354e4aa
 def _one_line(e): return ' | '.join(l.strip() for l in str(e).splitlines()) or type(e).__name__
 
-# %% ../nbs/05_semminer.ipynb #6bc39682
-def _mine_one(miner, clip_id, load, store, key_of):
-    "Caption one clip into the store: 'had', 'new', or an exception."
+# %% ../nbs/05_semminer.ipynb #702e3f96
+def _read_one(load):
+    "Frames of a clip as a contiguous array; raises `ClipError` on anything that is not a clip."
     try: frames = np.ascontiguousarray(load())
     except SemvideoError as e: raise ClipError(f'The clip cannot be read: {_one_line(e)}') from e
     except (OSError, ValueError) as e: raise ClipError(f'The clip cannot be read: {e}') from e
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise ClipError('Not a clip', found=f'{frames.dtype} {frames.shape}', expected='uint8 (frames, height, width, 3)')
-    sha = array_sha256(frames); key = key_of(sha, clip_id)
-    if key in store: return 'had', key
-    texts,notes = miner.record(frames, clip_id)
+    return frames
+
+# %% ../nbs/05_semminer.ipynb #e6ab34e9
+def _ready_one(miner, clip_id, load, store, key_of):
+    "All that can be done before the model is free: `(key, hash, frames, prepared)`, the last two None if the caption is there already."
+    frames = _read_one(load); sha = array_sha256(frames); key = key_of(sha, clip_id)
+    return (key, sha, None, None) if key in store else (key, sha, frames, miner.backend.prepare(frames, miner.prompts.system))
+
+# %% ../nbs/05_semminer.ipynb #a19d4546
+def _mine_one(miner, clip_id, ready, store):
+    "Caption one prepared clip into the store: `('had' or 'new', key)`."
+    key,sha,frames,prepared = ready
+    if frames is None or key in store: return 'had', key
+    texts,notes = miner.record(frames, clip_id, prepared)
     b = miner.backend.identity
     store.append(dict(key=key, clip_id=clip_id, clip_sha=sha, **texts, notes=notes, backend=b['backend'], model=b['model'], revision=b['revision'], decoding=b['decoding'],
         prompts=f'{miner.prompts.version}@{miner.prompts.hash}', max_basic_words=miner.max_basic_words))
     return 'new', key
 
-# %% ../nbs/05_semminer.ipynb #3dbe6e08
+# %% ../nbs/05_semminer.ipynb #15f80765
+class _Ahead:
+    "Clips in order, each prepared by a pool while earlier ones are with the model; workers take the next one. At most `ahead` clips are held."
+    def __init__(self, pool, items, make, ahead): self.pool,self.items,self.make,self.ahead,self.made,self.lock,self.stopped = pool,iter(items),make,ahead,collections.deque(),threading.Lock(),False
+    def __iter__(self): return self
+    def __next__(self): # (clip id, future)
+        with self.lock:
+            while not self.stopped and len(self.made) < self.ahead and (it := next(self.items, None)) is not None: self.made.append((it[0], self.pool.submit(self.make, *it)))
+            if self.stopped or not self.made: raise StopIteration
+            return self.made.popleft()
+
+# %% ../nbs/05_semminer.ipynb #bb3b7cc5
 def mine_clips(items, # [(clip_id, function giving uint8 (F,H,W,3))]
                miner, # `SemMiner`
                store, # `CaptionStore`
                workers=None, # clips in flight; default: the backend's own
+               ahead=None, # clips held ready; default: two more than in flight
                desc='mining captions'): # text of the progress bar
     "Caption clips into a store, several at a time, each stored as soon as it is done: `(Mined, {clip_id: key})`."
     key_of = lambda sha,cid: caption_key(sha, miner.backend, miner.prompts, miner.max_basic_words, miner.max_asks, cid)
-    n,items,keys,out = workers or miner.backend.concurrency,list(items),{},Mined(0, 0, 0, [])
-    out.wanted = len(items)
-    with ThreadPoolExecutor(n) as pool, progress(None, desc, total=len(items)) as bar:
-        todo,live = iter(items),{}
-        def feed():
-            while len(live) < n and not out.stopped and (it := next(todo, None)) is not None: live[pool.submit(_mine_one, miner, *it, store, key_of)] = it[0]
-        feed()
-        while live:
-            for f in wait(live, return_when=FIRST_COMPLETED).done: _settle(f, live.pop(f), out, keys); bar.update()
-            feed()
+    n,items,keys,lock = workers or miner.backend.concurrency,list(items),{},threading.Lock()
+    out = Mined(len(items), 0, 0, [])
+    with ThreadPoolExecutor(max(1, min(n + 1, (os.cpu_count() or 2) - 1))) as prep, ThreadPoolExecutor(n) as pool, progress(None, desc, total=len(items)) as bar:
+        clips = _Ahead(prep, items, lambda cid,load: _ready_one(miner, cid, load, store, key_of), max(1, ahead or n + 2))
+        def work():
+            for cid,ready in clips:
+                _settle(lambda: _mine_one(miner, cid, ready.result(), store), cid, clips, out, keys, lock); bar.update()
+        try:
+            for f in [pool.submit(work) for _ in range(min(n, len(items)))]: f.result()
+        finally: clips.stopped = True     # also on an interrupt: clips in flight end, no others begin
     out.failed.sort()
     return out, keys
 
-# %% ../nbs/05_semminer.ipynb #94e4478e
-def _settle(future, clip_id, out, keys):
-    "Count one finished clip; a failure is one line, a lost backend ends the run."
-    try: how,keys[clip_id] = future.result(); setattr(out, how, getattr(out, how) + 1)
-    except ClipError as e: out.failed.append((clip_id, _one_line(e)))
-    except BackendGone as e: out.stopped = out.stopped or _one_line(e)
+# %% ../nbs/05_semminer.ipynb #8f088f1b
+def _settle(do, clip_id, clips, out, keys, lock):
+    "Caption one clip and count it; a failure is one line, a lost backend ends the run, any other error too."
+    try: how,key = do()
+    except ClipError as e: how,key = e,None
+    except BackendGone as e: how,key,clips.stopped = e,None,True
+    except BaseException: clips.stopped = True; raise
+    with lock:
+        if isinstance(how, BackendGone): out.stopped = out.stopped or _one_line(how)
+        elif isinstance(how, ClipError): out.failed.append((clip_id, _one_line(how)))
+        else: keys[clip_id] = key; setattr(out, how, getattr(out, how) + 1)
 
 # %% ../nbs/05_semminer.ipynb #5cb4c630
 @dataclass(frozen=True)
@@ -458,17 +489,17 @@ def _split_items(study, split, i, n):
     if len(frames) != len(ids): raise SemvideoError('Another number of clips in the frames than in clips.csv', file=study.path/f'frames/{split}.npy', found=len(frames), expected=len(ids), remedy='run `semvideo prepare` again')
     return [(ids[r], lambda r=r: frames[r]) for r in take_shard(range(len(ids)), i, n)]
 
-# %% ../nbs/05_semminer.ipynb #3cf30f51
-def _collect(study, split, miner, store):
-    "Captions of a split as a DataFrame, and the clips that have none."
+# %% ../nbs/05_semminer.ipynb #f949ba1e
+def _collect(study, split, miner, store, keys):
+    "Captions of a split as a DataFrame, and the clips that have none; clips without a key in `keys` are read once more for it."
     import pandas as pd
     rows,missing = [],[]
     for cid,load in _split_items(study, split, 1, 1):
-        k = caption_key(array_sha256(load()), miner.backend, miner.prompts, miner.max_basic_words, miner.max_asks, cid)
+        k = keys.get(cid) or caption_key(array_sha256(load()), miner.backend, miner.prompts, miner.max_basic_words, miner.max_asks, cid)
         rows.append(dict(clip_id=cid, **{l: store[k][l] for l in CAPTION_LEVELS})) if k in store else missing.append(cid)
     return pd.DataFrame(rows), missing
 
-# %% ../nbs/05_semminer.ipynb #2c5bf296
+# %% ../nbs/05_semminer.ipynb #25128a19
 def mine_study(study, # `Study` or its path
                backend, # a `Backend`
                prompts=DEFAULT, # `Prompts` or the path of a JSON file
@@ -484,18 +515,18 @@ def mine_study(study, # `Study` or its path
     stage = study.stage('mine', mine_config(miner), needs=needs, force=force)
     write_json(stage.dir/'prompts.json', miner.prompts.to_dict())
     store = CaptionStore(stage.dir/'store', f'{i}-of-{n}')
-    try: out,_ = mine_clips([it for s in splits for it in _split_items(study, s, i, n)], miner, store, workers)
+    try: out,keys = mine_clips([it for s in splits for it in _split_items(study, s, i, n)], miner, store, workers)
     finally: store.close()
-    return _finish(study, stage, miner, out)
+    return _finish(study, stage, miner, out, keys)
 
-# %% ../nbs/05_semminer.ipynb #79bc2a40
-def _finish(study, stage, miner, out):
+# %% ../nbs/05_semminer.ipynb #2145b938
+def _finish(study, stage, miner, out, keys):
     "Write captions of complete splits; finish the stage if all are."
     import pandas as pd
     store,files,missing = CaptionStore(stage.dir/'store'),[],[]
     why = dict(out.failed)
     for split in study.splits:
-        df,lack = _collect(study, split, miner, store); missing += [(c, split, why.get(c, 'not mined yet')) for c in lack]
+        df,lack = _collect(study, split, miner, store, keys); missing += [(c, split, why.get(c, 'not mined yet')) for c in lack]
         if not lack: study.save_captions(split, df); files.append(study.path/f'captions/{split}.csv')
     write_csv(stage.dir/'missing.csv', pd.DataFrame(missing, columns=['clip_id', 'split', 'reason']))
     if not missing: stage.finish(files, captions=len(store), torn=store.torn); out.finished = True

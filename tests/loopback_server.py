@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for k,v in headers.items(): self.send_header(k.replace('_', '-'), v)
         self.send_header('Content-Length', str(len(data) if length is None else length)); self.end_headers(); self.wfile.write(data); self.wfile.flush()
-    def do_GET(self): self.reply(200, json.dumps(stats if self.path == '/stats' else dict(data=[dict(id='tiny')])).encode())
+    def do_GET(self): self.reply(200, json.dumps(dict(stats, cpu=time.process_time()) if self.path == '/stats' else dict(data=[dict(id='tiny')])).encode())
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
         with lock: stats['requests'] += 1; stats['in_flight'] += 1; stats['most'] = max(stats['most'], stats['in_flight']); mood = fails.pop(0) if fails else ''

