@@ -6,23 +6,22 @@
 __all__ = ['OURS', 'null_videos', 'marginals', 'same', 'class_names', 'two_parts', 'plain_questions', 'score', 'interval',
            'results_table', 'state_scores', 'decoded_systems', 'same_chance', 'fit_to', 'evaluate_study']
 
-# %% ../nbs/13a_evaluate.ipynb #5f35adc9
+# %% ../nbs/13a_evaluate.ipynb #df7edc63
 import numpy as np, pandas as pd
 from .core import *
 from .metrics import *
 from .cvr import load_render
 from .simulate import DIRECTIONS
 from .baselines import ridge_decode, target
-from .stats import block_bootstrap, nulls, shuffle_test, time_blocks
+from .stats import block_bootstrap, nulls, random_clips, shuffle_test, time_blocks
 
-# %% ../nbs/13a_evaluate.ipynb #fa857fb2
+# %% ../nbs/13a_evaluate.ipynb #677c444e
 def null_videos(recon, # uint8 (N,F,H,W,3) reconstructions
                 train, # uint8 (M,F,H,W,3) training clips, may be a memory map
                 seed=0): # of the draws
     "The nulls of a study's table: {name: uint8 (N,F,H,W,3)}."
     all_ = nulls(recon, train, seed=seed)
-    pick = rng_for('static first frame', seed).integers(len(train), size=len(recon))
-    still = np.repeat(np.stack([train[i][:1] for i in pick]), recon.shape[1], 1)
+    still = np.repeat(random_clips(train, len(recon), 64, rng_for('static first frame', seed))[:, :1], recon.shape[1], 1)
     return {'static first frame': still} | {k: all_[k] for k in ('mean video', 'random training clip', 'shuffled fMRI')}
 
 # %% ../nbs/13a_evaluate.ipynb #32383ca3

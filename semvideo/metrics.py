@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SSIM', 'SOURCES', 'FARNEBACK', 'HUB', 'IMAGENET', 'TRIALS', 'GIF', 'IDEAL', 'TEN', 'LOWER', 'NETLESS', 'as_video',
-           'check_pair', 'resize', 'resample', 'chance_n_way', 'n_way_accuracy', 'ssim', 'psnr', 'hue_pcc', 'clip_flow',
-           'flow_scores', 'FlowCache', 'content_key', 'flow_table', 'flow_epe', 'FeatureCache', 'Models', 'load_models',
-           'openai_to_hf', 'load_vifi', 'load_efficientnet', 'vifi_score', 'clip_pcc', 'frechet', 'fvd',
+           'check_pair', 'resize', 'resample', 'chance_n_way', 'n_way_accuracy', 'ssim', 'psnr', 'hue_field', 'hue_pcc',
+           'clip_flow', 'flow_scores', 'FlowCache', 'content_key', 'flow_table', 'flow_epe', 'FeatureCache', 'Models',
+           'load_models', 'openai_to_hf', 'load_vifi', 'load_efficientnet', 'vifi_score', 'clip_pcc', 'frechet', 'fvd',
            'lpips_distance', 'unit_rows', 'identification', 'drawn', 'gif_pair', 'definitions', 'evaluate']
 
 # %% ../nbs/11_metrics.ipynb #669c84cd
@@ -185,7 +185,7 @@ def psnr(recon, # uint8 (B,F,H,W,3)
         return np.where(mse < 1e-10, 100., 10*np.log10(255**2/np.maximum(mse, 1e-10))).mean()
     return np.array(_each_clip(one, len(r)))
 
-# %% ../nbs/11_metrics.ipynb #8f2a6abe
+# %% ../nbs/11_metrics.ipynb #947bf05e
 def _hue_cosine(x, y):
     "Mind-Animator: uncentred cosine of 8-bit hue, channels swapped, first six frames. Two black hue fields agree (1), one alone does not (0)."
     import cv2
@@ -194,32 +194,33 @@ def _hue_cosine(x, y):
     same = (a == b).all(1)
     return np.where(n > 0, (a*b).sum(1)/np.where(n > 0, n, 1), same).mean()
 
-def _hue_angle(x):
-    "Hue in radians and whether the pixel has a colour (max-min of at least 16 of 255), each (F*H*W,)."
+def hue_field(x):
+    "Hue of a clip as unit vectors: float32 (3,F*H*W) of cosine, sine, and whether the pixel has a colour (max-min of at least 16 of 255); all zero where it has none."
     import cv2
-    a = np.ascontiguousarray(x).reshape(-1, x.shape[2], 3)
-    h = cv2.cvtColor(a.astype(np.float32)/255, cv2.COLOR_RGB2HSV)[..., 0]
-    return np.deg2rad(h, dtype=np.float64).ravel(), (a.max(-1)-a.min(-1) >= 16).ravel()
+    a = np.ascontiguousarray(x).reshape(-1, x.shape[2], 3); r,g,b = (a[..., k] for k in range(3))
+    h = np.deg2rad(cv2.cvtColor(a.astype(np.float32)/255, cv2.COLOR_RGB2HSV)[..., 0]).ravel()
+    c = (np.maximum(np.maximum(r, g), b)-np.minimum(np.minimum(r, g), b) >= 16).ravel()
+    return np.stack([np.cos(h), np.sin(h), np.ones_like(h)])*c
 
-def _hue_circular(x, y):
-    "(mean cosine of the hue difference, circular correlation) over pixels where the truth y has a colour."
-    (a,ca),(b,cb) = _hue_angle(x),_hue_angle(y); both = ca&cb
-    if not cb.any(): return (0., 0.) if ca.any() else (1., 1.)
-    agree = np.cos(a[both]-b[both]).sum()/cb.sum()
-    if not both.any(): return agree, 0.
-    if (a[both] == b[both]).all() and both.sum() == cb.sum(): return agree, 1.
-    mid = lambda v: np.angle(np.exp(1j*v).mean())
-    sa,sb = np.sin(a[both]-mid(a[both])),np.sin(b[both]-mid(b[both])); n = np.sqrt((sa*sa).sum()*(sb*sb).sum())
-    return agree, (sa*sb).sum()/n*both.sum()/cb.sum() if n > 1e-9 else 0.
+def _hue_circular(u, v):
+    "(mean cosine of the hue difference, circular correlation) of two hue fields over pixels where the truth v has a colour, from 3x3 tables of inner products."
+    n = np.count_nonzero(v[2])
+    if not n: return (0., 0.) if u[2].any() else (1., 1.)
+    u,v = ((a*b[2]).astype(np.float64) for a,b in ((u, v), (v, u))); U,V,X = u @ u.T,v @ v.T,u @ v.T; both = X[2, 2]; same = np.array_equal(u, v)
+    agree = both/n if same else (X[0, 0]+X[1, 1])/n
+    if not both or same and both == n: return agree, float(both == n)
+    a,b = (np.array([-G[1, 2], G[0, 2]])/max(np.hypot(G[0, 2], G[1, 2]), 1e-12) for G in (U, V))   # sin(hue - mean hue) = a . (cosine, sine)
+    ua,vb = a @ U[:2, :2] @ a,b @ V[:2, :2] @ b
+    return agree, (a @ X[:2, :2] @ b)/np.sqrt(ua*vb)*both/n if min(ua, vb) > 1e-8*both else 0.
 
-# %% ../nbs/11_metrics.ipynb #6960f7b0
+# %% ../nbs/11_metrics.ipynb #1a7f4092
 def hue_pcc(recon, # uint8 (B,F,H,W,3)
             truth, # the same shape
             profile='strict', # 'strict', 'paper' or a source
             centred=False): # strict only: circular correlation instead of agreement
     "Hue similarity, (B,); never NaN. `strict`: angles, 1 the same, 0 unrelated. `paper`: Mind-Animator's cosine, about 0.75 for unrelated hues."
     r,t = check_pair(recon, truth)
-    if _source(profile) == 'strict': return np.array(_each_clip(lambda i: _hue_circular(r[i], t[i])[int(centred)], len(r)))
+    if _source(profile) == 'strict': return np.array(_each_clip(lambda i: _hue_circular(hue_field(r[i]), hue_field(t[i]))[int(centred)], len(r)))
     return np.array(_each_clip(lambda i: _hue_cosine(r[i], t[i]), len(r)))
 
 # %% ../nbs/11_metrics.ipynb #efcd1031
@@ -249,19 +250,22 @@ def flow_scores(r, # recon's flow (P,h,w,2)
     if rr == 0 or tt == 0: return epe, still, float(rr == tt)
     return epe, still, d(r, t)/np.sqrt(rr*tt)
 
-# %% ../nbs/11_metrics.ipynb #e5983439
+# %% ../nbs/11_metrics.ipynb #fb6e55e6
 class FlowCache:
-    "Flow fields by clip content, newest kept, at most `budget` bytes: a truth is not measured again for every null."
+    "Flow and hue fields by clip content, newest kept, at most `budget` bytes: a truth is not measured again for every null."
     def __init__(self, budget=400 << 20): self.budget,self.used,self.d,self.lock = budget,0,OrderedDict(),threading.Lock()
-    def __call__(self, clip, size, swapped):
-        k = (content_key(clip), size, swapped)
+    def get(self, clip, what, fn):
+        "fn(clip), or what it gave before for the same content and `what`."
+        k = (content_key(clip), what)
         with self.lock:
             if k in self.d: self.d.move_to_end(k); return self.d[k]
-        v = clip_flow(clip, size, swapped)
+        v = fn(clip)
         with self.lock:
             self.used += v.nbytes if k not in self.d else 0; self.d[k] = v
             while self.used > self.budget and len(self.d) > 1: self.used -= self.d.popitem(last=False)[1].nbytes
         return v
+    def __call__(self, clip, size, swapped): return self.get(clip, ('flow', size, swapped), lambda c: clip_flow(c, size, swapped))
+    def hue(self, clip): return self.get(clip, 'hue', hue_field)
 
 def content_key(x):
     "Hash of an array's shape and bytes: 32 hex digits."
@@ -344,13 +348,13 @@ class FeatureCache:
             write_safetensors(self.folder/net/f'{name}.safetensors', dict(keys=keys, values=np.stack([self.d[net, k] for k in ks])))
         self.new = {}
 
-# %% ../nbs/11_metrics.ipynb #0668f6dc
+# %% ../nbs/11_metrics.ipynb #abdf332d
 class Models:
     "The networks that judge meaning, with what they were loaded from. `image_logits`, `video_logits`, `clip_image` and `vifi` give features by content."
     def __init__(self, nets, # {part: (module, pixels, name)}
                  cache=None, # folder to keep features in
                  device=None, # torch device; the accelerator if there is one
-                 batch=64): # frames a forward pass
+                 batch=32): # frames a forward pass
         import torch
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu')); self.batch = batch
         self.nets = {k: (m.to(self.device).eval(), px, name) for k,(m,px,name) in nets.items()}
@@ -361,15 +365,24 @@ class Models:
         raise SemvideoError(f'No {part} is loaded', found=', '.join(self.nets), expected=f'{i[0]} ({i[2]})', remedy=f'put it in the bundle folder as {part}/' if part != 'vifi' else 'give vifi=path to ViFi-CLIP weights')
     def __repr__(self): return 'Models('+', '.join(f'{k}={n}' for k,(_,_,n) in self.nets.items())+')'
 
-# %% ../nbs/11_metrics.ipynb #0c0364e5
+# %% ../nbs/11_metrics.ipynb #5cdc1d5d
+def _on_cores(fn, parts, device):
+    "fn of each part. On a CPU each core takes parts of its own: layers this small lose more to threads that wait for each other than they gain."
+    import torch
+    n = torch.get_num_threads() if device.type == 'cpu' else 1
+    if min(n, len(parts)) < 2: return [fn(p) for p in parts]
+    try:
+        with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,)) as ex: return list(ex.map(fn, parts))
+    finally: torch.set_num_threads(n)
+
 @patch
 def _forward(self:Models, part, x, rows, fn):
     "Rows of features of x[rows] in batches of about `batch` frames, float32, timed."
     import time, torch
-    net,px,_ = self._net(part); out,t0,n = [],time.perf_counter(),self.batch if x.ndim == 4 else max(1, self.batch//x.shape[1])
-    for i in range(0, len(rows), n):
-        with torch.inference_mode(): out.append(fn(net, px, x[rows[i:i+n]]).float().cpu().numpy())
-    self.seconds += time.perf_counter()-t0
+    net,px,_ = self._net(part); n = self.batch if x.ndim == 4 else max(1, self.batch//x.shape[1]); t0 = time.perf_counter()
+    def one(r):
+        with torch.inference_mode(): return fn(net, px, x[r]).float().cpu().numpy()
+    out = _on_cores(one, [rows[i:i+n] for i in range(0, len(rows), n)], self.device); self.seconds += time.perf_counter()-t0
     return np.concatenate(out)
 
 @patch
@@ -597,13 +610,13 @@ def lpips_distance(recon, # uint8 (B,F,H,W,3)
     px = lambda x: torch.from_numpy(np.moveaxis(np.ascontiguousarray(x), -1, 1)).float()/127.5-1
     with torch.inference_mode(): return np.array([float(net(px(a), px(b)).mean()) for a,b in zip(r, t)])
 
-# %% ../nbs/11_metrics.ipynb #fb44d264
+# %% ../nbs/11_metrics.ipynb #4773e452
 class _Pair:
     "What the definitions share, computed when first asked for."
-    def __init__(self, recon, truth, models, size=None, gate=.6, draw=False):
-        self.r,self.t = check_pair(recon, truth); self.models,self.size,self.gate,self.draw = models,size,gate,draw
+    def __init__(self, recon, truth, models, size=None, gate=.6, draw=False, fields=None):
+        self.r,self.t = check_pair(recon, truth); self.models,self.size,self.gate,self.draw = models,size,gate,draw; self.fields = fields or getattr(models, 'flow', None) or FlowCache()
     @cached_property
-    def gif(self): return _Pair(*gif_pair(self.r, self.t), self.models, self.size, self.gate, self.draw)
+    def gif(self): return _Pair(*gif_pair(self.r, self.t), self.models, self.size, self.gate, self.draw, self.fields)
     def __len__(self): return len(self.r)
     @cached_property
     def turn(self): return np.roll(np.arange(len(self)), len(self)//2 or 1)
@@ -618,13 +631,14 @@ class _Pair:
     @cached_property
     def smooth(self): return _smoothness(self.models.clip_image(self.r))
     @cached_property
-    def hue(self): return np.array(_each_clip(lambda i: _hue_circular(self.r[i], self.t[i]), len(self)))
+    def hue(self): return self._hues(range(len(self)))
     @cached_property
-    def hue_turned(self): return np.array(_each_clip(lambda i: _hue_circular(self.r[i], self.t[self.turn[i]]), len(self)))
+    def hue_turned(self): return self._hues(self.turn)
+    def _hues(self, at): h = self.fields.hue; return np.array(_each_clip(lambda i: _hue_circular(h(self.r[i]), h(self.t[at[i]])), len(self)))
     @cached_property
-    def flow(self): return flow_table(self.r, self.t, 'strict', self.size, getattr(self.models, 'flow', None))
+    def flow(self): return flow_table(self.r, self.t, 'strict', self.size, self.fields)
     @cached_property
-    def flow_paper(self): return flow_table(self.r, self.t, 'paper', self.size, getattr(self.models, 'flow', None))
+    def flow_paper(self): return flow_table(self.r, self.t, 'paper', self.size, self.fields)
 
 # %% ../nbs/11_metrics.ipynb #9dc48b6a
 def _n_way(pair, level, n, top):
@@ -736,7 +750,7 @@ def _paper_defs(source):
               ('CLIP-pcc', source, 'cosine', lambda p: np.where(p.vifi > p.gate, p.smooth, 0.), _chance_gated),
               ('EPE', source, 'px/frame', lambda p: p.flow_paper[:, 0], lambda p: p.flow_paper[:, 1])]
 
-# %% ../nbs/11_metrics.ipynb #0a701bb8
+# %% ../nbs/11_metrics.ipynb #6a1c9e03
 def _unit(unit, metric, pair, profile, fps):
     "The unit, with what it depends on: flow is in pixels of a size and a frame rate."
     if unit != 'px/frame': return unit
@@ -762,9 +776,10 @@ def evaluate(recon, # uint8 (B,F,H,W,3)
              chance=True, # compute chance levels too
              gif=False, # paper profile: score those sources after a GIF that did so (`GIF`); the variant says it
              draw=False, # paper profile: add the noise of the source's trials to n-way scores
-             gate=.6): # CLIP-pcc counts 0 where VIFI is not above it
+             gate=.6, # CLIP-pcc counts 0 where VIFI is not above it
+             fields=None): # FlowCache shared between calls; the models' own by default
     "Every metric of a profile for every clip: tidy DataFrame (clip_id, metric, variant, value, chance, unit). `attrs` holds what was used."
-    p = _Pair(recon, truth, None if models is None else load_models(models), epe_size, gate, draw and profile != 'strict'); n = len(p)
+    p = _Pair(recon, truth, None if models is None else load_models(models), epe_size, gate, draw and profile != 'strict', fields); n = len(p)
     if models is None: metrics = [m for m in NETLESS if metrics is None or m in metrics]
     ids = [f'{i:04d}' for i in range(n)] if clip_ids is None else list(map(str, clip_ids))
     if len(ids) != n or len(set(ids)) != n: raise SemvideoError('Clip ids do not fit the clips', found=f'{len(ids)} ids, {len(set(ids))} different', expected=f'{n} different')

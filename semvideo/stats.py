@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'NOT_ONE_COLUMN', 'CLAIMS', 'LAYOUTS', 'published', 'corrected', 'time_blocks', 'block_bootstrap',
-           'n_eff', 'p_value', 'sign_flip', 'compare', 'holm', 'shift_within', 'nulls', 'mean_video', 'ladder', 'rungs',
-           'pair_flows', 'shuffle_table', 'shuffle_p', 'shuffle_test', 'p_curve', 'counterfactuals', 'spearman_brown',
-           'ceiling_scaled', 'repeat_curve', 'clusters', 'held_out_cluster', 'cluster_identification', 'effective_rank',
-           'outside_span', 'nearest_distance', 'distance_slope', 'diagnostics', 'leaderboard', 'metric_table',
-           'TrustCard', 'card', 'trust_card', 'split_grid', 'list_clips', 'align', 'swapped_channels', 'load_pairs',
-           'score', 'clips_hash', 'write_parquet']
+           'n_eff', 'p_value', 'sign_flip', 'compare', 'holm', 'shift_within', 'nulls', 'random_clips', 'mean_video',
+           'ladder', 'rungs', 'pair_flows', 'shuffle_table', 'shuffle_p', 'shuffle_test', 'p_curve', 'counterfactuals',
+           'spearman_brown', 'ceiling_scaled', 'repeat_curve', 'clusters', 'held_out_cluster', 'cluster_identification',
+           'effective_rank', 'outside_span', 'nearest_distance', 'distance_slope', 'diagnostics', 'leaderboard',
+           'metric_table', 'TrustCard', 'card', 'trust_card', 'split_grid', 'list_clips', 'align', 'swapped_channels',
+           'load_pairs', 'score', 'clips_hash', 'write_parquet']
 
-# %% ../nbs/12_stats.ipynb #1578531a
+# %% ../nbs/12_stats.ipynb #74085940
 import dataclasses, html, itertools, json, math
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .core import SemvideoError, Study, array_sha256, read_csv, read_json, rng_for, write_csv, write_json, write_text
-from .metrics import (IDEAL, LOWER, TEN, as_video, check_pair, clip_flow, content_key, evaluate, flow_table, identification, load_models, unit_rows, _each_clip)
+from .metrics import (FlowCache, IDEAL, LOWER, TEN, as_video, check_pair, clip_flow, content_key, evaluate, flow_table, identification, load_models, unit_rows, _each_clip)
 
 # %% ../nbs/12_stats.ipynb #fb582d79
 PUBLISHED = {'cc2017': 'Table 1: CC2017, mean of three subjects', 'hcp': 'Table 2: HCP 7T', 'ablation': 'Table 3: ablation, CC2017', 'mllm': 'Table 6: SemMiner with three MLLMs',
@@ -120,7 +120,7 @@ def holm(p): # p-values of one family
     out[o] = np.minimum(1, np.maximum.accumulate(p[o]*np.arange(len(p), 0, -1)))
     return out
 
-# %% ../nbs/12_stats.ipynb #f55bc36c
+# %% ../nbs/12_stats.ipynb #7130bcb6
 def _derange(n, rng):
     "Random permutation in which nothing stays in its place."
     if n < 2: return np.zeros(n, int)
@@ -140,15 +140,21 @@ def nulls(recon, # uint8 (B,F,H,W,3)
           train, # uint8 (N,F,H,W,3) training clips (a memory map is read in pieces)
           segments=None, # (B,) labels for the circular shift
           seed=0, # of the draws
+          pool=64, # training clips that the random ones are drawn from, so that each is judged once and not once a test clip
           extra=None): # {name: clips} such as nearest training clip or ridge, from 13_baselines
     "What a reconstruction must beat: {name: uint8 (B,F,H,W,3)}. Same shapes as `recon`; raises `SemvideoError` if training clips differ in shape."
     r = as_video(recon, 'recon'); n = len(r); rng = rng_for('nulls', seed)
     if train.shape[1:] != r.shape[1:]: raise SemvideoError('Training clips differ in shape', found=f'{train.shape[1:]}', expected=f'{r.shape[1:]}', remedy='resize and resample them first')
     mean = mean_video(train); still = np.rint(mean.mean(0))
     out = {'mean image': np.broadcast_to(still.astype(np.uint8), r.shape), 'mean video': np.broadcast_to(np.rint(mean).astype(np.uint8), r.shape),
-           'random training clip': np.stack([train[i] for i in rng.integers(0, len(train), n)]), 'frozen first frame': np.broadcast_to(r[:, :1], r.shape)}
+           'random training clip': random_clips(train, n, pool, rng), 'frozen first frame': np.broadcast_to(r[:, :1], r.shape)}
     if n > 1: out |= {'shuffled fMRI': r[_derange(n, rng)], 'shifted fMRI': r[shift_within(n, segments)]}
     return out | (extra or {})
+
+def random_clips(train, n, pool, rng):
+    "n training clips drawn with replacement from `pool` different ones drawn without: uint8 (n,F,H,W,3)."
+    some = rng.permutation(len(train))[:pool]
+    return np.stack([train[i] for i in some[rng.integers(0, len(some), n)]])
 
 def mean_video(train, step=64):
     "Mean of the training clips, float64 (F,H,W,3), `step` clips in memory at a time."
@@ -156,7 +162,7 @@ def mean_video(train, step=64):
     for i in range(0, len(train), step): s += train[i:i+step].sum(0, dtype=np.float64)
     return s/len(train)
 
-# %% ../nbs/12_stats.ipynb #712bed1f
+# %% ../nbs/12_stats.ipynb #f13bf363
 def ladder(recon, # uint8 (B,F,H,W,3)
            truth, # the same shape
            others, # {name: clips} nulls, other methods
@@ -166,9 +172,9 @@ def ladder(recon, # uint8 (B,F,H,W,3)
            name='reconstruction', # of the system judged
            **kw): # to `metrics.evaluate`
     "All systems scored alike: tidy DataFrame of `evaluate` with `system` and `rung` (null, ours, ceiling) in front. Features of a clip are computed once for all systems."
-    m = None if models is None else load_models(models); out = []
+    m = None if models is None else load_models(models); fields = FlowCache() if m is None else m.flow; out = []
     for rung,systems in (('ours', {name: recon}), ('null', others), ('ceiling', ceilings or {})):
-        for k,v in systems.items(): out.append(evaluate(v, truth, profile, m, chance=rung == 'ours', **kw).assign(system=k, rung=rung))
+        for k,v in systems.items(): out.append(evaluate(v, truth, profile, m, chance=rung == 'ours', fields=fields, **kw).assign(system=k, rung=rung))
     df = pd.concat(out, ignore_index=True); df.attrs = out[0].attrs
     key = ['clip_id', 'metric', 'variant']; ch = out[0].set_index(key).chance
     df['chance'] = ch.reindex(pd.MultiIndex.from_frame(df[key])).to_numpy()
