@@ -7,7 +7,8 @@ __all__ = ['SSIM', 'SOURCES', 'FARNEBACK', 'HUB', 'IMAGENET', 'TRIALS', 'GIF', '
            'check_pair', 'resize', 'resample', 'chance_n_way', 'n_way_accuracy', 'ssim', 'psnr', 'hue_field', 'hue_pcc',
            'clip_flow', 'flow_scores', 'FlowCache', 'content_key', 'flow_table', 'flow_epe', 'FeatureCache', 'Models',
            'load_models', 'openai_to_hf', 'load_vifi', 'load_efficientnet', 'vifi_score', 'clip_pcc', 'frechet', 'fvd',
-           'lpips_distance', 'unit_rows', 'identification', 'drawn', 'gif_pair', 'definitions', 'evaluate']
+           'lpips_distance', 'unit_rows', 'identification', 'nearest_rows', 'drawn', 'gif_pair', 'definitions',
+           'evaluate']
 
 # %% ../nbs/11_metrics.ipynb #669c84cd
 import contextlib, hashlib, json, os, threading
@@ -640,7 +641,7 @@ class _Pair:
     @cached_property
     def flow_paper(self): return flow_table(self.r, self.t, 'paper', self.size, self.fields)
 
-# %% ../nbs/11_metrics.ipynb #9dc48b6a
+# %% ../nbs/11_metrics.ipynb #0fffeed0
 def _n_way(pair, level, n, top):
     "(values, n actually possible): frames averaged after scoring, as in the peers."
     r,t = getattr(pair, level); n = min(n, r.shape[-1]-top+1)
@@ -671,15 +672,36 @@ def _chance_gated(pair):
     passed = np.concatenate([(s > pair.gate).sum(1)-(np.diagonal(s, i) > pair.gate) for i,s in _blocks(*pair.feats)])
     return (pair.smooth*passed/(n-1)).mean()
 
-def identification(recon_feats, # (B,D)
-                   true_feats): # (B,D)
-    "Pairwise identification: share of other clips whose truth is less similar to the reconstruction than its own, ties half, (B,); chance 0.5."
-    n = len(recon_feats); out = np.full(n, .5)
-    if n < 2: return out
-    for i,s in _blocks(recon_feats, true_feats):
-        own = s[np.arange(len(s)), i+np.arange(len(s))][:, None]
-        out[i:i+len(s)] = ((s < own-1e-12).sum(1)+.5*((abs(s-own) <= 1e-12).sum(1)-1))/(n-1)
+def _centred(a, mean):
+    "Rows as (B,D), relative to a mean of any shape."
+    a = np.asarray(a).reshape(len(a), -1)
+    return a if mean is None else a-np.asarray(mean).reshape(-1)
+
+def identification(pred, # (B,...) features or states of the reconstructions
+                   true, # (B,...) of the truths
+                   onset=None, # (B,) seconds: clips not more than `apart` from each other are not compared
+                   apart=20., # seconds
+                   mean=None): # (...) taken off both, such as the mean of the training targets; 'true': the mean of `true`
+    "Pairwise identification: share of other clips whose truth is less similar (cosine) to the reconstruction than its own, ties half, (B,); chance 0.5. Raises `SemvideoError` if a clip has no other that is far enough."
+    n = len(pred); out = np.full(n, .5)
+    if onset is None and n < 2: return out
+    mean = np.asarray(true).mean(0, dtype=np.float64) if isinstance(mean, str) else mean; at = np.asarray(np.arange(n) if onset is None else onset, float); apart = .5 if onset is None else apart
+    for i,s in _blocks(_centred(pred, mean), _centred(true, mean)):
+        own = np.diagonal(s, i)[:, None]; far = abs(at[i:i+len(s), None]-at) > apart; k = far.sum(1)
+        if not k.all(): raise SemvideoError('Clips are too few to compare distant ones', found=f'{n} clips', expected=f'others more than {apart} s away')
+        out[i:i+len(s)] = (((s < own-1e-12)+.5*(abs(s-own) <= 1e-12))*far).sum(1)/k
     return out
+
+def nearest_rows(pred, # (N,...) features or states
+                 candidates, # (M,...) to choose from, may be a memory map
+                 block=256): # candidates held at a time
+    "Row of the nearest candidate, and its cosine relative to the candidates' mean: int (N,), float64 (N,)."
+    m = len(candidates); mean = sum(np.asarray(candidates[i:i+block], np.float64).sum(0) for i in range(0, m, block))/m
+    p,best,at = unit_rows(_centred(pred, mean)),np.full(len(pred), -2.),np.zeros(len(pred), int)
+    for i in range(0, m, block):
+        c = p @ unit_rows(_centred(candidates[i:i+block], mean)).T; j = c.argmax(1); top = c[np.arange(len(c)), j]
+        at,best = np.where(top > best, i+j, at),np.maximum(best, top)
+    return at,best
 
 # %% ../nbs/11_metrics.ipynb #d611b57f
 TRIALS = {'SemVideo': (None, None), 'MinD-Video': (100, 100), 'Mind-Animator': (20, 100), 'NEURONS': (100, 100)}  # frames, clips

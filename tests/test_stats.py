@@ -150,7 +150,7 @@ def test_held_out_clusters_are_held_out():
 
 def test_repeat_curve_and_ceilings():
     s = rng(0).normal(size=(40, 30)); x = s[:, None]+rng(1).normal(size=(40, 6, 30))*4; x[3, 2] = np.nan
-    c = S.repeat_curve(x, lambda v: M.identification(v, s), 4, (1, 6)); assert c.value.iloc[1] > c.value.iloc[0] and (c.low <= c.value).all()
+    c = S.score_by_repeats(x, lambda v: M.identification(v, s), 4, (1, 6)); assert c.value.iloc[1] > c.value.iloc[0] and (c.low <= c.value).all()
     assert S.spearman_brown(.5, 1) == .5 and S.spearman_brown(.5, 2) == pytest.approx(2/3) and np.isnan(S.ceiling_scaled(.5, .5, .5))
 
 # ---- trust card --------------------------------------------------------------------------------------------
