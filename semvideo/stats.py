@@ -687,7 +687,7 @@ def load_pairs(pred, # folder or .npy of the reconstructions; with a grid layout
     tk = kw if truth is None else kw | dict(layout='single')
     return [n for n,_,_ in pairs], _collect([p for _,p,_ in pairs], 'pred', **kw), _collect([t for _,_,t in pairs], 'truth', **tk)
 
-# %% ../nbs/12_stats.ipynb #bbbd9f4c
+# %% ../nbs/12_stats.ipynb #7373a3d3
 def score(pred, # folder or .npy of the reconstructions
           truth=None, # folder or .npy of the truth; None for GIF grids that hold both
           out='score', # folder for results.csv, results.parquet, clips.csv and trust.html
@@ -704,16 +704,22 @@ def score(pred, # folder or .npy of the reconstructions
     out = Path(out)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
         names,r,t = load_pairs(pred, truth, align_by, layout, legacy, frames, size, tmp); r,t = check_pair(r, t)
-        if channels == 'bgr': r = np.ascontiguousarray(r[..., ::-1])
+        if channels == 'bgr': r = r[..., ::-1]
         elif swapped_channels(r, t): raise SemvideoError('Red and blue look swapped in the reconstructions', found='closer to the truth with channels reversed', expected='RGB', remedy="channels='bgr'")
         n = len(r); rng = rng_for('score', seed); others = {'frozen first frame': np.broadcast_to(r[:, :1], r.shape)}
-        if n > 1: others |= {'mean of the truths': np.broadcast_to(np.rint(mean_video(t)).astype(np.uint8), r.shape), 'shuffled clips': r[_derange(n, rng)], "another clip's truth": t[_derange(n, rng)]}
+        if n > 1: others |= {'mean of the truths': np.broadcast_to(np.rint(mean_video(t)).astype(np.uint8), r.shape), 'shuffled clips': _taken(r, _derange(n, rng), tmp), "another clip's truth": _taken(t, _derange(n, rng), tmp)}
         table = ladder(r, t, others, models=models, profile=profile, clip_ids=names, fps=fps, **({'source': source} if profile == 'paper' else {}))
         blocks = min(block, max(1, n//2)); c = card(table, blocks, f'Score of {Path(pred).name}', facts=dict(clips=n, pred=clips_hash(r), truth=clips_hash(t), **table.attrs)) if n > 1 else None
     res = c.metrics if c else table[table.rung == 'ours'].drop(columns=['system', 'rung'])
     write_csv(out/'clips.csv', table); write_csv(out/'results.csv', res); write_parquet(out/'results.parquet', res)
     if c: c.save(out)
     return res
+
+def _taken(x, order, folder):
+    "x[order] as a memory map in `folder`, copied one clip at a time."
+    out = np.lib.format.open_memmap(Path(folder)/f'{len(list(Path(folder).iterdir()))}-taken.npy', 'w+', np.uint8, x.shape)
+    for i,j in enumerate(order): out[i] = x[j]
+    return out
 
 def clips_hash(x): # (B,F,H,W,3)
     "One hash of many clips, read one at a time."
