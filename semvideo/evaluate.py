@@ -154,7 +154,7 @@ def same_chance(scores): # clip_id, system, metric, variant, value, chance, unit
     key = pd.MultiIndex.from_frame(scores[['metric', 'variant']])
     return scores.assign(chance=scores.chance.fillna(pd.Series(ours.reindex(key).to_numpy(), index=scores.index)))
 
-# %% ../nbs/13a_evaluate.ipynb #3846f159
+# %% ../nbs/13a_evaluate.ipynb #693de9cc
 def fit_to(recon, # uint8 (N,F,H,W,3)
            truth): # uint8 (N,f,h,w,3)
     "Reconstructions at the truth's size and number of frames: what is scored."
@@ -176,10 +176,10 @@ def evaluate_study(study, # `Study`
                    shuffle_clips=None, # clips of the shuffle test, evenly spaced; None: all
                    ceiling_clips=16, # clips rendered anew for ridge and the ceilings, evenly spaced; 0: none
                    force=False): # score again
-    "Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv, shuffle.csv (the paper's shuffle test) and results.csv. -> results, one row a system, metric and variant."
+    "Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv, shuffle.csv (the paper's shuffle test), fvd.csv and results.csv. -> results, one row a system, metric and variant."
     config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed, shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips)
     stage = study.stage('evaluate', config, needs=(f'render/sub-{subject}/{split}',), part=f'sub-{subject}', force=force)
-    if stage.done: return read_csv(stage.dir/'results.csv')
+    if stage.done: return read_csv(stage.dir/'results.csv').fillna(dict(beaten=''))
     study.log('reads', split=split, by='evaluate', subject=subject)
     truth,clips = np.asarray(study.frames(split)),study.select(split)
     recon,models = fit_to(load_render(study, subject, split), truth),load_models(models, cache=stage.dir/'features')
@@ -192,7 +192,8 @@ def evaluate_study(study, # `Study`
     scores = same_chance(scores); some = evenly(len(truth), shuffle_clips)
     out = results_table(scores, time_blocks(clips), n_boot, seed)
     out = pd.concat([pd.DataFrame(dict(subject=subject, split=split, profile=profile), index=out.index), out], axis=1)
-    tables = dict(clips=scores, results=out, shuffle=shuffle_test(recon[some], truth[some], seed=seed, clip_ids=clips.clip_id.to_numpy()[some].tolist()))
+    sets = pd.DataFrame([dict(system=k, **fvd(fit_to(v, truth), truth, models, seed)) for k,(at,v) in systems.items() if len(at) == len(truth)]) if 'video_classifier' in models.nets else None
+    tables = ({} if sets is None else dict(fvd=sets)) | dict(clips=scores, results=out, shuffle=shuffle_test(recon[some], truth[some], seed=seed, clip_ids=clips.clip_id.to_numpy()[some].tolist()))
     for k,t in tables.items(): write_csv(stage.dir/f'{k}.csv', t)
     stage.finish([stage.dir/f'{k}.csv' for k in tables], systems=sorted(scores.system.unique()))
     return out

@@ -520,7 +520,7 @@ def _shuffle_check(s):
     p = binomtest(k, len(m), .05, 'greater').pvalue
     return dict(kind='claim', check='order of frames', ok=bool(p < .05), says=f'{k} of {len(m)} moving clips at p <= .05 by direction, {int((m.p <= .05).sum())} by EPE; 5 % expected by chance')
 
-# %% ../nbs/12_stats.ipynb #cfb4db55
+# %% ../nbs/12_stats.ipynb #5a6b4032
 def _data_checks(study, split):
     "Checks that need no scores: sizes, who read the test split, leaks, stages."
     ev = study.events(); out = []
@@ -546,17 +546,18 @@ def trust_card(study, # core.Study, or its path
                seeds=None, # {seed: DataFrame} evaluations of other seeds of the same decoding
                n=2000): # bootstrap draws
     "Trust card of a run of a study. Raises `SemvideoError` if the run has not been evaluated. The first system of the table is the one judged."
-    study = study if isinstance(study, Study) else Study(study); subject = None
+    study = study if isinstance(study, Study) else Study(study); subject,sets = None,{}
     if not isinstance(run, pd.DataFrame):
         subject = run; folder = study.path/f'evaluate/sub-{run}'
         if not (folder/'clips.csv').is_file(): raise SemvideoError('Not evaluated yet', file=folder/'clips.csv', remedy='run `semvideo evaluate`')
         run = read_csv(folder/'clips.csv', dtype=dict(clip_id=str))
+        if (folder/'fvd.csv').is_file(): sets = dict(fvd=_records(read_csv(folder/'fvd.csv')))
         if shuffle is None and (folder/'shuffle.csv').is_file(): shuffle = read_csv(folder/'shuffle.csv', dtype=dict(clip_id=str))
     clips = study.select(split).set_index('clip_id'); ids = list(dict.fromkeys(run.clip_id)); missing = [i for i in clips.index if i not in set(ids)]
     if any(i not in clips.index for i in ids): raise SemvideoError('The run scored clips that the split does not have', found=next(i for i in ids if i not in clips.index), expected=f'clips of {split}')
     checks = [dict(kind='data', check='all clips scored', ok=not missing, says=f'{len(ids)} of {len(clips)} clips of {split}')]+_data_checks(study, split)+[_seed_check(run, seeds)]
     if shuffle is None: checks.append(dict(kind='data', check='shuffle test', ok=None, says='not run'))
-    return card(run, time_blocks(clips.loc[ids].reset_index(), seconds), f'Trust card: {study.manifest["name"]}'+('' if subject is None else f', subject {subject}'), checks, _study_facts(study, split, subject), shuffle, n)
+    return card(run, time_blocks(clips.loc[ids].reset_index(), seconds), f'Trust card: {study.manifest["name"]}'+('' if subject is None else f', subject {subject}'), checks, _study_facts(study, split, subject)|sets, shuffle, n)
 
 def _seed_check(run, seeds):
     "Spread of each metric's mean over generator seeds (those given, or the second seed of the run's own ladder, on the clips that have it), or that it was not measured."
@@ -615,7 +616,7 @@ def _movie_frames(p):
     if not x: raise SemvideoError('A movie without frames', file=p)
     return np.stack(x)
 
-# %% ../nbs/12_stats.ipynb #45973c12
+# %% ../nbs/12_stats.ipynb #ed892801
 def list_clips(path): # a folder of movies, GIFs, .npy files or frame folders; or one .npy (B,F,H,W,3)
     "{name: path}, in natural order; raises `SemvideoError` on an empty folder, mixed kinds or two files of one name. NEURONS' `12-a red car.gif` is named 12."
     p = Path(path)
@@ -645,7 +646,7 @@ def align(pred, # {name: path} of the reconstructions
     a,b = num(pred),num(truth); miss,extra = [k for k in b if k not in a],[k for k in a if k not in b]
     if len(a) != len(pred) or len(b) != len(truth): raise SemvideoError('Numbers in the names are not unique', expected='one number a clip', remedy='align by name or order')
     if miss or extra: raise SemvideoError('Clips do not match by '+by, found=f'{len(miss)} of {len(b)} truths without a reconstruction ({", ".join(miss[:3])}...)' if miss else f'{len(extra)} reconstructions without a truth ({", ".join(extra[:3])}...)',
-                                          expected='every clip on both sides', remedy='render the missing clips; or --align number or order')
+                                          expected='every clip on both sides', remedy='render the missing clips; or --align-by number or order')
     return [(k, a[k], b[k]) for k in b]
 
 # %% ../nbs/12_stats.ipynb #3597e87a
