@@ -649,7 +649,7 @@ def align(pred, # {name: path} of the reconstructions
                                           expected='every clip on both sides', remedy='render the missing clips; or --align-by number or order')
     return [(k, a[k], b[k]) for k in b]
 
-# %% ../nbs/12_stats.ipynb #3597e87a
+# %% ../nbs/12_stats.ipynb #421f1c73
 def _collect(paths, what, size, frames, folder, **kw):
     "Clips of many files as one memory map (B,F,H,W,3), all of one shape; names the first that differs."
     from semvideo.metrics import resample, resize
@@ -662,6 +662,17 @@ def _collect(paths, what, size, frames, folder, **kw):
         if x.shape[1:] != out.shape[1:]: raise SemvideoError(f'Clips of the {what} differ in shape', file=p, found=f'{x.shape[1:]}', expected=f'{out.shape[1:]} as {Path(first).name}', remedy='give --frames and --size to bring them to one')
         out[i] = x[0]
     return out
+
+def _same_rate(pairs):
+    "Raise at the first pair of movies whose frame rates differ: as many frames would show other moments."
+    import av
+    def rate(p):
+        try:
+            with av.open(str(p)) as box: return box.streams.video[0].average_rate
+        except (av.error.FFmpegError, IndexError): return None   # named when its frames are read
+    for _,a,b in pairs:
+        if Path(a).suffix.lower() in _VIDEO and Path(b).suffix.lower() in _VIDEO and None not in (x := (rate(a), rate(b))) and abs(x[0]-x[1]) > x[1]/100:
+            raise SemvideoError('Movies differ in frame rate', file=a, found=f'{float(x[0]):g} and {float(x[1]):g} frames a second', expected='the same', remedy='--frames N samples both at the same moments')
 
 def swapped_channels(recon, truth, n=32):
     "Whether reversing the recon's channels brings it clearly closer to the truth (at least 1 dB on nine clips of ten): RGB taken for BGR."
@@ -685,10 +696,11 @@ def load_pairs(pred, # folder or .npy of the reconstructions; with a grid layout
     a = list_clips(pred)
     if truth is None and layout == 'single': raise SemvideoError('No truth to score against', remedy='give a folder of true clips, or the layout of GIFs that hold both')
     pairs = [(k, p, p) for k,p in a.items()] if truth is None else align(a, list_clips(truth), align_by)
+    if truth is not None and not frames: _same_rate(pairs)
     tk = kw if truth is None else kw | dict(layout='single')
     return [n for n,_,_ in pairs], _collect([p for _,p,_ in pairs], 'pred', **kw), _collect([t for _,_,t in pairs], 'truth', **tk)
 
-# %% ../nbs/12_stats.ipynb #7373a3d3
+# %% ../nbs/12_stats.ipynb #3ad55392
 def score(pred, # folder or .npy of the reconstructions
           truth=None, # folder or .npy of the truth; None for GIF grids that hold both
           out='score', # folder for results.csv, results.parquet, clips.csv and trust.html
@@ -710,7 +722,7 @@ def score(pred, # folder or .npy of the reconstructions
         n = len(r); rng = rng_for('score', seed); others = {'frozen first frame': np.broadcast_to(r[:, :1], r.shape)}
         if n > 1: others |= {'mean of the truths': np.broadcast_to(np.rint(mean_video(t)).astype(np.uint8), r.shape), 'shuffled clips': _taken(r, _derange(n, rng), tmp), "another clip's truth": _taken(t, _derange(n, rng), tmp)}
         table = ladder(r, t, others, models=models, profile=profile, clip_ids=names, fps=fps, **({'source': source} if profile == 'paper' else {}))
-        blocks = min(block, max(1, n//2)); c = card(table, blocks, f'Score of {Path(pred).name}', facts=dict(clips=n, pred=clips_hash(r), truth=clips_hash(t), **table.attrs)) if n > 1 else None
+        blocks = min(block, max(1, n//2)); c = card(table, blocks, f'Score of {Path(pred).name}', _twice(names, r, t), dict(clips=n, pred=clips_hash(r), truth=clips_hash(t), **table.attrs)) if n > 1 else None
     res = c.metrics if c else table[table.rung == 'ours'].drop(columns=['system', 'rung'])
     write_csv(out/'clips.csv', table); write_csv(out/'results.csv', res); write_parquet(out/'results.parquet', res)
     if c: c.save(out)
@@ -721,6 +733,13 @@ def _taken(x, order, folder):
     out = np.lib.format.open_memmap(Path(folder)/f'{len(list(Path(folder).iterdir()))}-taken.npy', 'w+', np.uint8, x.shape)
     for i,j in enumerate(order): out[i] = x[j]
     return out
+
+def _twice(names, recon, truth):
+    "Checks that no clip stands twice among the reconstructions or the truths, naming those that do."
+    def check(what, x):
+        seen = {}; [seen.setdefault(content_key(c), []).append(n) for n,c in zip(names, x)]; d = [v for v in seen.values() if len(v) > 1]
+        return dict(kind='data', check=f'{what} are all different', ok=not d, says='; '.join(f'{v[1]} is the same as {v[0]}'+(f', and {len(v)-2} more' if len(v) > 2 else '') for v in d[:5]) or f'{len(seen)} different clips')
+    return [check('reconstructions', recon), check('truths', truth)]
 
 def clips_hash(x): # (B,F,H,W,3)
     "One hash of many clips, read one at a time."

@@ -345,3 +345,12 @@ def test_cores_do_not_change_features(bundle):
     try:
         torch.set_num_threads(2); x = a.image_logits(t); assert torch.get_num_threads() == 2; torch.set_num_threads(1); a.cache.d.clear(); assert np.allclose(a.image_logits(t), x, atol=1e-5)
     finally: torch.set_num_threads(n)
+
+def test_enlarging_by_whole_pixels_changes_no_pixel_score():
+    t = movie(3); r = noisy(t); big = lambda x: x.repeat(2, 2).repeat(2, 3)
+    for f in (M.psnr, lambda a,b: M.hue_pcc(a, b), lambda a,b: M.hue_pcc(a, b, centred=True), lambda a,b: M.hue_pcc(a, b, 'paper')): assert np.allclose(f(big(r), big(t)), f(r, t), atol=1e-6)
+    assert (M.ssim(big(r), big(t)) != M.ssim(r, t)).all()     # windows are in pixels: SSIM depends on the size, and so is compared at one
+
+def test_n_way_of_a_whole_test_set_in_a_second():
+    import time
+    r = rng(0); true = r.normal(size=(7200, 1000)); pred = true*.3+r.normal(size=true.shape); t = time.process_time(); M.n_way_accuracy(pred, true, 50); assert time.process_time()-t < 1
