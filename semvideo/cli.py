@@ -233,17 +233,18 @@ def do_captions(a):
     elif a.action == 'export': say(captions.export_captions(study, a.out, name=a.name))
     else: say({k: len(v) for k,v in captions.import_captions(a.out, study).items()})
 
-# %% ../nbs/16_cli.ipynb #986efbab
+# %% ../nbs/16_cli.ipynb #922d4323
 @verb(opt('pred', type=Path, help='reconstructions: a folder of mp4, GIF or frames, or a .npy'), opt('truth', type=Path, nargs='?', default=None, help='truth, the same; not needed for GIF grids that hold both'),
       opt('--out', type=Path, default=Path('score'), metavar='DIR', help='where the tables go (default: score)'), opt('--profile', choices=['strict', 'paper'], default='strict', help='paper: as the field does; strict: as a sceptic would'),
       opt('--models', default='hub', help='judges: hub, tiny, a folder, or none (default: hub)'), opt('--align-by', choices=['name', 'number', 'order'], default='name', help='how clips find each other (default: name)'),
       opt('--layout', default='single', help='how GIFs are laid out: single, MinD-Video, NEURONS, Mind-Animator, GLFA (default: single)'), opt('--legacy', action='store_true', help="keep a GIF grid's black border, as the field's scoring does"),
-      opt('--source', choices=['SemVideo', 'MinD-Video', 'Mind-Animator', 'NEURONS', 'all'], default='SemVideo', help='paper profile: whose definitions (default: SemVideo)'), opt('--frames', type=int, default=None, metavar='N', help='frames scored a clip'), opt('--size', type=int, default=None, metavar='PX', help='side scored'),
+      opt('--source', choices=['SemVideo', 'MinD-Video', 'Mind-Animator', 'NEURONS', 'all'], default='SemVideo', help='paper profile: whose definitions (default: SemVideo)'),
+      opt('--gif', action='store_true', help='paper profile: through a 256-colour GIF first, for the sources that score so'), opt('--frames', type=int, default=None, metavar='N', help='frames scored a clip'), opt('--size', type=int, default=None, metavar='PX', help='side scored'),
       opt('--channels', choices=['rgb', 'bgr'], default='rgb', help='bgr if the reconstructions were written with swapped channels'), opt('--fps', type=float, default=None, help='frames a second, printed with EPE'), QUIET)
 def do_score(a):
     "Score any reconstructions against their truth."
     from semvideo import stats
-    kw = {k: getattr(a, k) for k in ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'frames', 'size', 'channels', 'fps')}
+    kw = {k: getattr(a, k) for k in ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames', 'size', 'channels', 'fps')}
     say(stats.score(a.pred, a.truth, models=None if a.models == 'none' else a.models, **kw).to_string(index=False, float_format='%.3f'))
     say(a.out)
 

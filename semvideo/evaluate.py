@@ -154,7 +154,7 @@ def same_chance(scores): # clip_id, system, metric, variant, value, chance, unit
     key = pd.MultiIndex.from_frame(scores[['metric', 'variant']])
     return scores.assign(chance=scores.chance.fillna(pd.Series(ours.reindex(key).to_numpy(), index=scores.index)))
 
-# %% ../nbs/13a_evaluate.ipynb #693de9cc
+# %% ../nbs/13a_evaluate.ipynb #cfc2a50c
 def fit_to(recon, # uint8 (N,F,H,W,3)
            truth): # uint8 (N,f,h,w,3)
     "Reconstructions at the truth's size and number of frames: what is scored."
@@ -187,7 +187,8 @@ def evaluate_study(study, # `Study`
     systems = {OURS: recon} | null_videos(recon, study.frames('train'), seed, clips.segment.to_numpy()) | {'nearest training clip': nearest_training(decoded[OURS], study, split)}
     systems = {k: (every, v) for k,v in systems.items()}
     if ceiling_clips: some = evenly(len(truth), ceiling_clips); systems |= {k: (some, v) for k,v in rendered_systems(study, subject, split, decoded, some).items()}
-    scores = pd.concat([score(fit_to(v, truth[at]), truth[at], models, clips.clip_id.iloc[at].tolist(), profile, fps, chance=name == OURS).assign(system=name)
+    of = lambda at: truth if len(at) == len(truth) else truth[at]
+    scores = pd.concat([score(fit_to(v, of(at)), of(at), models, clips.clip_id.iloc[at].tolist(), profile, fps, chance=name == OURS).assign(system=name)
                         for name,(at,v) in progress(systems.items(), 'evaluate: systems')] + [state_scores(decoded, study, split)], ignore_index=True)
     scores = same_chance(scores); some = evenly(len(truth), shuffle_clips)
     out = results_table(scores, time_blocks(clips), n_boot, seed)

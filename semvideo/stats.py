@@ -700,7 +700,7 @@ def load_pairs(pred, # folder or .npy of the reconstructions; with a grid layout
     tk = kw if truth is None else kw | dict(layout='single')
     return [n for n,_,_ in pairs], _collect([p for _,p,_ in pairs], 'pred', **kw), _collect([t for _,_,t in pairs], 'truth', **tk)
 
-# %% ../nbs/12_stats.ipynb #3ad55392
+# %% ../nbs/12_stats.ipynb #f2b9e5e9
 def score(pred, # folder or .npy of the reconstructions
           truth=None, # folder or .npy of the truth; None for GIF grids that hold both
           out='score', # folder for results.csv, results.parquet, clips.csv and trust.html
@@ -710,6 +710,7 @@ def score(pred, # folder or .npy of the reconstructions
           channels='rgb', # 'bgr' if the reconstructions were written with swapped channels
           fps=None, # frames a second, to print with EPE
           source='SemVideo', # paper profile: whose definitions, or 'all'
+          gif=False, # paper profile: through a GIF first, for the sources that score so
           block=10, # clips that belong together in time, for intervals
           seed=0): # of nulls and draws
     "Score any reconstructions: one row a metric with chance and interval, beside nulls made from the reconstructions and the truths of other clips. Returns the table; writes it, the per-clip values and the trust card."
@@ -721,7 +722,7 @@ def score(pred, # folder or .npy of the reconstructions
         elif swapped_channels(r, t): raise SemvideoError('Red and blue look swapped in the reconstructions', found='closer to the truth with channels reversed', expected='RGB', remedy="channels='bgr'")
         n = len(r); rng = rng_for('score', seed); others = {'frozen first frame': np.broadcast_to(r[:, :1], r.shape)}
         if n > 1: others |= {'mean of the truths': np.broadcast_to(np.rint(mean_video(t)).astype(np.uint8), r.shape), 'shuffled clips': _taken(r, _derange(n, rng), tmp), "another clip's truth": _taken(t, _derange(n, rng), tmp)}
-        table = ladder(r, t, others, models=models, profile=profile, clip_ids=names, fps=fps, **({'source': source} if profile == 'paper' else {}))
+        table = ladder(r, t, others, models=models, profile=profile, clip_ids=names, fps=fps, **(dict(source=source, gif=gif) if profile == 'paper' else {}))
         blocks = min(block, max(1, n//2)); c = card(table, blocks, f'Score of {Path(pred).name}', _twice(names, r, t), dict(clips=n, pred=clips_hash(r), truth=clips_hash(t), **table.attrs)) if n > 1 else None
     res = c.metrics if c else table[table.rung == 'ours'].drop(columns=['system', 'rung'])
     write_csv(out/'clips.csv', table); write_csv(out/'results.csv', res); write_parquet(out/'results.parquet', res)

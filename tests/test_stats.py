@@ -273,3 +273,17 @@ def test_grids_as_torchvision_leaves_them(tmp_path):
     for layout in ('MinD-Video', 'NEURONS', 'Mind-Animator'):
         f = write(tmp_path/layout, g, 'gif', 'test{}'); names,p,q = S.load_pairs(f, layout=layout, folder=tmp_path); assert names == ['test1', 'test2'] and abs(np.asarray(p).astype(int)-r).mean() < 8 and abs(np.asarray(q).astype(int)-t).mean() < 8
         _,p,q = S.load_pairs(f, layout=layout, legacy=True, folder=tmp_path); assert p.shape[2:4] == (100, 99)
+
+def test_score_by_the_fields_definitions_and_through_its_gif(tmp_path):
+    from semvideo.cli import main
+    t = discs(3, 3); np.save(tmp_path/'p.npy', noisy(t)); np.save(tmp_path/'t.npy', t); go = lambda *a: main(['score', str(tmp_path/'p.npy'), str(tmp_path/'t.npy'), '--out', str(tmp_path/'o'), '--models', 'none', '--profile', 'paper', '--source', 'all', *a])
+    assert not go(); a = pd.read_csv(tmp_path/'o/results.csv'); assert {'SemVideo', 'MinD-Video', 'Mind-Animator', 'NEURONS'} == set(a.variant[a.metric == 'SSIM'])
+    assert not go('--gif'); b = pd.read_csv(tmp_path/'o/results.csv'); assert 'NEURONS after GIF' in set(b.variant) and 'SemVideo' in set(b.variant)
+
+def test_a_miniature_is_not_put_beside_cc2017(scored, tmp_path, capsys):
+    "Its manifest may name the layout it is written in; what was simulated is not scored on CC2017."
+    from semvideo.cli import main
+    t,r,*_ = scored; ids = [f'{i:04d}' for i in range(24)]; s = Study.create(tmp_path/'s', 'cc2017', 'CC2017', pd.DataFrame(dict(clip_id=ids, split='test', segment='test1', onset_s=np.arange(24)*2., duration_s=2., source='x')), {})
+    s.save_fmri(1, 'test', np.zeros((24, 1, 3), np.float32)); (s.path/'evaluate/sub-1').mkdir(parents=True); M.evaluate(r, t, 'paper', None, clip_ids=ids, epe_size='native').assign(system='SemVideo').to_csv(s.path/'evaluate/sub-1/clips.csv', index=False)
+    go = lambda: (main(['leaderboard', '--study', str(s.path), '--subject', '1']), capsys.readouterr().out)[1]; assert 'simulated' not in go()
+    (s.path/'miniature').mkdir(); assert 'scored on simulated data, not cc2017' in go()
