@@ -190,16 +190,16 @@ def do_render(a):
     from semvideo import cvr
     say(cvr.render_study(study, s, split=a.split, bundle=a.bundle or 'tiny', seed=a.seed, mode=a.mode, shard=a.shard, force=a.force))
 
-# %% ../nbs/16_cli.ipynb #f57b6cfb
+# %% ../nbs/16_cli.ipynb #dad81d70
 @verb(STUDY, SUBJECT, SPLIT, opt('--profile', choices=['strict', 'paper'], default='strict', help="paper: as the field's tables; strict: as a sceptic would (default: strict)"),
-      opt('--models', default='tiny', help='judges: tiny, hub, or a folder (default: tiny)'), SEED, FORCE, QUIET)
+      opt('--models', default='tiny', help='judges: tiny, hub, or a folder (default: tiny)'), opt('--ceilings', type=int, default=16, metavar='N', help='clips rendered again for ridge and the ceilings; 0: none (default: 16)'), SEED, FORCE, QUIET)
 def do_evaluate(a):
     "Metrics of the rendered clips, beside chance and nulls."
     study,s = open_study(a)
     from semvideo import evaluate
-    t = evaluate.evaluate_study(study, s, split=a.split, profile=a.profile, models=a.models, seed=a.seed, force=a.force)
+    t = evaluate.evaluate_study(study, s, split=a.split, profile=a.profile, models=a.models, seed=a.seed, ceiling_clips=a.ceilings, force=a.force)
     ours = t[t.system == evaluate.OURS]
-    say(ours[['metric', 'variant', 'value', 'low', 'high', 'chance', 'unit']].to_string(index=False, float_format='%.3f'))
+    say(ours[['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'unit']].to_string(index=False, float_format='%.3f'))
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
 @verb(STUDY, SUBJECT, SEED, FORCE, QUIET)
@@ -233,16 +233,18 @@ def do_captions(a):
     elif a.action == 'export': say(captions.export_captions(study, a.out, name=a.name))
     else: say({k: len(v) for k,v in captions.import_captions(a.out, study).items()})
 
-# %% ../nbs/16_cli.ipynb #70fe8bdf
+# %% ../nbs/16_cli.ipynb #922d4323
 @verb(opt('pred', type=Path, help='reconstructions: a folder of mp4, GIF or frames, or a .npy'), opt('truth', type=Path, nargs='?', default=None, help='truth, the same; not needed for GIF grids that hold both'),
       opt('--out', type=Path, default=Path('score'), metavar='DIR', help='where the tables go (default: score)'), opt('--profile', choices=['strict', 'paper'], default='strict', help='paper: as the field does; strict: as a sceptic would'),
-      opt('--models', default='hub', help='judges: hub, tiny, a folder, or none (default: hub)'), opt('--align-by', choices=['name', 'order'], default='name', help='how clips find each other (default: name)'),
-      opt('--layout', default='single', help='how GIFs are laid out (default: single)'), opt('--frames', type=int, default=None, metavar='N', help='frames scored a clip'), opt('--size', type=int, default=None, metavar='PX', help='side scored'),
+      opt('--models', default='hub', help='judges: hub, tiny, a folder, or none (default: hub)'), opt('--align-by', choices=['name', 'number', 'order'], default='name', help='how clips find each other (default: name)'),
+      opt('--layout', default='single', help='how GIFs are laid out: single, MinD-Video, NEURONS, Mind-Animator, GLFA (default: single)'), opt('--legacy', action='store_true', help="keep a GIF grid's black border, as the field's scoring does"),
+      opt('--source', choices=['SemVideo', 'MinD-Video', 'Mind-Animator', 'NEURONS', 'all'], default='SemVideo', help='paper profile: whose definitions (default: SemVideo)'),
+      opt('--gif', action='store_true', help='paper profile: through a 256-colour GIF first, for the sources that score so'), opt('--frames', type=int, default=None, metavar='N', help='frames scored a clip'), opt('--size', type=int, default=None, metavar='PX', help='side scored'),
       opt('--channels', choices=['rgb', 'bgr'], default='rgb', help='bgr if the reconstructions were written with swapped channels'), opt('--fps', type=float, default=None, help='frames a second, printed with EPE'), QUIET)
 def do_score(a):
     "Score any reconstructions against their truth."
     from semvideo import stats
-    kw = {k: getattr(a, k) for k in ('out', 'profile', 'align_by', 'layout', 'frames', 'size', 'channels', 'fps')}
+    kw = {k: getattr(a, k) for k in ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames', 'size', 'channels', 'fps')}
     say(stats.score(a.pred, a.truth, models=None if a.models == 'none' else a.models, **kw).to_string(index=False, float_format='%.3f'))
     say(a.out)
 
@@ -253,8 +255,11 @@ def do_leaderboard(a):
     if a.study is not None:
         study,s = open_study(a)
         from semvideo.core import read_csv
-        results,data = read_csv(study.path/f'evaluate/sub-{s}/clips.csv'),study.manifest['name']
-        results = results[results.system == results.system.iloc[0]]
+        from semvideo.report import is_simulated
+        from semvideo.metrics import HUB
+        results,data = read_csv(study.path/f'evaluate/sub-{s}/clips.csv'),'simulated data' if is_simulated(study) else study.manifest['name']
+        results = results[results.system == results.system.iloc[0]]; judges = study._stages().get(f'evaluate/sub-{s}', {}).get('config', {}).get('models')
+        results.attrs['models'] = {k: v[0].split('/')[-1] for k,v in HUB.items()} if judges == 'hub' else {k: str(judges) for k in HUB}
     from semvideo import stats
     for t in stats.leaderboard(results, table=a.table, data=data): say(t.to_string(float_format='%.3f', na_rep='')); say()
 

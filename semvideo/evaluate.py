@@ -4,26 +4,26 @@
 
 # %% auto #0
 __all__ = ['OURS', 'null_videos', 'marginals', 'same', 'class_names', 'two_parts', 'plain_questions', 'score', 'interval',
-           'results_table', 'state_scores', 'decoded_systems', 'same_chance', 'fit_to', 'evaluate_study']
+           'results_table', 'state_scores', 'decoded_systems', 'nearest_training', 'rendered_systems', 'same_chance',
+           'fit_to', 'evenly', 'evaluate_study']
 
-# %% ../nbs/13a_evaluate.ipynb #5f35adc9
+# %% ../nbs/13a_evaluate.ipynb #29300e9d
 import numpy as np, pandas as pd
 from .core import *
 from .metrics import *
-from .cvr import load_render
+from .cvr import CVR, load_render
 from .simulate import DIRECTIONS
 from .baselines import ridge_decode, target
-from .stats import block_bootstrap, nulls, shuffle_test, time_blocks
+from .stats import block_bootstrap, corrected, nulls, random_clips, shuffle_test, time_blocks
 
-# %% ../nbs/13a_evaluate.ipynb #fa857fb2
+# %% ../nbs/13a_evaluate.ipynb #1d0db317
 def null_videos(recon, # uint8 (N,F,H,W,3) reconstructions
                 train, # uint8 (M,F,H,W,3) training clips, may be a memory map
-                seed=0): # of the draws
+                seed=0, # of the draws
+                segments=None): # (N,) labels inside which fMRI is shifted
     "The nulls of a study's table: {name: uint8 (N,F,H,W,3)}."
-    all_ = nulls(recon, train, seed=seed)
-    pick = rng_for('static first frame', seed).integers(len(train), size=len(recon))
-    still = np.repeat(np.stack([train[i][:1] for i in pick]), recon.shape[1], 1)
-    return {'static first frame': still} | {k: all_[k] for k in ('mean video', 'random training clip', 'shuffled fMRI')}
+    still = np.repeat(random_clips(train, len(recon), 64, rng_for('static first frame', seed))[:, :1], recon.shape[1], 1)
+    return {'static first frame': still} | nulls(recon, train, segments, seed)
 
 # %% ../nbs/13a_evaluate.ipynb #32383ca3
 def marginals(logits, # (N,K) class scores
@@ -93,33 +93,32 @@ def interval(values, blocks, n_boot, seed):
     low,high = block_bootstrap(values[ok], blocks[ok], n_boot, seed)
     return float(values[ok].mean()), float(low), float(high)
 
-# %% ../nbs/13a_evaluate.ipynb #9ff2a9b6
+# %% ../nbs/13a_evaluate.ipynb #3685af75
 def results_table(scores, # clip_id, system, metric, variant, value, chance, unit
                   blocks, # (N,) block of each clip, in the order of the first system
                   n_boot=2000, # resamples
                   seed=0):
-    "One row a system, metric and variant: value with interval and chance, and the paired gain of `OURS` over it."
+    "One row a system, metric and variant: value with interval, chance and corrected for it, and the paired gain of `OURS` over it, on the clips that the system has."
     rows,block = [],dict(zip(scores.clip_id.unique(), blocks))
     for (metric,variant),g in scores.groupby(['metric', 'variant'], sort=False):
         wide = g.pivot(index='clip_id', columns='system', values='value')
         b,sign = np.array([block[i] for i in wide.index]),-1 if metric in LOWER else 1
         for system,s in g.groupby('system', sort=False):
             v = wide[system].to_numpy()
-            row = dict(zip(('value', 'low', 'high'), interval(v, b, n_boot, seed)), chance=s.chance.iloc[0], n=int(np.isfinite(v).sum()))
+            row = dict(zip(('value', 'low', 'high'), interval(v, b, n_boot, seed)), chance=s.chance.mean(), n=int(np.isfinite(v).sum())); row['corrected'] = float(corrected(metric, row['value'], row['chance']))
             gain = interval(sign*(wide[OURS].to_numpy() - v), b, n_boot, seed) if system != OURS and OURS in wide else (np.nan,)*3
             rows.append(dict(system=system, metric=metric, variant=variant, unit=s.unit.iloc[0], direction='lower' if sign < 0 else 'higher', **row,
                              **dict(zip(('gain', 'gain_low', 'gain_high'), gain)), beaten='' if np.isnan(gain[0]) else 'yes' if gain[1] > 0 else 'no'))
     return pd.DataFrame(rows)
 
-# %% ../nbs/13a_evaluate.ipynb #f7214710
+# %% ../nbs/13a_evaluate.ipynb #32eab2a4
 def state_scores(decoded, # {system: Decoded}
                  study, split): # whose targets they aim at
     "Identification from decoded text states: clip_id, system, metric, variant, value, chance, unit."
     ids,out = study.clip_ids(split),[]
     for level in ('anchor', 'motion', 'holistic'):
         t = np.asarray(target(study, split, level), np.float32); mean = np.asarray(target(study, 'train', level)).mean(0, dtype=np.float64)
-        flat = lambda a: (np.asarray(a) - mean).reshape(len(a), -1)
-        out += [pd.DataFrame(dict(clip_id=ids, system=s, metric='Identification', variant=f'{level} text state', value=identification(flat(getattr(d, level)), flat(t)), chance=.5, unit='accuracy'))
+        out += [pd.DataFrame(dict(clip_id=ids, system=s, metric='Identification', variant=f'{level} text state', value=identification(getattr(d, level), t, mean=mean), chance=.5, unit='accuracy'))
                 for s,d in decoded.items()]
     return pd.concat(out, ignore_index=True)
 
@@ -133,6 +132,21 @@ def decoded_systems(study, subject, split):
         out['ridge'].save(folder/f'{split}-ridge.safetensors')
     return out
 
+# %% ../nbs/13a_evaluate.ipynb #10308813
+def nearest_training(decoded, study, split, train='train'): # Decoded of the split
+    "The training clip whose holistic text state is nearest to the decoded one: uint8 (N,F,H,W,3)."
+    at,_ = nearest_rows(decoded.holistic, target(study, train, 'holistic')); frames = study.frames(train)
+    return np.stack([frames[i] for i in at])
+
+def rendered_systems(study, subject, split, # what was rendered
+                     decoded, # {system: Decoded}, `OURS` among them
+                     some): # rows of the clips to render
+    "Simple decoders and ceilings on some clips, by the settings of the study's own rendering: {name: uint8 (n,F,H,W,3)}."
+    c = dict(study._stages()[f'render/sub-{subject}/{split}']['config']); bundle,seed,mode = (c.pop(k) for k in ('bundle', 'seed', 'mode'))
+    cvr = CVR(bundle, **c); ids = [study.clip_ids(split)[i] for i in some]; true = Decoded(**{k: np.asarray(target(study, split, k)[some], np.float32) for k in ('anchor', 'motion', 'holistic', 'latents')})
+    todo = {'true conditions': (true, seed), 'second seed': (decoded[OURS][some], seed+1)} | {k: (d[some], seed) for k,d in decoded.items() if k != OURS}
+    return {'VAE round trip': cvr.motion_frames(true.latents)} | {k: cvr.render(d, s, mode, ids) for k,(d,s) in progress(todo.items(), 'evaluate: ceilings')}
+
 # %% ../nbs/13a_evaluate.ipynb #5fb80dc6
 def same_chance(scores): # clip_id, system, metric, variant, value, chance, unit
     "Fill missing chance levels from our own system's, by metric and variant."
@@ -140,13 +154,17 @@ def same_chance(scores): # clip_id, system, metric, variant, value, chance, unit
     key = pd.MultiIndex.from_frame(scores[['metric', 'variant']])
     return scores.assign(chance=scores.chance.fillna(pd.Series(ours.reindex(key).to_numpy(), index=scores.index)))
 
-# %% ../nbs/13a_evaluate.ipynb #0326c782
+# %% ../nbs/13a_evaluate.ipynb #cfc2a50c
 def fit_to(recon, # uint8 (N,F,H,W,3)
            truth): # uint8 (N,f,h,w,3)
     "Reconstructions at the truth's size and number of frames: what is scored."
     if len(recon) != len(truth): raise SemvideoError('Not as many rendered clips as true ones', found=len(recon), expected=len(truth), remedy='run `semvideo render` again: it continues where it stopped')
     if recon.shape[1] != truth.shape[1]: recon = resample(recon, truth.shape[1])
     return recon if recon.shape == truth.shape else resize(recon, truth.shape[2:4])
+
+def evenly(n, k): # of n, this many; None: all
+    "Row numbers at even distances."
+    return np.unique(np.linspace(0, n-1, min(k or n, n)).round().astype(int))
 
 def evaluate_study(study, # `Study`
                    subject,
@@ -156,23 +174,27 @@ def evaluate_study(study, # `Study`
                    n_boot=2000, # resamples of each interval
                    seed=0, # of the nulls and the bootstrap
                    shuffle_clips=None, # clips of the shuffle test, evenly spaced; None: all
+                   ceiling_clips=16, # clips rendered anew for ridge and the ceilings, evenly spaced; 0: none
                    force=False): # score again
-    "Score a subject's rendered clips and the nulls; writes clips.csv, shuffle.csv (the paper's shuffle test) and results.csv. -> results, one row a system, metric and variant."
-    config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed, shuffle_clips=shuffle_clips)
+    "Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv, shuffle.csv (the paper's shuffle test), fvd.csv and results.csv. -> results, one row a system, metric and variant."
+    config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed, shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips)
     stage = study.stage('evaluate', config, needs=(f'render/sub-{subject}/{split}',), part=f'sub-{subject}', force=force)
-    if stage.done: return read_csv(stage.dir/'results.csv')
+    if stage.done: return read_csv(stage.dir/'results.csv').fillna(dict(beaten=''))
     study.log('reads', split=split, by='evaluate', subject=subject)
     truth,clips = np.asarray(study.frames(split)),study.select(split)
     recon,models = fit_to(load_render(study, subject, split), truth),load_models(models, cache=stage.dir/'features')
-    systems = {OURS: recon} | null_videos(recon, study.frames('train'), seed)
-    fps = truth.shape[1]/clips.duration_s.median()
-    scores = pd.concat([score(v, truth, models, clips.clip_id.tolist(), profile, fps, chance=name == OURS).assign(system=name)
-                        for name,v in progress(systems.items(), 'evaluate: systems')]
-                       + [state_scores(decoded_systems(study, subject, split), study, split)], ignore_index=True)
-    scores = same_chance(scores); some = np.unique(np.linspace(0, len(truth)-1, shuffle_clips or len(truth)).round().astype(int))
+    decoded = decoded_systems(study, subject, split); every = np.arange(len(truth)); fps = truth.shape[1]/clips.duration_s.median()
+    systems = {OURS: recon} | null_videos(recon, study.frames('train'), seed, clips.segment.to_numpy()) | {'nearest training clip': nearest_training(decoded[OURS], study, split)}
+    systems = {k: (every, v) for k,v in systems.items()}
+    if ceiling_clips: some = evenly(len(truth), ceiling_clips); systems |= {k: (some, v) for k,v in rendered_systems(study, subject, split, decoded, some).items()}
+    of = lambda at: truth if len(at) == len(truth) else truth[at]
+    scores = pd.concat([score(fit_to(v, of(at)), of(at), models, clips.clip_id.iloc[at].tolist(), profile, fps, chance=name == OURS).assign(system=name)
+                        for name,(at,v) in progress(systems.items(), 'evaluate: systems')] + [state_scores(decoded, study, split)], ignore_index=True)
+    scores = same_chance(scores); some = evenly(len(truth), shuffle_clips)
     out = results_table(scores, time_blocks(clips), n_boot, seed)
     out = pd.concat([pd.DataFrame(dict(subject=subject, split=split, profile=profile), index=out.index), out], axis=1)
-    tables = dict(clips=scores, results=out, shuffle=shuffle_test(recon[some], truth[some], seed=seed, clip_ids=clips.clip_id.to_numpy()[some].tolist()))
+    sets = pd.DataFrame([dict(system=k, **fvd(fit_to(v, truth), truth, models, seed)) for k,(at,v) in systems.items() if len(at) == len(truth)]) if 'video_classifier' in models.nets else None
+    tables = ({} if sets is None else dict(fvd=sets)) | dict(clips=scores, results=out, shuffle=shuffle_test(recon[some], truth[some], seed=seed, clip_ids=clips.clip_id.to_numpy()[some].tolist()))
     for k,t in tables.items(): write_csv(stage.dir/f'{k}.csv', t)
     stage.finish([stage.dir/f'{k}.csv' for k in tables], systems=sorted(scores.system.unique()))
     return out

@@ -52,13 +52,25 @@ def discs(n, f=8, size=64, seed=0):
         for k in range(f): out[i, k][(yy-size/2-v[0]*(k-f/2))**2+(xx-size/2-v[1]*(k-f/2))**2 < (size/6)**2] = c
     return out
 
+class Forwards:
+    "CPU seconds spent in forward passes of the judges while it is entered."
+    def __enter__(self):
+        self.cpu,self.old = 0.,M.Models._forward
+        def timed(m, *a):
+            t = time.process_time()
+            try: return self.old(m, *a)
+            finally: self.cpu += time.process_time()-t
+        M.Models._forward = timed; return self
+    def __exit__(self, *_): M.Models._forward = self.old
+
 def demo(n):
-    "What `semvideo demo` evaluates: all metrics of the strict profile, the reconstruction and four nulls, the tiny judges."
+    "A ladder as `semvideo demo` has it: all metrics of the strict profile, the reconstruction and four nulls, the tiny judges."
     t = discs(n); r = np.clip(t+np.random.default_rng(1).normal(0, 30, t.shape), 0, 255).astype(np.uint8); nulls = S.nulls(r, discs(n, seed=2)); four = {k: nulls[k] for k in ('mean video', 'random training clip', 'frozen first frame', 'shuffled fMRI')}
-    def go(): m = M.load_models('tiny'); d = S.ladder(r, t, four, models=m); return m, d
-    sec,(m,d) = best(go, 1); wall = WALL; inf,_ = best(lambda: S.card(d, 10), 1)
-    sh,_ = best(lambda: S.shuffle_test(r, t), 1)
-    return dict(items=f'{n} clips x 8 frames x 64x64, 5 systems, {d.groupby(["metric", "variant"]).ngroups} metric variants', seconds=wall, cpu_seconds=sec, seconds_in_networks=m.seconds, bound_seconds=20., ok=sec < 20, trust_card_cpu_seconds=inf, shuffle_test_cpu_seconds_all_40319_orders=sh)
+    def go(): m = M.load_models('tiny'); return S.ladder(r, t, four, models=m)
+    with Forwards() as f: sec,d = best(go, 1); wall = WALL
+    inf,_ = best(lambda: S.card(d, 10), 1); sh,_ = best(lambda: S.shuffle_test(r, t), 1)
+    return dict(items=f'{n} clips x 8 frames x 64x64, 5 systems, {d.groupby(["metric", "variant"]).ngroups} metric variants', seconds=wall, cpu_seconds=sec, cpu_seconds_in_networks=f.cpu, cpu_share_outside=1-f.cpu/sec,
+                trust_card_cpu_seconds=inf, shuffle_test_cpu_seconds_all_40319_orders=sh)
 
 def full(n):
     "The field's networks at full size with random weights: the share of time that is not a forward pass."
@@ -69,15 +81,36 @@ def full(n):
                   'clip': (T.CLIPModel(T.CLIPConfig()), half, 'clip')})
     t = discs(n, 6, 256); r = np.clip(t+np.random.default_rng(1).normal(0, 30, t.shape), 0, 255).astype(np.uint8); out = {}
     for p in ('strict', 'paper'):
-        m.cache.d.clear(); m.flow = M.FlowCache(); m.seconds = 0; sec,_ = best(lambda: M.evaluate(r, t, p, m), 1); out[p] = dict(seconds=WALL, cpu_seconds=sec, seconds_in_networks=m.seconds, share_outside=1-m.seconds/WALL)
-    return dict(items=f'{n} clips x 6 frames x 256x256; ViT-B/16, VideoMAE-B, CLIP ViT-B/32', **out, bound_share=.1, ok=max(v['share_outside'] for v in out.values()) < .1)
+        m.cache.d.clear(); m.flow = M.FlowCache()
+        with Forwards() as f: sec,_ = best(lambda: M.evaluate(r, t, p, m), 1)
+        nulls = {k: v for k,v in S.nulls(r, t, seed=1).items() if k in ('mean video', 'random training clip', 'frozen first frame', 'shuffled fMRI')}
+        with Forwards() as g: more,_ = best(lambda: [M.evaluate(v, t, p, m, chance=False) for v in nulls.values()], 1)
+        out[p] = dict(cpu_seconds=sec, cpu_seconds_in_networks=f.cpu, share_outside=1-f.cpu/sec, with_four_nulls=dict(cpu_seconds=sec+more, share_outside=1-(f.cpu+g.cpu)/(sec+more)))
+    return dict(items=f'{n} clips x 6 frames x 256x256; ViT-B/16, VideoMAE-B, CLIP ViT-B/32 with random weights, on a CPU', **out, bound_share=.1, ok=max(v['share_outside'] for v in out.values()) < .1)
 
-def memory(tmp):
-    out = {}
-    for n in (60, 600):
-        p = tmp/f'{n}.npy'; a = np.lib.format.open_memmap(p, 'w+', np.uint8, (n, 6, 64, 64, 3)); a[:] = np.resize(discs(20, 6), a.shape); a.flush(); x = np.load(p, mmap_mode='r')
-        tracemalloc.start(); M.evaluate(x, x, models=None); out[n] = tracemalloc.get_traced_memory()[1]/2**20; tracemalloc.stop()
-    return dict(items='strict profile without networks, clips on disk, 60 and 600 clips', peak_mib=out, growth=out[600]/out[60], flow_cache_budget_mib=400)
+CHILD = """
+import sys, threading, time
+from semvideo import stats
+status = lambda k: int(next(l for l in open('/proc/self/status') if l.startswith(k)).split()[1])/1024
+peak = [0., 0.]; stop = threading.Event()
+def watch():
+    while not stop.is_set(): peak[0] = max(peak[0], status('RssAnon')); peak[1] = max(peak[1], status('VmRSS')); time.sleep(.01)
+from semvideo.metrics import load_models
+m = load_models(sys.argv[4]) if sys.argv[4] != 'none' else None
+stats.score(sys.argv[1], sys.argv[2], sys.argv[3]+'-warm', models=m, block=2); base = status('RssAnon')
+threading.Thread(target=watch, daemon=True).start(); stats.score(sys.argv[5], sys.argv[6], sys.argv[3], models=m); stop.set(); print(base, *peak)
+"""
+
+def memory(tmp, ns=(100, 1000)):
+    "Peak of a process that scores N and 10 N clips: its own memory (anonymous) and all that is resident, mapped files included, which the system takes back when it needs to."
+    out = {}; write = lambda n,k: np.save(tmp/f'{k}{n}.npy', np.resize(discs(30, 6, seed=k == 'r'), (n, 6, 64, 64, 3))+np.random.default_rng(n).integers(0, 9, (n, 6, 64, 64, 1), dtype=np.uint8))
+    for n in (8, *ns):
+        for k in 'rt': write(n, k)
+    for judges in ('none', 'tiny'):
+        for n in ns:
+            r = subprocess.run([sys.executable, '-c', CHILD, tmp/'r8.npy', tmp/'t8.npy', tmp/f'out{n}', judges, tmp/f'r{n}.npy', tmp/f't{n}.npy'], capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)}); assert r.returncode == 0, r.stderr[-2000:]
+            base,anon,rss = map(float, r.stdout.split()[-3:]); out.setdefault(judges, {})[n] = dict(own_mib_before=base, own_mib_peak=anon, resident_mib_peak=rss, clips_mib=2*n*6*64*64*3/2**20)
+    return dict(items='semvideo score of two .npy files, 6 frames x 64x64, with its nulls; flow and hue fields are kept up to 400 MiB', judges=out, own_growth={j: (o[ns[1]]['own_mib_peak']-o[ns[1]]['own_mib_before'])/(o[ns[0]]['own_mib_peak']-o[ns[0]]['own_mib_before']) for j,o in out.items()})
 
 def agreement():
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity as sk
@@ -88,7 +121,7 @@ def agreement():
 
 def main():
     import tempfile
-    a = argparse.ArgumentParser(); a.add_argument('--out', default=ROOT/'tests/results/bench_metrics.json'); a.add_argument('--clips', type=int, default=240); a.add_argument('--full', type=int, default=2); a = a.parse_args()
+    a = argparse.ArgumentParser(); a.add_argument('--out', default=ROOT/'tests/results/bench_metrics.json'); a.add_argument('--clips', type=int, default=240); a.add_argument('--full', type=int, default=4); a = a.parse_args()
     git = lambda *c: subprocess.run(('git', *c), cwd=ROOT, capture_output=True, text=True).stdout.strip()
     out = dict(date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'), commit=git('rev-parse', 'HEAD'), machine=dict(cpus=os.cpu_count(), arch=platform.machine(), python=platform.python_version(), numpy=np.__version__), sections={})
     with tempfile.TemporaryDirectory() as tmp:

@@ -67,3 +67,75 @@ def test_same_does_not_reward_an_answer_that_was_not_asked():
     truth, recon = np.eye(3)[[0, 1, 2]], np.eye(3)[[0, 0, 2]]
     out = same(recon, truth, asked=[1, 2])
     assert np.isnan(out[0]) and out[2] == 1
+
+# ---- a whole study, small, with the real renderer and the real judges --------------------------------------
+
+def tiny_study(path):
+    "Ten true clips of moving squares, 32 training clips in two segments, decoded conditions that are true ones with noise, rendered by the tiny bundle."
+    from semvideo.bundle import PictureCode, TextEncoder
+    from semvideo.core import Decoded, Study, write_npy
+    from semvideo.cvr import render_study
+    r = np.random.default_rng(0); n = dict(test=10, train=32); colours = dict(red=(220, 40, 40), blue=(40, 60, 220), green=(40, 190, 60)); rows = []; data = {}
+    for split, k in n.items():
+        names = r.choice(list(colours), k); v = np.full((k, 8, 64, 64, 3), 90, np.uint8); dx = r.integers(-3, 4, k)
+        for i, c in enumerate(names):
+            for f in range(8): v[i, f, 22:42, 22+dx[i]*(f-4):42+dx[i]*(f-4)] = colours[c]
+        data[split] = v, [f'a {c} square moves' for c in names]
+        rows += [dict(clip_id=f'{split}{i:02d}', split=split, segment=f'{split}{1 if split == "test" else 1+i//16}', onset_s=float(i*12), duration_s=2., source='x') for i in range(k)]
+    s = Study.create(path, 'squares', 'drawn', pd.DataFrame(rows)); enc, code = TextEncoder('tiny'), PictureCode('tiny')
+    for split, (v, texts) in data.items():
+        write_npy(s.path/f'frames/{split}.npy', v); z = code.encode(v.reshape(-1, 64, 64, 3)).numpy().reshape(len(v), 8, 4, 8, 8); write_npy(s.path/f'targets/{split}/latents.npy', z)
+        e = enc(texts).numpy()
+        for l in ('anchor', 'motion', 'holistic'): write_npy(s.path/f'targets/{split}/{l}.npy', e)
+        s.save_fmri(1, split, r.normal(size=(len(v), 2, 12)).astype(np.float32)+z.reshape(len(v), 1, -1)[..., :12])
+    t = lambda k: np.load(s.path/f'targets/test/{k}.npy'); noise = lambda a: (a+.1*r.normal(size=a.shape)*a.std()).astype(np.float32)
+    st = s.stage('decode', dict(repeats=None), part='sub-1/test'); d = Decoded(*(noise(t(k)) for k in ('anchor', 'motion', 'holistic', 'latents')))
+    d.save(s.path/'decode/sub-1/test.safetensors'); st.finish([s.path/'decode/sub-1/test.safetensors']); render_study(s, 1); return s
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    from semvideo.evaluate import evaluate_study
+    s = tiny_study(tmp_path_factory.mktemp("tiny")/"study"); return s, evaluate_study(s, 1, n_boot=200, ceiling_clips=4, shuffle_clips=3)
+
+ALL = {"mean image", "mean video", "static first frame", "random training clip", "frozen first frame", "shuffled fMRI", "shifted fMRI", "nearest training clip"}
+SOME = {"ridge", "VAE round trip", "true conditions", "second seed"}
+
+def test_every_null_and_ceiling_stands_in_the_table(scored):
+    s, t = scored; n = t[t.metric == "SSIM"].set_index("system").n.to_dict()
+    assert n == {**{k: 10 for k in ALL | {OURS}}, **{k: 4 for k in SOME}}
+    assert t[t.metric != "direction"].value.notna().all() and t.corrected.notna().any() and {"ridge", OURS} == set(t[t.variant.str.contains("text state")].system)
+
+def test_rungs_are_in_their_order_where_it_must_hold(scored):
+    v = scored[1][scored[1].metric == "PSNR"].set_index("system").value
+    assert v["VAE round trip"] > v["true conditions"] and v["VAE round trip"] > v[OURS]
+    f = scored[1][scored[1].metric == "EPE"].set_index("system"); assert np.isclose(f.value["frozen first frame"], f.chance[OURS])   # a still video's error is the chance level, clip by clip
+
+def test_corrected_values_are_zero_at_chance_and_one_at_the_ideal(scored):
+    from semvideo.metrics import IDEAL
+    for r in scored[1].itertuples():
+        if np.isfinite(r.chance) and abs(IDEAL.get(r.metric, 1)-r.chance) > 1e-9 and np.isfinite(r.value):
+            want = r.value-r.chance if r.metric == "PSNR" else (r.value-r.chance)/(IDEAL.get(r.metric, 1.)-r.chance); assert np.isclose(r.corrected, want)
+
+def test_subset_systems_are_compared_on_their_own_clips(scored):
+    s, t = scored; c = pd.read_csv(s.path/"evaluate/sub-1/clips.csv", dtype=dict(clip_id=str)); c = c[c.metric == "PSNR"].pivot(index="clip_id", columns="system", values="value")
+    r = t[(t.metric == "PSNR") & (t.system == "true conditions")].iloc[0]; assert np.isclose(r.gain, (c[OURS]-c["true conditions"]).mean())
+
+def test_card_and_page_know_the_rungs(scored):
+    from semvideo.report import page_data
+    from semvideo.stats import trust_card
+    s, t = scored; c = trust_card(s, 1, seconds=12.); ok = {x["check"]: x for x in c.checks}; rung = c.rungs.drop_duplicates("system").set_index("system").rung
+    assert set(rung[rung == "ceiling"].index) == {"VAE round trip", "true conditions", "second seed"} and rung["ridge"] == rung["nearest training clip"] == "baseline" and set(rung[rung == "null"].index) == ALL-{"nearest training clip"}
+    assert "over 2 seeds, 4 clips" in ok["seed variance"]["says"] and c.facts["fvd"][0]["system"] == OURS and "frozen" not in ok["pixel fidelity"]["says"]
+    s.save_captions("test", pd.DataFrame({"clip_id": s.clip_ids("test"), **{l: "x" for l in ("basic", "anchor", "motion", "holistic")}})); s.save_captions("train", pd.DataFrame({"clip_id": s.clip_ids("train"), **{l: "x" for l in ("basic", "anchor", "motion", "holistic")}}))
+    d = page_data(s, 1, n=1); assert "true conditions (4)" in d["metrics_rule"] and any("FVD" in x["caption"] for x in d["trust"])
+
+def test_scoring_again_changes_nothing_and_another_setting_is_refused(scored):
+    from semvideo.evaluate import evaluate_study
+    s, t = scored; pd.testing.assert_frame_equal(evaluate_study(s, 1, n_boot=200, ceiling_clips=4, shuffle_clips=3), t, check_dtype=False)
+    with pytest.raises(SemvideoError, match="ceiling_clips: 4 -> 5"): evaluate_study(s, 1, n_boot=200, ceiling_clips=5, shuffle_clips=3)
+
+def test_features_are_computed_once(scored):
+    "Everything on disk is scored again, in a new process's memory, without one forward pass."
+    from semvideo import evaluate as E, metrics as M
+    s, t = scored; truth = np.asarray(s.frames("test")); recon = E.load_render(s, 1, "test"); m = M.load_models("tiny", cache=s.path/"evaluate/sub-1/features"); m._forward = lambda *a: pytest.fail("computed again")
+    for v in (recon, *E.null_videos(recon, s.frames("train"), 0, s.select("test").segment.to_numpy()).values()): E.score(v, truth, m, s.clip_ids("test"))

@@ -276,3 +276,81 @@ def test_memory_does_not_grow_with_n(tmp_path):
         a = np.lib.format.open_memmap(tmp_path/f'{n}.npy', 'w+', np.uint8, (n, 2, 24, 24, 3)); a[:] = movie(10, 2, 24).repeat(n//10, 0); a.flush()
         x = np.load(tmp_path/f'{n}.npy', mmap_mode='r'); tracemalloc.start(); M.evaluate(x, x, models=None, metrics=['SSIM', 'PSNR']); peak.append(tracemalloc.get_traced_memory()[1]); tracemalloc.stop()
     assert peak[1] < 2*peak[0]
+
+# ---- sets of clips, learned distances, fields kept by content ----------------------------------------------
+
+@SET
+@given(st.integers(3, 60), st.integers(1, 12), st.integers(0, 999))
+def test_frechet_is_the_distance_of_two_gaussians(n, d, seed):
+    "Against the matrix square root, which needs more clips than dimensions to be accurate, and against the axioms."
+    from scipy.linalg import sqrtm
+    r = rng(seed); a,b = r.normal(size=(n, d)) @ r.normal(size=(d, d)),r.normal(1, 2, size=(n+3, d)); f = M.frechet(a, b)
+    if n > d+1:
+        A,B = (np.atleast_2d(np.cov(x.T)) for x in (a, b)); want = np.square(a.mean(0)-b.mean(0)).sum()+np.trace(A+B-2*np.real(sqrtm(A @ B))); assert f == pytest.approx(want, rel=1e-5, abs=1e-6)
+    assert f >= 0 and M.frechet(a, a) == pytest.approx(0, abs=1e-8*(1+abs(a).max()**2)) and f == pytest.approx(M.frechet(b, a)) and f == pytest.approx(M.frechet(a+7, b+7), rel=1e-6)
+    q,_ = np.linalg.qr(r.normal(size=(d, d))); assert f == pytest.approx(M.frechet(a @ q, b @ q), rel=1e-6)
+    assert M.frechet(a+3, a) == pytest.approx(9*d)
+
+def test_fvd_uses_the_real_classifier_and_says_what_a_perfect_method_shows(models):
+    t = movie(9); f = M.fvd(noisy(t), t, models); assert f['fvd'] == pytest.approx(M.frechet(models.video_logits(noisy(t)), models.video_logits(t))) and f['n'] == 9 and f['halves'] > 0 and M.fvd(t, t, models)['fvd'] < 1e-6
+    assert M.fvd(t[::-1], t, models)['fvd'] < 1e-6       # blind to which clip is which
+    with pytest.raises(SemvideoError, match='Too few clips'): M.fvd(t[:1], t[:1], models)
+
+@pytest.fixture(scope='module')
+def alexnet(tmp_path_factory):
+    "torchvision's AlexNet with random weights in torchvision's own file layout."
+    ensure_torchvision(); pytest.importorskip('lpips'); import torchvision
+    torch.manual_seed(0); f = tmp_path_factory.mktemp('lpips')/'alexnet.pth'; torch.save(torchvision.models.alexnet(weights=None).state_dict(), f); return f
+
+def test_lpips_is_the_real_class_with_the_given_backbone(alexnet, bundle):
+    import lpips, torchvision
+    net = M.load_lpips('alex', alexnet); t = movie(3, 2, 64); near,far = noisy(t, 5),noisy(t, 60); d = M.lpips_distance(near, t, net); e = M.lpips_distance(far, t, net)
+    assert isinstance(net, lpips.LPIPS) and (M.lpips_distance(t, t, net) == 0).all() and (0 < d).all() and (d < e).all()
+    theirs = torchvision.models.alexnet(weights=None); theirs.load_state_dict(torch.load(alexnet, weights_only=True)); x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad(): assert torch.allclose(net.net(x)[-1], theirs.eval().features[:12](x), atol=1e-5)          # conv5 of the same weights
+    m = M.load_models(bundle, lpips=net); v = M.evaluate(near, t, models=m, metrics=['LPIPS']); assert np.allclose(v.value, d) and v.chance.iloc[0] > d.max() and 'LPIPS' not in set(M.evaluate(t, t, 'paper', m, epe_size='native').metric)
+
+def test_lpips_without_its_weights_is_refused(alexnet, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    with pytest.raises(SemvideoError, match='alexnet-owt-7be5be79.pth'): M.load_lpips('alex')
+    torch.save({'a': torch.zeros(1)}, tmp_path/'x.pth')
+    with pytest.raises(SemvideoError, match='Not the weights'): M.load_lpips('alex', tmp_path/'x.pth')
+    with pytest.raises(SemvideoError, match='Not the weights'): M.load_lpips('vgg', alexnet)
+
+@SET
+@given(st.integers(3, 40), st.integers(2, 20), st.integers(0, 999))
+def test_identification_against_the_double_loop(n, d, seed):
+    r = rng(seed); p,t = r.integers(-2, 3, (2, n, d)).astype(float); on = np.sort(r.integers(0, 100, n)).astype(float); c = lambda a,b: a @ b/max(np.linalg.norm(a)*np.linalg.norm(b), 1e-300)
+    def plain(p, t, ok): return np.array([np.mean([1. if c(p[i], t[j]) < c(p[i], t[i])-1e-12 else .5*(abs(c(p[i], t[j])-c(p[i], t[i])) <= 1e-12) for j in range(n) if ok(i, j)]) for i in range(n)])
+    assert np.allclose(M.identification(p, t), plain(p, t, lambda i,j: i != j)); m = t.mean(0); assert np.allclose(M.identification(p, t, mean='true'), plain(p-m, t-m, lambda i,j: i != j))
+    if (abs(np.subtract.outer(on, on)) > 20).any(1).all(): assert np.allclose(M.identification(p, t, on), plain(p, t, lambda i,j: abs(on[i]-on[j]) > 20))
+
+def test_hue_from_inner_products_is_the_textbook_formula():
+    import cv2
+    t = movie(2, 3); r = noisy(t, 40); want = []
+    for x,y in zip(r, t):
+        h = lambda v: np.deg2rad(cv2.cvtColor(v.reshape(-1, v.shape[2], 3).astype(np.float32)/255, cv2.COLOR_RGB2HSV)[..., 0].ravel().astype(float)); col = lambda v: (v.max(-1).astype(int)-v.min(-1) >= 16).ravel()
+        both = col(x) & col(y); a,b = h(x)[both],h(y)[both]; mid = lambda v: np.angle(np.exp(1j*v).mean()); sa,sb = np.sin(a-mid(a)),np.sin(b-mid(b)); want.append((np.cos(a-b).sum()/col(y).sum(), (sa*sb).sum()/np.sqrt((sa**2).sum()*(sb**2).sum())*both.sum()/col(y).sum()))
+    assert np.allclose(np.stack([M.hue_pcc(r, t), M.hue_pcc(r, t, centred=True)], 1), want, atol=1e-6)
+
+def test_fields_are_measured_once_a_clip_and_bounded(models, monkeypatch):
+    t = movie(4); r = noisy(t); n = dict(flow=0, hue=0); flow,hue = M.clip_flow,M.hue_field
+    monkeypatch.setattr(M, 'clip_flow', lambda *a: n.__setitem__('flow', n['flow']+1) or flow(*a)); monkeypatch.setattr(M, 'hue_field', lambda *a: n.__setitem__('hue', n['hue']+1) or hue(*a))
+    for v in (r, r[::-1], r[[1, 0, 3, 2]]): M.evaluate(v, t, models=models)
+    assert n == dict(flow=8, hue=8)                                                          # four truths, four reconstructions, however they are paired
+    c = M.FlowCache(budget=3*flow(t[0]).nbytes); [c(x, None, False) for x in np.concatenate([t, r])]; assert c.used <= c.budget and len(c.d) == 3
+
+def test_cores_do_not_change_features(bundle):
+    t = movie(40, 2); n = torch.get_num_threads(); a = M.load_models(bundle)
+    try:
+        torch.set_num_threads(2); x = a.image_logits(t); assert torch.get_num_threads() == 2; torch.set_num_threads(1); a.cache.d.clear(); assert np.allclose(a.image_logits(t), x, atol=1e-5)
+    finally: torch.set_num_threads(n)
+
+def test_enlarging_by_whole_pixels_changes_no_pixel_score():
+    t = movie(3); r = noisy(t); big = lambda x: x.repeat(2, 2).repeat(2, 3)
+    for f in (M.psnr, lambda a,b: M.hue_pcc(a, b), lambda a,b: M.hue_pcc(a, b, centred=True), lambda a,b: M.hue_pcc(a, b, 'paper')): assert np.allclose(f(big(r), big(t)), f(r, t), atol=1e-6)
+    assert (M.ssim(big(r), big(t)) != M.ssim(r, t)).all()     # windows are in pixels: SSIM depends on the size, and so is compared at one
+
+def test_n_way_of_a_whole_test_set_in_a_second():
+    import time
+    r = rng(0); true = r.normal(size=(7200, 1000)); pred = true*.3+r.normal(size=true.shape); t = time.process_time(); M.n_way_accuracy(pred, true, 50); assert time.process_time()-t < 1

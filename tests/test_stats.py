@@ -150,7 +150,7 @@ def test_held_out_clusters_are_held_out():
 
 def test_repeat_curve_and_ceilings():
     s = rng(0).normal(size=(40, 30)); x = s[:, None]+rng(1).normal(size=(40, 6, 30))*4; x[3, 2] = np.nan
-    c = S.repeat_curve(x, lambda v: M.identification(v, s), 4, (1, 6)); assert c.value.iloc[1] > c.value.iloc[0] and (c.low <= c.value).all()
+    c = S.score_by_repeats(x, lambda v: M.identification(v, s), 4, (1, 6)); assert c.value.iloc[1] > c.value.iloc[0] and (c.low <= c.value).all()
     assert S.spearman_brown(.5, 1) == .5 and S.spearman_brown(.5, 2) == pytest.approx(2/3) and np.isnan(S.ceiling_scaled(.5, .5, .5))
 
 # ---- trust card --------------------------------------------------------------------------------------------
@@ -243,3 +243,47 @@ def test_score_names_bad_folders(tmp_path):
                    (lambda: go(p, None), 'No truth'), (lambda: go(layout='x'), 'grid layout')):
         with pytest.raises(SemvideoError, match=says): f()
     assert np.allclose(go(bgr, channels='bgr').value, go().value) and len(go(long, frames=6)) and not (tmp_path/'o'/'pred.npy').exists()
+
+def test_a_frozen_frame_is_a_null_of_motion_alone(scored):
+    "It keeps the object; so a system that decodes the object and nothing of its motion may still claim the object."
+    t,r,tr,lad = scored; still = np.repeat(r[:, 3:4], r.shape[1], 1); c = S.card(S.ladder(still, t, S.nulls(still, tr), models=None), 3)
+    says = {x['check']: x for x in c.checks}; assert 'frozen first frame' in set(c.rungs.system) and 'frozen' not in says['pixel fidelity']['says'] and 'frozen first frame' in says['motion']['says'] and not says['motion']['ok']
+
+def test_systems_on_some_clips_are_compared_on_those(scored):
+    t,r,tr,lad = scored; some = list(dict.fromkeys(lad.clip_id))[::4]; part = lad[lad.system != 'truth']; part = pd.concat([part, lad[(lad.system == 'truth') & lad.clip_id.isin(some)]])
+    g = S.rungs(part, 3, 500).set_index(['metric', 'system']); o = lad[(lad.rung == 'ours') & (lad.metric == 'PSNR')]; assert g.loc[('PSNR', 'truth'), 'n'] == len(some) == 6 and g.loc[('PSNR', 'mean image'), 'n'] == 24
+    assert g.loc[('PSNR', 'truth'), 'ours'] == pytest.approx(o[o.clip_id.isin(some)].value.mean()); c = S.card(part, 3); m = c.metrics.set_index('metric'); assert m.loc['PSNR', 'n'] == 24 and m.loc['PSNR', 'rank'].startswith('2 of')
+
+def test_rates_of_movies_and_clips_that_stand_twice(tmp_path):
+    from semvideo.video import write_video
+    t = discs(4, 8); [(tmp_path/k).mkdir() for k in 'ab']
+    for i,c in enumerate(t): write_video(tmp_path/f'a/{i}.mp4', c, 4, crf=1); write_video(tmp_path/f'b/{i}.mp4', c, 8, crf=1)
+    with pytest.raises(SemvideoError, match='4 and 8 frames a second'): S.load_pairs(tmp_path/'a', tmp_path/'b', folder=tmp_path)
+    assert S.load_pairs(tmp_path/'a', tmp_path/'b', frames=8, folder=tmp_path)[1].shape[0] == 4 and S.load_pairs(tmp_path/'b', tmp_path/'b', folder=tmp_path)[1].shape[1] == 8
+    u = t.copy(); u[2] = u[0]; np.save(tmp_path/'p.npy', noisy(t)); np.save(tmp_path/'t.npy', u); S.score(tmp_path/'p.npy', tmp_path/'t.npy', tmp_path/'o', models=None, block=1)
+    ok = {x['check']: x for x in read_json(tmp_path/'o/trust.json')['checks']}; assert ok['reconstructions are all different']['ok'] and ok['truths are all different']['ok'] is False and '0002 is the same as 0000' in ok['truths are all different']['says']
+
+def test_grids_as_torchvision_leaves_them(tmp_path):
+    "The field's own writer: make_grid of truth and reconstruction, 2 px of padding, 260x518 at 256 px."
+    from semvideo.core import ensure_torchvision
+    import torch; ensure_torchvision(); from torchvision.utils import make_grid
+    t = discs(2, 3, 96); r = noisy(t, 5); px = lambda a: torch.from_numpy(a).permute(2, 0, 1)
+    g = [np.stack([make_grid([px(a), px(b)], nrow=2, padding=2).permute(1, 2, 0).numpy() for a,b in zip(x, y)]) for x,y in zip(t, r)]; assert g[0].shape[1:3] == (100, 198)
+    for x,y,z in zip(t, r, g): a,b = S.split_grid(z); assert np.array_equal(a, x) and np.array_equal(b, y)
+    for layout in ('MinD-Video', 'NEURONS', 'Mind-Animator'):
+        f = write(tmp_path/layout, g, 'gif', 'test{}'); names,p,q = S.load_pairs(f, layout=layout, folder=tmp_path); assert names == ['test1', 'test2'] and abs(np.asarray(p).astype(int)-r).mean() < 8 and abs(np.asarray(q).astype(int)-t).mean() < 8
+        _,p,q = S.load_pairs(f, layout=layout, legacy=True, folder=tmp_path); assert p.shape[2:4] == (100, 99)
+
+def test_score_by_the_fields_definitions_and_through_its_gif(tmp_path):
+    from semvideo.cli import main
+    t = discs(3, 3); np.save(tmp_path/'p.npy', noisy(t)); np.save(tmp_path/'t.npy', t); go = lambda *a: main(['score', str(tmp_path/'p.npy'), str(tmp_path/'t.npy'), '--out', str(tmp_path/'o'), '--models', 'none', '--profile', 'paper', '--source', 'all', *a])
+    assert not go(); a = pd.read_csv(tmp_path/'o/results.csv'); assert {'SemVideo', 'MinD-Video', 'Mind-Animator', 'NEURONS'} == set(a.variant[a.metric == 'SSIM'])
+    assert not go('--gif'); b = pd.read_csv(tmp_path/'o/results.csv'); assert 'NEURONS after GIF' in set(b.variant) and 'SemVideo' in set(b.variant)
+
+def test_a_miniature_is_not_put_beside_cc2017(scored, tmp_path, capsys):
+    "Its manifest may name the layout it is written in; what was simulated is not scored on CC2017."
+    from semvideo.cli import main
+    t,r,*_ = scored; ids = [f'{i:04d}' for i in range(24)]; s = Study.create(tmp_path/'s', 'cc2017', 'CC2017', pd.DataFrame(dict(clip_id=ids, split='test', segment='test1', onset_s=np.arange(24)*2., duration_s=2., source='x')), {})
+    s.save_fmri(1, 'test', np.zeros((24, 1, 3), np.float32)); (s.path/'evaluate/sub-1').mkdir(parents=True); M.evaluate(r, t, 'paper', None, clip_ids=ids, epe_size='native').assign(system='SemVideo').to_csv(s.path/'evaluate/sub-1/clips.csv', index=False)
+    go = lambda: (main(['leaderboard', '--study', str(s.path), '--subject', '1']), capsys.readouterr().out)[1]; assert 'simulated' not in go()
+    (s.path/'miniature').mkdir(); assert 'scored on simulated data, not cc2017' in go()
