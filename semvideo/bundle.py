@@ -324,7 +324,7 @@ def train_adapter(out, pool, texts, steps=1200, batch=4, lr=2e-3, seed=0):
     ema.apply(); net.eval().save_motion_modules(str(Path(out)/'motion_adapter'))
     return h
 
-# %% ../nbs/04b_bundle.ipynb #a0f442b2
+# %% ../nbs/04b_bundle.ipynb #a79fa8c1
 @dataclass(frozen=True)
 class BundleConfig(Config):
     "What the pipeline must know about a bundle, stored as `bundle.json`."
@@ -332,12 +332,12 @@ class BundleConfig(Config):
     frame_size: int = 64 # pixels; latents are frame_size/8
     n_frames: int = 8 # frames of a clip
     text_width: int = 64 # width of a text state
-    steps: int = 8 # denoising steps of the full schedule
+    steps: int = 5 # denoising steps of the full schedule
     guidance: float = 2. # classifier-free guidance of mode `faithful`
-    anchor_strength: float = .5 # share of the schedule run on the first motion frame (T2I)
-    video_strength: float = .4 # share of the schedule run on the motion frames (T2V)
-    motion_gain: float = 2. # gain on the motion latents' deviation from their mean over time; decoders shrink it
-    fast_steps: int = 4 # steps of mode `fast`, without guidance
+    anchor_strength: float = .6 # share of the schedule run on the first motion frame (T2I)
+    video_strength: float = .8 # share of the schedule run on the motion frames (T2V)
+    motion_gain: float = 4. # gain on the motion latents' deviation from their mean over time; decoders shrink it
+    fast_steps: int = 3 # steps of mode `fast`, without guidance
     anchor_mode: str = 'replace' # how the anchor frame enters T2V: 'replace' (first frame held at each step) or 'sparsectrl'
     render_size: int = 0 # pixels at which T2V runs; 0: frame_size
     suffix: str = '' # words added to prompts given as text

@@ -7,7 +7,8 @@ __all__ = ['OURS', 'null_videos', 'marginals', 'same', 'class_names', 'two_parts
            'results_table', 'state_scores', 'decoded_systems', 'nearest_training', 'rendered_systems', 'same_chance',
            'fit_to', 'evenly', 'evaluate_study']
 
-# %% ../nbs/13a_evaluate.ipynb #29300e9d
+# %% ../nbs/13a_evaluate.ipynb #279afb61
+import copy
 import numpy as np, pandas as pd
 from .core import *
 from .metrics import *
@@ -132,7 +133,7 @@ def decoded_systems(study, subject, split):
         out['ridge'].save(folder/f'{split}-ridge.safetensors')
     return out
 
-# %% ../nbs/13a_evaluate.ipynb #10308813
+# %% ../nbs/13a_evaluate.ipynb #16108571
 def nearest_training(decoded, study, split, train='train'): # Decoded of the split
     "The training clip whose holistic text state is nearest to the decoded one: uint8 (N,F,H,W,3)."
     at,_ = nearest_rows(decoded.holistic, target(study, train, 'holistic')); frames = study.frames(train)
@@ -143,9 +144,10 @@ def rendered_systems(study, subject, split, # what was rendered
                      some): # rows of the clips to render
     "Simple decoders and ceilings on some clips, by the settings of the study's own rendering: {name: uint8 (n,F,H,W,3)}."
     c = dict(study._stages()[f'render/sub-{subject}/{split}']['config']); bundle,seed,mode = (c.pop(k) for k in ('bundle', 'seed', 'mode'))
-    cvr = CVR(bundle, **c); ids = [study.clip_ids(split)[i] for i in some]; true = Decoded(**{k: np.asarray(target(study, split, k)[some], np.float32) for k in ('anchor', 'motion', 'holistic', 'latents')})
-    todo = {'true conditions': (true, seed), 'second seed': (decoded[OURS][some], seed+1)} | {k: (d[some], seed) for k,d in decoded.items() if k != OURS}
-    return {'VAE round trip': cvr.motion_frames(true.latents)} | {k: cvr.render(d, s, mode, ids) for k,(d,s) in progress(todo.items(), 'evaluate: ceilings')}
+    cvr = CVR(bundle, **c); exact = copy.copy(cvr); exact.config = cvr.config.replace(motion_gain=1.) # true latents have not shrunk
+    ids = [study.clip_ids(split)[i] for i in some]; true = Decoded(**{k: np.asarray(target(study, split, k)[some], np.float32) for k in ('anchor', 'motion', 'holistic', 'latents')})
+    todo = {'true conditions': (exact, true, seed), 'second seed': (cvr, decoded[OURS][some], seed+1)} | {k: (cvr, d[some], seed) for k,d in decoded.items() if k != OURS}
+    return {'VAE round trip': cvr.motion_frames(true.latents)} | {k: r.render(d, s, mode, ids) for k,(r,d,s) in progress(todo.items(), 'evaluate: ceilings')}
 
 # %% ../nbs/13a_evaluate.ipynb #5fb80dc6
 def same_chance(scores): # clip_id, system, metric, variant, value, chance, unit
