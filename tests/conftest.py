@@ -1,6 +1,5 @@
 """Tests run offline, quietly, and with one thread each, so that two of them share two cores."""
 import os
-import pytest
 from semvideo.cli import keep_memory
 
 for k, v in dict(HF_HUB_OFFLINE="1", SEMVIDEO_QUIET="1", OMP_NUM_THREADS="1", MPLBACKEND="agg", TOKENIZERS_PARALLELISM="false",
@@ -8,12 +7,9 @@ for k, v in dict(HF_HUB_OFFLINE="1", SEMVIDEO_QUIET="1", OMP_NUM_THREADS="1", MP
     os.environ.setdefault(k, v)
 keep_memory()
 
-@pytest.hookimpl(tryfirst=True) # before pytest-xdist reads the groups
+FIRST = ("test_demo.py", "test_notebooks.py", "test_cli.py", "test_house.py") # the longest
+
 def pytest_collection_modifyitems(items):
-    """Longest first, so that two processes end together. With `--dist loadgroup` a file stays in one process, where its fixtures are
-    made once and its tests follow each other; notebooks and the tests of the house share nothing and go wherever there is room."""
-    first = ("test_demo.py", "test_cli.py")
-    order = lambda i: first.index(i.path.name) if i.path.name in first else len(first) + (i.path.name == "test_notebooks.py")
-    items.sort(key=order)
-    for i in items:
-        if i.path.name not in ("test_notebooks.py", "test_house.py"): i.add_marker(pytest.mark.xdist_group(i.path.name))
+    """Longest files first, so that two processes end together. With `--dist loadfile` a file stays in one process, where its fixtures
+    are made once and its tests follow each other (`loadgroup` would be finer, but pytest-xdist 3.8 does not group under pytest 9.2)."""
+    items.sort(key=lambda i: FIRST.index(i.path.name) if i.path.name in FIRST else len(FIRST))

@@ -190,3 +190,19 @@ def test_another_failure_is_not_hidden(tmp_path):
     (tmp_path/"torchvision").mkdir(); (tmp_path/"torchvision/__init__.py").write_text("raise RuntimeError('something else')\n")
     r = python(f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]\nfrom semvideo.core import ensure_torchvision\nensure_torchvision()")
     assert r.returncode and "something else" in r.stderr
+
+# -- the tests themselves
+
+def test_a_file_of_tests_stays_in_one_process(tmp_path):
+    "Two processes, as the README starts them: fixtures that take minutes must not be made twice. Every test says which process it ran in."
+    pytest.importorskip("xdist")
+    (tmp_path/"tests").mkdir(); shutil.copy(root/"tests/conftest.py", tmp_path/"tests/conftest.py"); shutil.copy(root/"pytest.ini", tmp_path/"pytest.ini")
+    body = "import os, time, pytest\n@pytest.mark.parametrize('i', range(6))\ndef test(i): time.sleep(.05); open(os.environ['SAID'], 'a').write(__name__ + ' ' + os.environ['PYTEST_XDIST_WORKER'] + '\\n')\n"
+    for name in "abc": (tmp_path/f"tests/test_{name}.py").write_text(body)
+    env = dict(os.environ, SAID=str(tmp_path/"said"), PYTHONPATH=str(root)); env.pop("PYTEST_XDIST_WORKER", None); env.pop("PYTEST_ADDOPTS", None)
+    r = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "2", "tests"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert r.returncode == 0, r.stdout + r.stderr
+    ran = {}
+    for line in (tmp_path/"said").read_text().splitlines(): m, w = line.split(); ran.setdefault(m, []).append(w)
+    assert {m: len(w) for m, w in ran.items()} == {f"test_{m}": 6 for m in "abc"}
+    assert all(len(set(w)) == 1 for w in ran.values()) and len({w[0] for w in ran.values()}) == 2, ran
