@@ -98,10 +98,10 @@ def open_study(a, many=False): # parsed options with `study` and `subject`
         if s not in have: raise SemvideoError(f'The study has no subject {s}', file=study.path, found=s, expected=f'one of {have}')
     return study, (want if many else want[0])
 
-# %% ../nbs/16_cli.ipynb #bb6533d3
+# %% ../nbs/16_cli.ipynb #b9465ea9
 CHOICES = (opt('--method', choices=['bonferroni', 'fdr', 'uncorrected', 'topk', 'all'], help='how voxels are chosen (default: bonferroni; hcp: all)'),
            opt('--alpha', type=float, metavar='P', help='level of the voxel test (default: 0.05)'), opt('--tail', choices=['greater', 'two-sided'], help='one- or two-sided voxel test (default: greater)'),
-           opt('--k', type=int, metavar='N', help='voxels to keep (method topk)'), opt('--areas', nargs='+', metavar='AREA', help='only these areas of the atlas, such as V1 MT'),
+           opt('--k', type=int, metavar='N', help='voxels to keep (method topk)'), opt('--blocks', type=int, metavar='N', help='correlations of the repeats per training segment (default: as many as bring 18 in all)'), opt('--areas', nargs='+', metavar='AREA', help='only these areas of the atlas, such as V1 MT'),
            opt('--mask', metavar='FILE', help='table: the NIfTI mask of NIfTI runs; cc2017, hcp: .npy of the columns to use'),
            opt('--bad-runs', choices=['error', 'skip'], help='a damaged or short repeat: stop, or go on without (default: error)'), opt('--average', nargs='+', metavar='SPLIT', help='splits whose repeats are averaged into one'))
 ONLY = dict(table=(opt('--clip-s', type=float, metavar='S', help='table: seconds per clip (default: the TR)'), opt('--lag-s', type=float, metavar='S', help='table: haemodynamic lag in seconds (default: 4)'), opt('--name', help='table: name of the study (default: own)')),

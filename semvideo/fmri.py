@@ -187,11 +187,12 @@ def clean_run(x, # (T,V) a run as recorded
     s = slice(None) if n_keep is None else trim_slice(len(x), n_keep, drop_last, drop_first, lag, file)
     return clean_rows(np.ascontiguousarray(x[s].T, dtype=np.float32), poly, ddof)[0].T
 
-# %% ../nbs/02_fmri.ipynb #dcdbf90c
+# %% ../nbs/02_fmri.ipynb #ca65c973
 def block_correlations(a, # (V,T) repeat 1
                        b, # (V,T) repeat 2
                        blocks=1): # equal pieces to cut T into
-    "Pearson r per vertex and block, (blocks,V); NaN where a vertex does not vary."
+    "Pearson r per vertex and block, (blocks,V); NaN where a vertex does not vary. Raises `SemvideoError` for blocks of fewer than three volumes."
+    if blocks > 1 and a.shape[1] < 3*blocks: raise SemvideoError('Too short for the correlations of two repeats', found=f'{a.shape[1]} clips in {blocks} blocks', expected='three or more a block', remedy='set fewer blocks, or shorter clips')
     out = []
     for i in np.array_split(np.arange(a.shape[1]), blocks):
         x,y = (v[:, i[0]:i[-1]+1] - v[:, i[0]:i[-1]+1].mean(1, keepdims=True) for v in (a, b))
