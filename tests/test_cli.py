@@ -66,12 +66,12 @@ def again(cli, folder, *words):
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    "A table of one's own: films of 60 and 40 s, TR 2 s, two repeats each as NIfTI, and a mask of 30 voxels of which 12 follow the film."
+    "A table of one's own: films of 240 and 40 s, TR 2 s, two repeats each as NIfTI, and a mask of 30 voxels of which 12 follow the film."
     import nibabel as nib, tree as T
     from semvideo.video import write_video
     root = tmp_path_factory.mktemp("own"); mask = np.zeros((4, 4, 3), bool); mask.reshape(-1)[5:35] = True; aff = np.diag([2, 2, 2, 1.]); rows = []
     nib.save(nib.Nifti1Image(mask.astype("u1"), aff), root/"mask.nii.gz")
-    for k, (name, sec, split) in enumerate([("a", 60, "train"), ("b", 40, "test")]):
+    for k, (name, sec, split) in enumerate([("a", 240, "train"), ("b", 40, "test")]):
         write_video(root/f"{name}.mp4", T.film(sec*4, k), 4); n = sec//2 + 4; sig = T.signal(n, 30, 12, k)
         for r in (1, 2):
             vol = np.zeros((*mask.shape, n), "f4"); vol[mask] = T.scan(sig, [k, r], snr=4).T; img = nib.Nifti1Image(vol, aff)
@@ -86,13 +86,13 @@ def test_prepare_a_table_of_ones_own(own, tmp_path, cli):
     rc, out, err = cli(*words, "--study", tmp_path/"a", "--method", "topk", "--k", 12, "--clip-s", 4, "--lag-s", 5, "--tail", "two-sided", "--average", "test", "--name", "amy's films", "--blocks", 5)
     assert rc == 0, err
     s = Study(tmp_path/"a"); v = s.voxels("amy"); c = s.manifest["config"]
-    assert s.subjects == ["amy"] and s.manifest["name"] == "amy's films" and len(s.select("train")) == 15 and len(s.select("test")) == 10 and (s.clips.duration_s == 4).all()
-    assert s.fmri("amy", "train").shape == (15, 2, 12) and s.fmri("amy", "test").shape == (10, 1, 12) and (v.grayordinate.between(5, 16)).sum() >= 11
+    assert s.subjects == ["amy"] and s.manifest["name"] == "amy's films" and len(s.select("train")) == 60 and len(s.select("test")) == 10 and (s.clips.duration_s == 4).all()
+    assert s.fmri("amy", "train").shape == (60, 2, 12) and s.fmri("amy", "test").shape == (10, 1, 12) and (v.grayordinate.between(5, 16)).sum() >= 11
     assert (c["method"], c["k"], c["tail"], c["extra"]["lag_s"], c["average"]) == ("topk", 12, "two-sided", 5, ["test"])
     b = prepare_table(own/"runs.csv", tmp_path/"b", name="amy's films", mask=own/"mask.nii.gz", n_frames=2, size=16, method="topk", k=12, clip_s=4., lag_s=5., tail="two-sided", average=("test",), blocks=5)
     assert all((s.path/f).read_bytes() == (b.path/f).read_bytes() for f in ("clips.csv", "frames/train.npy", "fmri/sub-amy/train.npy", "fmri/sub-amy/test.npy", "fmri/sub-amy/voxels.csv"))
     refuses(cli, *words, "--study", tmp_path/"a", "--method", "topk", "--k", 11, says="Another study")
-    refuses(cli, *words, "--study", tmp_path/"d", says="Too short for the correlations")
+    refuses(cli, *words, "--study", tmp_path/"d", "--blocks", 50, says="Too short for the correlations")
     refuses(cli, "prepare", "--dataset", "table", "--root", own/"runs.csv", "--study", tmp_path/"c", says="needs a mask")
     refuses(cli, "prepare", "--dataset", "table", "--root", own, "--study", tmp_path/"c", says="table is a folder")
     refuses(cli, *words, "--study", tmp_path/"c", "--clip-s", 0, says="Clips must last")
