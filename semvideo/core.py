@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['CLIP_COLUMNS', 'VOXEL_COLUMNS', 'CAPTION_LEVELS', 'SemvideoError', 'identity', 'Config', 'seed_for', 'rng_for',
            'torch_generator', 'atomic_path', 'write_text', 'write_json', 'read_json', 'write_csv', 'read_csv',
-           'write_npy', 'read_npy', 'write_safetensors', 'read_safetensors', 'file_sha256', 'array_sha256',
+           'write_npy', 'read_npy', 'new_map', 'write_safetensors', 'read_safetensors', 'file_sha256', 'array_sha256',
            'parse_shard', 'shard', 'progress', 'ensure_torchvision', 'Study', 'Stage', 'Decoded']
 
-# %% ../nbs/00_core.ipynb #8279bc8b
-import contextlib, dataclasses, difflib, hashlib, io, json, os, random, shutil, sys, tempfile
+# %% ../nbs/00_core.ipynb #c90a8dba
+import contextlib, dataclasses, difflib, errno, hashlib, io, json, os, random, shutil, sys, tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
@@ -86,7 +86,11 @@ def torch_generator(*parts, # as `seed_for`
     import torch
     return torch.Generator(device).manual_seed(seed_for(*parts))
 
-# %% ../nbs/00_core.ipynb #01302da5
+# %% ../nbs/00_core.ipynb #dd911a65
+def _cannot_write(path, e):
+    "The `SemvideoError` of an `OSError` with a number."
+    return SemvideoError(f'Cannot write: {os.strerror(e.errno)}', file=path, remedy='free space or fix permissions, then run the same command again')
+
 @contextlib.contextmanager
 def atomic_path(path): # final path; its folder is made
     "Yield a temporary path; rename it to `path` on success, remove it on error. A full disk or a missing permission is a `SemvideoError`."
@@ -99,7 +103,7 @@ def atomic_path(path): # final path; its folder is made
         os.replace(tmp, path)
     except OSError as e:
         if e.errno is None: raise
-        raise SemvideoError(f'Cannot write: {os.strerror(e.errno)}', file=path, remedy='free space or fix permissions, then run the same command again') from e
+        raise _cannot_write(path, e) from e
     finally:
         with contextlib.suppress(OSError): tmp.unlink(missing_ok=True)
 
@@ -141,6 +145,24 @@ def read_npy(path, mmap=True):
     try: return np.load(path, mmap_mode='r' if mmap else None, allow_pickle=False)
     except FileNotFoundError: raise SemvideoError('File not found', file=path) from None
     except (ValueError, EOFError) as e: raise SemvideoError('Not a plain .npy array', file=path, found=str(e), remedy='make it again') from None
+
+# %% ../nbs/00_core.ipynb #45b79fab
+def _open_map(path, shape, dtype):
+    "A new `.npy` as a writable memory map, its disk space taken; `OSError` if there is not enough."
+    a = np.lib.format.open_memmap(path, 'w+', dtype=np.dtype(dtype), shape=tuple(map(int, shape)))
+    if not hasattr(os, 'posix_fallocate'): return a
+    with open(path, 'r+b') as f:
+        try: os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
+        except OSError as e:
+            if e.errno not in (errno.EINVAL, errno.EOPNOTSUPP): raise # these two: the file system has no such call
+    return a
+
+def new_map(path, shape, dtype): # of the array
+    "A new `.npy` as a writable memory map, for files that need not survive; a full disk is a `SemvideoError`."
+    try: return _open_map(path, shape, dtype)
+    except OSError as e:
+        Path(path).unlink(missing_ok=True)
+        raise _cannot_write(path, e) from e
 
 # %% ../nbs/00_core.ipynb #617f5c5f
 def write_safetensors(path, tensors, # {name: NumPy array}
@@ -315,13 +337,13 @@ def captions(self:Study, split):
     if not p.is_file(): raise SemvideoError('Not computed yet', file=p, remedy='run `semvideo mine`')
     return read_csv(p, dtype=str, keep_default_na=False)
 
-# %% ../nbs/00_core.ipynb #7bf94a72
+# %% ../nbs/00_core.ipynb #fb122112
 @patch
 @contextlib.contextmanager
 def new_npy(self:Study, rel, shape, dtype): # path in the study, array shape and dtype
-    "Yield a writable memory map that becomes `rel` only when the block ends well."
+    "Yield a writable memory map that becomes `rel` only when the block ends well; its disk space is taken at once."
     with atomic_path(self.path/rel) as t:
-        a = np.lib.format.open_memmap(t, 'w+', dtype=np.dtype(dtype), shape=tuple(map(int, shape)))
+        a = _open_map(t, shape, dtype)
         yield a
         a.flush(); del a
 

@@ -11,7 +11,7 @@ __all__ = ['KNOWN_BAD', 'BLOCK', 'MINIATURE', 'PUBLISHED_VOXELS', 'HCP_CLIPS', '
            'prepare_hcp', 'read_table', 'table_segments', 'prepare_table', 'load_tensor', 'load_array',
            'prepare_neuroclips', 'prepare_mindvideo', 'doctor_table']
 
-# %% ../nbs/03_datasets.ipynb #320b74cc
+# %% ../nbs/03_datasets.ipynb #3fef09e8
 import contextlib, mmap, os, re, sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import fmri, video
-from .core import Config, SemvideoError, Study, file_sha256, progress, read_csv, write_csv, write_npy
+from .core import Config, SemvideoError, Study, file_sha256, progress, read_csv, read_npy, write_csv, write_npy
 
 # %% ../nbs/03_datasets.ipynb #2678368f
 @dataclass(frozen=True)
@@ -116,15 +116,7 @@ def cc2017_segments(root, # the download, however it was unzipped
             g.runs[s] = {r: p for (r,),p in _numbered(folder, re.escape(g.name) + r'_(\d+)_Atlas.*\.dtseries\.nii').items()} if folder.is_dir() else {}
     return segs
 
-# %% ../nbs/03_datasets.ipynb #b44a87b2
-@contextlib.contextmanager
-def _new_map(study, rel, shape, dtype):
-    "`Study.new_npy` with its disk space taken at once: a page of a memory map that finds no room later would end the process without a word."
-    with study.new_npy(rel, shape, dtype) as a:
-        if hasattr(os, 'posix_fallocate'):
-            with open(a.filename, 'r+b') as f: os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
-        yield a
-
+# %% ../nbs/03_datasets.ipynb #a8cdefc5
 def _let_go(a):
     "Give back the memory of a map's pages, on Linux: what was written is in the file's cache, which the system may shrink. Other threads may go on writing."
     if hasattr(mmap, 'MADV_DONTNEED') and sys.platform == 'linux': a._mmap.madvise(mmap.MADV_DONTNEED)
@@ -144,7 +136,7 @@ def _save_frames(study, segments, cfg, workers):
     with contextlib.ExitStack() as stack:
         for s in todo:
             segs = [g for g in segments if g.split == s]
-            out = stack.enter_context(_new_map(study, f'frames/{s}.npy', (sum(map(len, segs)), cfg.n_frames, *hw, 3), np.uint8)); rows = iter(out); maps.append(out)
+            out = stack.enter_context(study.new_npy(f'frames/{s}.npy', (sum(map(len, segs)), cfg.n_frames, *hw, 3), np.uint8)); rows = iter(out); maps.append(out)
             for g in segs: films.setdefault((g.movie, g.clip_s), []).extend((t, next(rows)) for t in g.onsets)
         def one(f):
             video.read_clips(f[0], [t for t,_ in films[f]], f[1], cfg.n_frames, cfg.size, [o for _,o in films[f]], cfg.fit, threads=1)
@@ -198,7 +190,7 @@ def open_subject(segments, subject, cfg, tr=2., known_bad=None):
             raise SemvideoError(f'No usable run of {g.name} for subject {subject}', found='; '.join(x['note'] for x in report if x['segment'] == g.name) or 'no files', expected='at least one repeat', remedy='download it, or leave the subject out')
     return runs, pd.DataFrame(report)
 
-# %% ../nbs/03_datasets.ipynb #45560312
+# %% ../nbs/03_datasets.ipynb #61375cd0
 BLOCK = 8192  # vertices per read: 8 MB of float32 at 245 volumes, which stays in cache
 
 def _candidates(gray, names, cfg):
@@ -209,7 +201,7 @@ def _candidates(gray, names, cfg):
         if unknown: raise SemvideoError('Areas not in this brain', found=', '.join(unknown), expected=', '.join(sorted(set(names) - {''}))[:300])
         ok &= np.isin(names, cfg.areas)
     if cfg.mask is not None:
-        m = np.load(cfg.mask, allow_pickle=False) if isinstance(cfg.mask, (str, Path)) else np.asarray(cfg.mask)
+        m = read_npy(cfg.mask) if isinstance(cfg.mask, (str, Path)) else np.asarray(cfg.mask)
         if m.dtype == bool:
             if m.shape not in ((gray.total,), (len(gray),)): raise SemvideoError('Mask does not fit the runs', file=cfg.mask, found=m.shape, expected=f'({gray.total},) columns or ({len(gray)},) cortical ones')
             ok &= m[gray.column] if len(m) == gray.total else m
@@ -256,7 +248,7 @@ def selection_table(r, # (S,V) correlations of the training repeats
     if published: d['published'] = published; d['difference'] = d.voxels - published
     return d
 
-# %% ../nbs/03_datasets.ipynb #ed995793
+# %% ../nbs/03_datasets.ipynb #b0bba9b2
 def _gather(study, segments, runs, kept, cfg, subject, workers):
     "fmri/sub-{subject}/{split}.npy for every split."
     col = np.flatnonzero(kept); n_dead = {}
@@ -266,7 +258,7 @@ def _gather(study, segments, runs, kept, cfg, subject, workers):
         segs = [g for g in segments if g.split == split]; at = [0, *np.cumsum([len(g) for g in segs]).tolist()]
         n_rep = max(r for g in segments if g.split == split for rs in g.runs.values() for r in rs)
         mean = split in cfg.average
-        with _new_map(study, rel, (at[-1], 1 if mean else n_rep, len(col)), np.float32) as out:
+        with study.new_npy(rel, (at[-1], 1 if mean else n_rep, len(col)), np.float32) as out:
             def one(i):
                 g = segs[i]; x = np.full((len(g), n_rep, len(col)), np.nan, np.float32)
                 for r in range(1, n_rep + 1):
@@ -292,7 +284,7 @@ def _rescale(study, x, subject, split):
     m, sd = np.load(p, allow_pickle=False)
     for lo in range(0, len(x), 240): x[lo:lo + 240] = (x[lo:lo + 240] - m)/sd
 
-# %% ../nbs/03_datasets.ipynb #528b62a1
+# %% ../nbs/03_datasets.ipynb #68ca6fe7
 MINIATURE = 'truth/miniature.json'  # lies beside a simulated tree, which then is not called CC2017
 PUBLISHED_VOXELS = {1: 13447, 2: 14828, 3: 9114}  # paper §4.1, NeuroClips
 
@@ -324,6 +316,7 @@ def _check_settings(cfg, splits):
     for k,v in ok.items():
         if getattr(cfg, k) not in v: raise SemvideoError(f'Unknown {k}', found=getattr(cfg, k), expected=', '.join(v))
     if unknown := [s for s in cfg.average if s not in splits]: raise SemvideoError('Cannot average a split that is not there', found=', '.join(unknown), expected=' or '.join(splits), remedy='average takes a tuple of splits')
+    if not 0 < cfg.alpha < 1: raise SemvideoError('alpha is no level of a test', found=cfg.alpha, expected='between 0 and 1, such as 0.05')
     if not cfg.subjects: raise SemvideoError('No subject', found='subjects=()', expected='one or more')
     if cfg.method == 'topk' and not cfg.k: raise SemvideoError('topk needs k', found=cfg.k, expected='a number of voxels')
 
@@ -620,13 +613,15 @@ def prepare_hcp(root, # folder with the subjects and the movies
     segs = hcp_segments(Path(root), subjects, stimulus, split, split_seed, variant)
     return _prepare(out, 'hcp', 'HCP 7T movie watching, WU-Minn Consortium; HCP data use terms, not to be redistributed', segs, cfg, 1., workers=workers)
 
-# %% ../nbs/03_datasets.ipynb #05c6b88f
+# %% ../nbs/03_datasets.ipynb #fdba619e
 TABLE_COLUMNS = ('movie', 'run', 'onset_s', 'tr_s', 'subject', 'repeat', 'split')
 
 def read_table(path):
     "The table of runs, checked: columns, numbers, files. Raises `SemvideoError` naming the nearest column for a typo, or the row."
     import difflib
-    path = Path(path); t = read_csv(path, dtype=dict(subject=str))
+    path = Path(path)
+    if path.is_dir(): raise SemvideoError('The table is a folder', file=path, expected='a csv file with the columns ' + ', '.join(TABLE_COLUMNS))
+    t = read_csv(path, dtype=dict(subject=str))
     for c in TABLE_COLUMNS:
         if c not in t:
             near = difflib.get_close_matches(c, [x for x in t.columns if x not in TABLE_COLUMNS], 1)
@@ -677,7 +672,7 @@ class _At:
     lag_s: float
     def __call__(self, run): return _positions(*self.timing[run.path], self.starts, self.clip_s, self.lag_s)
 
-# %% ../nbs/03_datasets.ipynb #903bac3a
+# %% ../nbs/03_datasets.ipynb #3cd27522
 def prepare_table(table_csv, # table of runs; see the columns above
                   out, # study folder to make
                   name='own', # of the study
@@ -691,6 +686,7 @@ def prepare_table(table_csv, # table of runs; see the columns above
     "A film and its scans, described by a table, to a Study. Raises `SemvideoError` naming row or file for anything that does not fit."
     t = read_table(table_csv); trs = sorted(set(t.tr_s))
     if clip_s is None and len(trs) > 1: raise SemvideoError('Runs have different TRs', file=table_csv, found=trs, expected='one, or clip_s=')
+    if clip_s is not None and not clip_s > 0: raise SemvideoError('Clips must last', found=f'clip_s {clip_s:g}', expected='seconds above 0')
     clip_s = float(clip_s or trs[0]); subjects = tuple(dict.fromkeys(map(_subject, t.subject)))
     for r in t.itertuples():
         tr = _open(r.run, mask).tr
@@ -699,7 +695,7 @@ def prepare_table(table_csv, # table of runs; see the columns above
                                           extra=dict(clip_s=clip_s, lag_s=lag_s, mask=Path(mask).name if mask else None, table=file_sha256(table_csv)[:12])), **settings})
     return _prepare(out, name, 'own data, described by a table', table_segments(t, clip_s, lag_s, mask), cfg, trs[0], workers=workers)
 
-# %% ../nbs/03_datasets.ipynb #fe084a65
+# %% ../nbs/03_datasets.ipynb #3a0593fa
 def load_tensor(path):
     "One tensor of a foreign .pt file, memory-mapped, without running anything in it. Raises `SemvideoError` if it holds anything else."
     import torch
@@ -713,10 +709,9 @@ def load_tensor(path):
 def load_array(path):
     "A foreign .npy, memory-mapped; pickled arrays are refused."
     if not Path(path).is_file(): raise SemvideoError('File not found', file=path, remedy='download the release, or leave this subject out')
-    from semvideo.core import read_npy
     return read_npy(path)
 
-# %% ../nbs/03_datasets.ipynb #9e56a1ec
+# %% ../nbs/03_datasets.ipynb #ffaec520
 def _import_release(out, name, source, cfg, parts, clip_s, per_segment=240):
     "Study from ready arrays: parts[split] = (frames getter (i,j) -> uint8, N, H, W, F, {subject: fMRI getter (i,j) -> (n,R,V), R, V})."
     kinds = dict(train='seg', test='test')
@@ -729,7 +724,7 @@ def _import_release(out, name, source, cfg, parts, clip_s, per_segment=240):
         for rel,get,dtype in jobs:
             if (study.path/rel).exists(): continue
             first = get(0, 1)
-            with _new_map(study, rel, (p['n'], *map(int, first.shape[1:])), dtype) as o:
+            with study.new_npy(rel, (p['n'], *map(int, first.shape[1:])), dtype) as o:
                 for i in range(0, p['n'], 64): o[i:i + 64] = get(i, min(i + 64, p['n']))
     for k in cfg.subjects: study.save_voxels(k, _unknown_voxels(study, k))
     leak_audit(study)

@@ -6,8 +6,8 @@
 __all__ = ['MESH', 'METHODS', 'VISUAL_AREAS', 'write_run', 'Grayordinates', 'Run', 'open_run', 'trim_slice', 'clean_rows',
            'clean_run', 'block_correlations', 'auto_blocks', 'segment_correlations', 'fisher_mean',
            'repeat_reliability', 't_test', 'keep', 'select_by_r', 'select_voxels', 'mmp_labels', 'dlabel_labels',
-           'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'repeat_curve', 'lag_profile',
-           'VolumeRun', 'open_volume_run']
+           'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'spearman_brown', 'repeat_curve',
+           'lag_profile', 'VolumeRun', 'open_volume_run']
 
 # %% ../nbs/02_fmri.ipynb #2890098f
 import functools, hashlib, warnings
@@ -187,11 +187,12 @@ def clean_run(x, # (T,V) a run as recorded
     s = slice(None) if n_keep is None else trim_slice(len(x), n_keep, drop_last, drop_first, lag, file)
     return clean_rows(np.ascontiguousarray(x[s].T, dtype=np.float32), poly, ddof)[0].T
 
-# %% ../nbs/02_fmri.ipynb #dcdbf90c
+# %% ../nbs/02_fmri.ipynb #ca65c973
 def block_correlations(a, # (V,T) repeat 1
                        b, # (V,T) repeat 2
                        blocks=1): # equal pieces to cut T into
-    "Pearson r per vertex and block, (blocks,V); NaN where a vertex does not vary."
+    "Pearson r per vertex and block, (blocks,V); NaN where a vertex does not vary. Raises `SemvideoError` for blocks of fewer than three volumes."
+    if blocks > 1 and a.shape[1] < 3*blocks: raise SemvideoError('Too short for the correlations of two repeats', found=f'{a.shape[1]} clips in {blocks} blocks', expected='three or more a block', remedy='set fewer blocks, or shorter clips')
     out = []
     for i in np.array_split(np.arange(a.shape[1]), blocks):
         x,y = (v[:, i[0]:i[-1]+1] - v[:, i[0]:i[-1]+1].mean(1, keepdims=True) for v in (a, b))
@@ -368,7 +369,7 @@ def noise_ceiling(x): # (N,R,V)
     sp, mean, _ = signal_power(x)
     with np.errstate(invalid='ignore', divide='ignore'): return np.where(mean > 1e-12, np.sqrt(np.clip(sp/mean, 0, 1)), np.nan)
 
-# %% ../nbs/02_fmri.ipynb #30de3de1
+# %% ../nbs/02_fmri.ipynb #280e2caa
 def _agreement(x, seed, draws):
     "Correlation of the mean of n repeats with the mean of the others, {n: (V,)}, averaged over random choices of the n."
     from semvideo.core import rng_for
@@ -383,6 +384,11 @@ def _agreement(x, seed, draws):
         out[n] = np.mean(got, 0)
     return out
 
+def spearman_brown(r, # reliability of one repeat
+                   k): # repeats averaged
+    "Reliability of the mean of k repeats."
+    return k*np.asarray(r, float)/(1+(k-1)*np.asarray(r, float))
+
 def repeat_curve(x, # (N,R,V) test repeats; may be a memory map
                  draws=5, # random choices of n repeats
                  seed=0, # of the draws
@@ -392,7 +398,7 @@ def repeat_curve(x, # (N,R,V) test repeats; may be a memory map
     ev, R = np.clip(explainable_variance(x), 0, None), x.shape[1]
     parts = [_agreement(np.asarray(x[:, :, i:i + block]), seed, draws) for i in range(0, x.shape[2], block)]
     measured = {n: np.nanmedian(np.concatenate([p[n] for p in parts])) for n in range(1, R)}
-    return pd.DataFrame([dict(n=n, ceiling=float(np.nanmedian(np.sqrt(n*ev/(1 + (n - 1)*ev)))), measured=float(measured.get(n, np.nan))) for n in range(1, R + 1)])
+    return pd.DataFrame([dict(n=n, ceiling=float(np.nanmedian(np.sqrt(spearman_brown(ev, n)))), measured=float(measured.get(n, np.nan))) for n in range(1, R + 1)])
 
 # %% ../nbs/02_fmri.ipynb #5e63f81e
 def lag_profile(bold, # (T,V), or (S,T,V) for several segments, repeats averaged

@@ -9,8 +9,8 @@ __all__ = ['KINDS', 'COLOURS', 'BACKGROUNDS', 'DIRECTIONS', 'MOTIONS', 'SPEEDS',
            'picture_features', 'motion_features', 'meaning_features', 'film_features', 'tuning', 'hrf', 'volume_times',
            'noiseless_bold', 'noise', 'make_miniature', 'load_scripts']
 
-# %% ../nbs/04_simulate.ipynb #402797d8
-import json, math, os
+# %% ../nbs/04_simulate.ipynb #9810d195
+import json, math
 from dataclasses import dataclass, field, asdict
 from functools import lru_cache
 from pathlib import Path
@@ -407,14 +407,15 @@ def make_miniature(out, # folder of the tree
     write_json(f, dict(config=cfg.to_dict(), done=True))
     return out
 
-# %% ../nbs/04_simulate.ipynb #f4f98bc1
+# %% ../nbs/04_simulate.ipynb #45b89f7b
 def _spread(f, jobs, workers, desc):
-    "Run `f(*job)` for every job over processes (in this one if `workers` < 2), in order."
+    "Run `f(*job)` for every job over processes (in this one if `workers` < 2), in order. joblib's processes do not import the caller's script, so it needs no `if __name__ == '__main__'`."
     if workers < 2: return [f(*j) for j in progress(jobs, desc)]
-    from concurrent.futures import ProcessPoolExecutor
-    import multiprocessing as mp
-    with ProcessPoolExecutor(workers, mp_context=mp.get_context('spawn' if os.name == 'nt' else 'forkserver')) as ex:
-        return [r.result() for r in progress([ex.submit(f, *j) for j in jobs], desc)]
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import get_reusable_executor
+    done = Parallel(workers, backend='loky', max_nbytes=None, return_as='generator')(delayed(f)(*j) for j in jobs)
+    try: return list(progress(done, desc, len(jobs)))
+    finally: get_reusable_executor().shutdown(wait=True) # or they would keep their memory for minutes
 
 def load_scripts(tree): # path of a miniature
     "Scripts of all clips of a miniature, {clip_id: Clip}; this is truth, for tests and the script backend only."

@@ -6,20 +6,20 @@
 __all__ = ['PUBLISHED', 'NOT_ONE_COLUMN', 'CLAIMS', 'STILL', 'LAYOUTS', 'published', 'corrected', 'time_blocks',
            'block_bootstrap', 'n_eff', 'p_value', 'sign_flip', 'compare', 'holm', 'shift_within', 'nulls',
            'random_clips', 'mean_video', 'ladder', 'rungs', 'pair_flows', 'shuffle_table', 'shuffle_p', 'shuffle_test',
-           'p_curve', 'counterfactuals', 'spearman_brown', 'ceiling_scaled', 'score_by_repeats', 'clusters',
-           'held_out_cluster', 'cluster_identification', 'effective_rank', 'outside_span', 'nearest_distance',
-           'distance_slope', 'diagnostics', 'leaderboard', 'metric_table', 'TrustCard', 'card', 'trust_card',
-           'split_grid', 'list_clips', 'align', 'swapped_channels', 'load_pairs', 'score', 'clips_hash',
-           'write_parquet']
+           'p_curve', 'counterfactuals', 'ceiling_scaled', 'score_by_repeats', 'clusters', 'held_out_cluster',
+           'cluster_identification', 'effective_rank', 'outside_span', 'nearest_distance', 'distance_slope',
+           'diagnostics', 'leaderboard', 'metric_table', 'TrustCard', 'card', 'trust_card', 'split_grid', 'list_clips',
+           'align', 'swapped_channels', 'load_pairs', 'score', 'clips_hash', 'write_parquet']
 
-# %% ../nbs/12_stats.ipynb #74085940
+# %% ../nbs/12_stats.ipynb #f1e67bf4
 import dataclasses, html, itertools, json, math
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .core import SemvideoError, Study, array_sha256, read_csv, read_json, rng_for, write_csv, write_json, write_text
+from .core import SemvideoError, Study, array_sha256, new_map, read_csv, read_json, rng_for, write_csv, write_json, write_text
+from .fmri import spearman_brown
 from .metrics import (FlowCache, IDEAL, LOWER, TEN, as_video, check_pair, clip_flow, content_key, evaluate, flow_table, identification, load_models, unit_rows, _each_clip)
 
 # %% ../nbs/12_stats.ipynb #fb582d79
@@ -283,12 +283,7 @@ def counterfactuals(recon, # uint8 (B,F,H,W,3)
         out.append(dict(motion=k, epe=v[:, 0].mean(), flow_correlation=v[:, 2].mean(), **{m: c.get(m, np.nan) for m in ('difference', 'low', 'high', 'p')}))
     return pd.DataFrame(out)
 
-# %% ../nbs/12_stats.ipynb #b0a2e2c8
-def spearman_brown(r, # reliability of one repeat
-                   k): # repeats averaged
-    "Reliability of the mean of k repeats."
-    return k*np.asarray(r, float)/(1+(k-1)*np.asarray(r, float))
-
+# %% ../nbs/12_stats.ipynb #e2050f7f
 def ceiling_scaled(value, # measured
                    chance, # its chance level
                    ceiling): # what true conditions, or a second repeat, reach
@@ -649,7 +644,7 @@ def align(pred, # {name: path} of the reconstructions
                                           expected='every clip on both sides', remedy='render the missing clips; or --align-by number or order')
     return [(k, a[k], b[k]) for k in b]
 
-# %% ../nbs/12_stats.ipynb #421f1c73
+# %% ../nbs/12_stats.ipynb #47d92cf8
 def _collect(paths, what, size, frames, folder, **kw):
     "Clips of many files as one memory map (B,F,H,W,3), all of one shape; names the first that differs."
     from semvideo.metrics import resample, resize
@@ -658,7 +653,7 @@ def _collect(paths, what, size, frames, folder, **kw):
         x = _frames_of(p, what, **kw)[None]
         if frames: x = resample(x, frames)
         if size: x = resize(x, size)
-        if out is None: first,out = p,np.lib.format.open_memmap(Path(folder)/f'{what}.npy', 'w+', np.uint8, (len(paths), *map(int, x.shape[1:])))
+        if out is None: first,out = p,new_map(Path(folder)/f'{what}.npy', (len(paths), *x.shape[1:]), np.uint8)
         if x.shape[1:] != out.shape[1:]: raise SemvideoError(f'Clips of the {what} differ in shape', file=p, found=f'{x.shape[1:]}', expected=f'{out.shape[1:]} as {Path(first).name}', remedy='give --frames and --size to bring them to one')
         out[i] = x[0]
     return out
@@ -700,7 +695,7 @@ def load_pairs(pred, # folder or .npy of the reconstructions; with a grid layout
     tk = kw if truth is None else kw | dict(layout='single')
     return [n for n,_,_ in pairs], _collect([p for _,p,_ in pairs], 'pred', **kw), _collect([t for _,_,t in pairs], 'truth', **tk)
 
-# %% ../nbs/12_stats.ipynb #f2b9e5e9
+# %% ../nbs/12_stats.ipynb #ec174a4f
 def score(pred, # folder or .npy of the reconstructions
           truth=None, # folder or .npy of the truth; None for GIF grids that hold both
           out='score', # folder for results.csv, results.parquet, clips.csv and trust.html
@@ -731,7 +726,7 @@ def score(pred, # folder or .npy of the reconstructions
 
 def _taken(x, order, folder):
     "x[order] as a memory map in `folder`, copied one clip at a time."
-    out = np.lib.format.open_memmap(Path(folder)/f'{len(list(Path(folder).iterdir()))}-taken.npy', 'w+', np.uint8, x.shape)
+    out = new_map(Path(folder)/f'{len(list(Path(folder).iterdir()))}-taken.npy', x.shape, np.uint8)
     for i,j in enumerate(order): out[i] = x[j]
     return out
 

@@ -44,7 +44,7 @@ def latent_targets(study, split, code, cfg, dtype='float16', block=8):
         for i in progress(range(0, n, block), f'latents of {split}'): out[i:i+block] = code.encode(x[i:i+block].reshape(-1, h, w, 3)).numpy().reshape(-1, f, 4, h//8, w//8)
     return study.path/rel
 
-# %% ../nbs/06_targets.ipynb #06d95a6f
+# %% ../nbs/06_targets.ipynb #367dcc85
 def compute_targets(study, # Study with captions
                     bundle='tiny', # whose encoders
                     device=None, # 'cuda' where there is one
@@ -61,8 +61,8 @@ def compute_targets(study, # Study with captions
         paths.append(z if z.exists() else latent_targets(study, split, code, bc, cfg.dtype))
     return st.finish(paths)
 
-def target(study, split, level): # level: anchor, motion, holistic or latents
-    "Memory map of a target."
-    p = study.path/f'targets/{split}/{level}.npy'
+def target(study, split, name): # name: anchor, motion, holistic or latents
+    "Memory map of a target, text states (N,T,D) or latents (N,F,4,h,w); raises `SemvideoError` if it has not been computed."
+    p = study.path/f'targets/{split}/{name}.npy'
     if not p.is_file(): raise SemvideoError('Not computed yet', file=p, remedy='run `semvideo targets`')
     return read_npy(p)

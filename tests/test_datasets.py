@@ -70,7 +70,7 @@ def test_other_settings_are_refused(cc, study):
     with pytest.raises(SemvideoError, match="did you mean 'alpha'"): D.prepare_cc2017(cc, study.path, (1,), alhpa=.01, **KW)
 
 @pytest.mark.parametrize('kw,says', [(dict(method='bonferoni'), 'Unknown method'), (dict(tail='less'), 'Unknown tail'), (dict(scale='trian'), 'Unknown scale'), (dict(bad_runs='skpi'), 'Unknown bad_runs'), (dict(fit='stretch'), 'Unknown fit'),
-                                     (dict(average=('tset',)), 'Cannot average'), (dict(average='test'), 'Cannot average'), (dict(method='topk'), 'topk needs k')])
+                                     (dict(average=('tset',)), 'Cannot average'), (dict(average='test'), 'Cannot average'), (dict(method='topk'), 'topk needs k'), (dict(alpha=1.5), 'alpha is no level'), (dict(alpha=0), 'alpha is no level')])
 def test_a_wrong_setting_is_refused_before_anything_is_written(cc, tmp_path, kw, says):
     with pytest.raises(SemvideoError, match=says): D.prepare_cc2017(cc, tmp_path/'s', (1,), **KW, **kw)
     with pytest.raises(SemvideoError, match='No subject'): D.prepare_cc2017(cc, tmp_path/'s', (), **KW)
@@ -220,6 +220,30 @@ except SemvideoError as e: print("said:", e.problem, e.file)
         left = sorted(p.relative_to(d/'s').as_posix() for p in (d/'s').rglob('*.npy')); assert left == ([] if kb < 100 else ['frames/test.npy', 'frames/train.npy']) and not list((d/'s').rglob('*.part'))
         subprocess.run(['mount', '-o', 'remount,size=20m', str(d)], check=True); assert sums(D.prepare_cc2017(cc, d/'s', (1,), **KW)) == sums(study)
     finally: subprocess.run(['umount', str(d)], check=True)
+
+def test_every_map_takes_its_room_first(tmp_path):
+    "Targets, any `Study.new_npy`, and maps that need not survive, on a file system of 800 kB: one error each, nothing left, and what fits is still written."
+    d = tmp_path/'disk'; d.mkdir(); code = f"""
+import numpy as np, pandas as pd
+from pathlib import Path
+from semvideo.core import SemvideoError, Study, new_map
+from semvideo.targets import TextEncoder, text_targets
+d = Path({str(d)!r}); n = 200; ids = [f'c{{i}}' for i in range(n)]
+s = Study.create(d/'s', 'x', 'a test', pd.DataFrame(dict(clip_id=ids, split='train', segment='seg1', onset_s=2.*np.arange(n), duration_s=2., source='seg1')), {{}})
+s.save_captions('train', pd.DataFrame(dict(clip_id=ids, basic='a', anchor='a', motion='a', holistic='a')))
+def big():
+    with s.new_npy('frames/train.npy', (n, 8, 32, 32, 3), np.uint8) as a: a[:] = 1
+for f in (big, lambda: text_targets(s, 'train', TextEncoder('tiny')), lambda: new_map(d/'m.npy', (n, 8, 32, 32, 3), np.uint8)):
+    try: f(); print('wrote')
+    except SemvideoError as e: print('said:', e.problem, Path(e.file).name)
+with s.new_npy('frames/train.npy', (n, 1, 16, 16, 3), np.uint8) as a: a[:] = 1
+print(int(s.frames('train').sum()), sorted(p.relative_to(d).as_posix() for p in d.rglob('*') if p.suffix in ('.npy', '.part')))
+"""
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=800k', 'none', str(d)], capture_output=True).returncode: pytest.skip('may not mount a small file system here')
+    try: r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=dict(os.environ, SEMVIDEO_QUIET='1'))
+    finally: subprocess.run(['umount', str(d)], check=True)
+    no = 'said: Cannot write: No space left on device'
+    assert r.returncode == 0 and r.stdout.splitlines() == [f'{no} train.npy', f'{no} anchor.npy', f'{no} m.npy', f"{200*768} ['s/frames/train.npy']"], (r.returncode, r.stdout + r.stderr[-800:])
 
 @pytest.fixture
 def public():
@@ -377,6 +401,13 @@ def test_bad_tables(own, tmp_path, change, says):
     p = own/f'bad{abs(hash(says))}.csv'; change(pd.read_csv(own/'runs.csv')).to_csv(p, index=False)
     with pytest.raises(SemvideoError, match='.*') as e: D.prepare_table(p, tmp_path/'s', **KW)
     assert says in str(e.value); p.unlink()
+
+def test_a_mask_of_columns_that_is_no_npy(cc, own, tmp_path):
+    with pytest.raises(SemvideoError, match='Not a plain .npy'): D.prepare_cc2017(cc, tmp_path/'s', (1,), mask=str(own/'mask.nii.gz'), **KW)
+    with pytest.raises(SemvideoError, match='File not found'): D.prepare_cc2017(cc, tmp_path/'t', (1,), mask=str(own/'none.npy'), **KW)
+    with pytest.raises(SemvideoError, match='table is a folder'): D.prepare_table(own, tmp_path/'u', **KW)
+    with pytest.raises(SemvideoError, match='Clips must last'): D.prepare_table(own/'runs.csv', tmp_path/'u', clip_s=-1, **KW)
+    assert not (tmp_path/'u').exists()
 
 def test_the_same_film_in_two_splits_is_caught(own, tmp_path):
     t = pd.read_csv(own/'runs.csv'); t = pd.concat([t, t[:2].assign(split='test')]); t.to_csv(own/'twice.csv', index=False)
