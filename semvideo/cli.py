@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'QUIET', 'CHOICES', 'ONLY',
            'STUDY_PARTS', 'BACKENDS', 'DEMO', 'STAGES', 'opt', 'verb', 'parser', 'main', 'say', 'keep_memory',
-           'subject_id', 'open_study', 'prepare_settings', 'do_prepare', 'forget_study', 'caption_backend', 'do_mine',
-           'do_targets', 'do_train', 'do_decode', 'do_render', 'do_evaluate', 'do_explain', 'do_report', 'do_captions',
-           'do_score', 'do_leaderboard', 'Clockwork', 'demo', 'demo_settings', 'do_demo', 'row', 'check_python',
-           'check_torch', 'check_machine', 'check_parts', 'check_download', 'check_study', 'do_doctor']
+           'subject_id', 'open_study', 'study_bundle', 'prepare_settings', 'do_prepare', 'forget_study',
+           'caption_backend', 'do_mine', 'do_targets', 'do_train', 'do_decode', 'do_render', 'do_evaluate',
+           'do_explain', 'do_report', 'do_captions', 'do_score', 'do_leaderboard', 'Clockwork', 'demo', 'demo_settings',
+           'do_demo', 'row', 'check_python', 'check_torch', 'check_machine', 'check_parts', 'check_download',
+           'check_study', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
 import argparse, os, sys, time
@@ -83,7 +84,7 @@ def keep_memory():
     m_trim,m_mmap = -1,-3 # names of the two settings in malloc.h
     return bool(mallopt(m_mmap, 1 << 30) or mallopt(m_mmap, 32 << 20)) and bool(mallopt(m_trim, (1 << 31) - 1)) # older ones take no more than 32 MiB
 
-# %% ../nbs/16_cli.ipynb #fcd9f7db
+# %% ../nbs/16_cli.ipynb #d06a37b3
 def subject_id(s): # text from the command line
     "`'1'` to 1, `'S07'` stays."
     return int(s) if isinstance(s, str) and s.isdigit() else s
@@ -97,6 +98,10 @@ def open_study(a, many=False): # parsed options with `study` and `subject`
     for s in want:
         if s not in have: raise SemvideoError(f'The study has no subject {s}', file=study.path, found=s, expected=f'one of {have}')
     return study, (want if many else want[0])
+
+def study_bundle(study):
+    "The bundle that the study's targets were computed with; 'tiny' before there are any."
+    return study._stages().get('targets', {}).get('config', {}).get('bundle', 'tiny')
 
 # %% ../nbs/16_cli.ipynb #b9465ea9
 CHOICES = (opt('--method', choices=['bonferroni', 'fdr', 'uncorrected', 'topk', 'all'], help='how voxels are chosen (default: bonferroni; hcp: all)'),
@@ -173,13 +178,13 @@ def do_mine(a):
     say(out)
     return 1 if out.failed or out.stopped else 0
 
-# %% ../nbs/16_cli.ipynb #fefdb258
+# %% ../nbs/16_cli.ipynb #0330da3a
 @verb(STUDY, BUNDLE, SHARD, FORCE, QUIET)
 def do_targets(a):
     "Captions to text states, frames to latents: what the decoders learn to predict."
     from semvideo import targets
     from semvideo.core import Study
-    say(targets.compute_targets(Study(a.study), bundle=a.bundle or 'tiny', force=a.force))
+    study = Study(a.study); say(targets.compute_targets(study, bundle=a.bundle or study_bundle(study), force=a.force))
 
 # %% ../nbs/16_cli.ipynb #2e151d59
 @verb(STUDY, SUBJECT, opt('--recipe', default='auto', help='auto, paper, miniature, or a JSON file (default: auto, by the size of the study)'),
@@ -201,22 +206,22 @@ def do_decode(a):
     d = train.decode_study(study, s, split=a.split, repeats=a.repeats, seed=a.seed, force=a.force)
     say(f'{len(d)} clips of {a.split} decoded:', study.path/f'decode/sub-{s}/{a.split}.safetensors')
 
-# %% ../nbs/16_cli.ipynb #e0e09beb
+# %% ../nbs/16_cli.ipynb #86d63a79
 @verb(STUDY, SUBJECT, SPLIT, BUNDLE, SEED, opt('--mode', choices=['faithful', 'fast'], default='faithful', help='fast skips the anchor frame (default: faithful)'), SHARD, FORCE, QUIET)
 def do_render(a):
     "Decoded states to video."
     study,s = open_study(a)
     from semvideo import cvr
-    say(cvr.render_study(study, s, split=a.split, bundle=a.bundle or 'tiny', seed=a.seed, mode=a.mode, shard=a.shard, force=a.force))
+    say(cvr.render_study(study, s, split=a.split, bundle=a.bundle or study_bundle(study), seed=a.seed, mode=a.mode, shard=a.shard, force=a.force))
 
-# %% ../nbs/16_cli.ipynb #dad81d70
+# %% ../nbs/16_cli.ipynb #b9e34cf7
 @verb(STUDY, SUBJECT, SPLIT, opt('--profile', choices=['strict', 'paper'], default='strict', help="paper: as the field's tables; strict: as a sceptic would (default: strict)"),
-      opt('--models', default='tiny', help='judges: tiny, hub, or a folder (default: tiny)'), opt('--ceilings', type=int, default=16, metavar='N', help='clips rendered again for ridge and the ceilings; 0: none (default: 16)'), SEED, FORCE, QUIET)
+      opt('--models', default=None, help='judges: tiny, hub, or a folder (default: tiny for targets of the tiny bundle, else hub)'), opt('--ceilings', type=int, default=16, metavar='N', help='clips rendered again for ridge and the ceilings; 0: none (default: 16)'), SEED, FORCE, QUIET)
 def do_evaluate(a):
     "Metrics of the rendered clips, beside chance and nulls."
     study,s = open_study(a)
     from semvideo import evaluate
-    t = evaluate.evaluate_study(study, s, split=a.split, profile=a.profile, models=a.models, seed=a.seed, ceiling_clips=a.ceilings, force=a.force)
+    t = evaluate.evaluate_study(study, s, split=a.split, profile=a.profile, models=a.models or ('tiny' if study_bundle(study) == 'tiny' else 'hub'), seed=a.seed, ceiling_clips=a.ceilings, force=a.force)
     ours = t[t.system == evaluate.OURS]
     say(ours[['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'unit']].to_string(index=False, float_format='%.3f'))
     say(study.path/f'evaluate/sub-{s}/results.csv')
@@ -282,17 +287,17 @@ def do_leaderboard(a):
     from semvideo import stats
     for t in stats.leaderboard(results, table=a.table, data=data): say(t.to_string(float_format='%.3f', na_rep='')); say()
 
-# %% ../nbs/16_cli.ipynb #39b5821f
-DEMO = dict(simulate=('a scripted film and a brain with planted truth', 45), prepare=('film and scans to a study', 15), mine=('captions from the scene scripts', 3),
-            targets=('captions to text states, frames to latents', 15), train=('fMRI to text states and latents', 90), decode=('the test segment, from fMRI alone', 5),
-            render=('decoded states to video', 40), evaluate=('metrics, chance levels, nulls', 40), explain=('which voxels carry what', 15), report=('one page', 10)) # stage: (what it does, seconds on two cores)
+# %% ../nbs/16_cli.ipynb #c7a41f2b
+DEMO = dict(simulate=('a scripted film and a brain with planted truth', 18), prepare=('film and scans to a study', 5), mine=('captions from the scene scripts', 1),
+            targets=('captions to text states, frames to latents', 16), train=('fMRI to text states and latents', 41), decode=('the test segment, from fMRI alone', 1),
+            render=('decoded states to video', 42), evaluate=('metrics, chance levels, nulls', 37), explain=('which voxels carry what', 7), report=('one page', 3)) # stage: (what it does, seconds on two cores)
 
 class Clockwork:
     "Prints each stage as it begins, with the time left: seconds planned for what remains, times how slow this machine has been so far."
     def __init__(self, plan=DEMO, clock=time.perf_counter): self.plan,self.clock,self.t0,self.done = plan,clock,clock(),[]
     def left(self):
         planned = sum(self.plan[s][1] for s in self.done)
-        pace = (self.clock() - self.t0)/planned if planned > 20 else 1
+        pace = (self.clock() - self.t0)/planned if planned > 15 else 1
         return pace*sum(self.plan[s][1] for s in self.plan if s not in self.done)
     def begin(self, stage):
         m,s = divmod(round(self.left()), 60)

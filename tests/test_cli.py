@@ -235,3 +235,22 @@ def test_help_of_every_verb(capsys):
     for v in VERBS:
         with pytest.raises(SystemExit) as e: parser().parse_args([v, "--help"])
         assert e.value.code == 0 and len(capsys.readouterr().out) > 60
+
+def test_the_readme_gives_commands_that_exist():
+    "Every `semvideo` line of the README is parsed, and a caption backend gets what it cannot do without."
+    import re, shlex
+    from semvideo.cli import BACKENDS
+    lines = [l.split('#')[0].split('&&')[-1].strip() for b in re.findall(r'```sh\n(.*?)```', (Path(__file__).resolve().parents[1]/'README.md').read_text(), re.S) for l in b.splitlines()]
+    lines = [l for l in lines if l.startswith('semvideo ')]
+    assert {l.split()[1] for l in lines} >= {'demo', *STAGES}
+    for l in lines:
+        a = parser().parse_args(shlex.split(l)[1:])
+        if a.verb == 'mine': assert all(getattr(a, o) is not None for o in BACKENDS[a.backend]), l
+
+def test_a_study_keeps_its_bundle_and_its_judges(tmp_path):
+    "Without --bundle, targets of another bundle are not rendered with the tiny one, nor judged by the tiny judges."
+    from semvideo.cli import study_bundle
+    s = Study.create(tmp_path/'s', 's', 'x', pd.DataFrame(dict(clip_id=['a'], split=['train'], segment=['x'], onset_s=[0.], duration_s=[2.], source=['x'])), {})
+    assert study_bundle(s) == 'tiny'
+    s.stage('prepare', {}).finish(); s.stage('targets', dict(bundle='sd15'), needs=('prepare',)).finish()
+    assert study_bundle(s) == 'sd15'
