@@ -8,7 +8,7 @@ __all__ = ['OURS', 'QUESTIONS', 'STATES', 'GROUPS', 'CLAIMS', 'MOVES', 'RULES', 
            'contact_sheet', 'is_rival', 'is_ceiling', 'is_null', 'verdicts', 'decoder_verdicts', 'row_picture',
            'metric_rows', 'is_simulated', 'page_data', 'report_study', 'animation', 'Explorer']
 
-# %% ../nbs/15_report.ipynb #32841a19
+# %% ../nbs/15_report.ipynb #798a59ba
 import base64, html, io, json, platform, re, tempfile
 from importlib import metadata, resources
 from pathlib import Path
@@ -17,6 +17,7 @@ import pandas as pd
 from fastcore.basics import patch
 from PIL import Image, ImageDraw, ImageFont
 from .core import *
+from .fmri import noise_ceiling
 from .metrics import identification, nearest_rows
 from .neuro import LEVELS, EXPECTED_ROLES
 from .stats import STILL, block_bootstrap, time_blocks, trust_card
@@ -162,15 +163,15 @@ def _group_verdict(group, r):
     if not won: return dict(kind='bad', tag='no claim', text=text + f'No claim of {CLAIMS.get(group, group.lower())}.')
     return dict(kind='open' if len(lost) else 'good', tag='in part' if len(lost) else 'beats nulls', text=text)
 
-# %% ../nbs/15_report.ipynb #65046b86
+# %% ../nbs/15_report.ipynb #61f8fa0e
 def _rival_verdicts(results):
     "Verdicts against other decoders in the table, such as ridge and retrieval of training clips: of text states, and of video."
     out = []
     for (name, states), r in results[results.system.str.contains('ridge|nearest', case=False)].groupby(['system', results.variant.astype(str).str.endswith('text state')], sort=False):
-        what = r.variant.str.replace(' text state', '') if states else r.metric; worse, better = what[r.gain_high < 0].unique().tolist(), what[r.gain_low > 0].unique().tolist()
-        us, gains = 'SAD' if states else 'Our video', '; '.join(f'{w} {g:+.3f} ({lo:+.3f} to {hi:+.3f})' for w, g, lo, hi in zip(what, r.gain, r.gain_low, r.gain_high))
+        many = r.metric.duplicated(keep=False); what = r.variant.str.replace(' text state', '') if states else r.metric.where(~many, r.metric + ' (' + r.variant.astype(str).str.replace('strict ', '') + ')'); worse, better = what[r.gain_high < 0].unique().tolist(), what[r.gain_low > 0].unique().tolist()
+        us, gains = 'SAD' if states else 'Our video', '; '.join(f'{w} {g:+.3f} ({lo:+.3f} to {hi:+.3f})' for w, g, lo, hi in zip(what, r.gain, r.gain_low, r.gain_high)).replace('-0.000', '0.000').replace('+0.000', '0.000')
         text = f'{us} against {name}{", by identification of clips from decoded text states" if states else ""}: ' + '; '.join(o for o in (f'worse in {_list(worse)}' if worse else '', f'better in {_list(better)}' if better else '') if o)
-        out.append(dict(kind='bad' if worse else 'good', tag=f'{us.split()[-1]} loses' if worse else f'{us.split()[-1]} holds', text=text + ('' if worse or better else 'no difference that these clips can show') + f'. Paired gain: {gains}.'))
+        out.append(dict(kind='bad' if worse else 'good', tag=f'{us.split()[-1]} loses' if worse else f'{us.split()[-1]} holds', short=text + ('' if worse or better else 'no difference that these clips can show') + '.', text=text + ('' if worse or better else 'no difference that these clips can show') + f'. Paired gain: {gains}.'))
     return out
 
 def _with_gains(results):
@@ -273,7 +274,7 @@ def _brain(folder): # explain/sub-s
         out.append(dict(title=f'{level}' if level != 'latents' else 'motion latents', text=text, figures=figures, tables=tables))
     return out
 
-# %% ../nbs/15_report.ipynb #6e3d3afd
+# %% ../nbs/15_report.ipynb #d627eaa0
 def _versions(names=('semvideo', 'torch', 'diffusers', 'transformers', 'numpy', 'pandas', 'nibabel')):
     "Versions of the packages that matter: {name: version}."
     out = {'python': platform.python_version()}
@@ -282,8 +283,37 @@ def _versions(names=('semvideo', 'torch', 'diffusers', 'transformers', 'numpy', 
         except metadata.PackageNotFoundError: pass
     return out
 
+def _selection(study):
+    "How many voxels each rule would keep, a table a subject, beside the published count where there is one."
+    out = []
+    for f in sorted((study.path/'prepare').glob('selection-*.csv')):
+        d = read_csv(f); known = 'published' in d
+        out.append(_table(d, f'Voxels that each rule keeps, subject {d.subject.iloc[0]}: ' + ('beside the published count, and by how many voxels it differs' if known else 'there is no published count for this study') ))
+    return out
+
+def _ceiling(study, subject, split):
+    "Noise ceiling of the voxels of a split with repeats: the table, or nothing where no repeats are."
+    x = study.fmri(subject, split)
+    if x.shape[1] < 2: return []
+    c = noise_ceiling(x); q = np.nanquantile(c, (0, .25, .5, .75, 1))
+    return [_table(pd.DataFrame([dict(voxels=int(np.isfinite(c).sum()), repeats=x.shape[1], **dict(zip(('lowest', 'quarter below', 'median', 'quarter above', 'highest'), map(float, q))))]), f'Noise ceiling of the split "{split}": correlation that a perfect model reaches with the mean over repeats, over voxels')]
+
+def _repeats(folder): # evaluate/sub-s
+    "Identification and noise ceiling by number of repeats: figure and table, or None."
+    if not (folder/'repeats.csv').is_file(): return None
+    d = read_csv(folder/'repeats.csv'); wide = d.pivot(index='repeats', columns='what', values='value'); wide = wide[list(dict.fromkeys(d.what))]
+    from matplotlib.figure import Figure
+    fig = Figure(figsize=(9, 3), layout='constrained'); a, b = fig.subplots(1, 2)
+    for what, g in d.groupby('what', sort=False):
+        ax = a if what.endswith('text state') else b; ax.plot(g.repeats, g.value, '.-', label=what.replace(' text state', ''))
+        if ax is a and np.isfinite(g.low).any(): a.fill_between(g.repeats, g.low, g.high, alpha=.15)
+    a.axhline(.5, color='grey', ls='--', lw=1, label='chance'); a.set(ylabel='identification (0 to 1)', title='Decoded text states'); b.set(ylabel='correlation, median over voxels', title='Voxels')
+    for ax in (a, b): ax.set_xlabel('test repeats averaged'); ax.legend(fontsize=8) if ax.lines else None
+    out = io.BytesIO(); fig.savefig(out, dpi=110)
+    return dict(src=image_uri(Image.open(out).convert('RGB'), 90), alt='Identification of decoded text states, and noise ceiling of the voxels, by number of test repeats averaged', table=_table(wide.reset_index(), 'The same as numbers'))
+
 def _trust(study, subject, split, scored):
-    "Trust card, leak audit, who read the test split, stages: tables and details for the template."
+    "Trust card, leak audit, voxel selection, noise ceiling, who read the test split, stages: tables and details for the template."
     tables, p = [], study.path/'leak_audit.csv'
     if scored:
         c = pd.DataFrame(trust_card(study, subject, split).checks); c['ok'] = [{True: 'yes', False: 'no'}.get(o, 'not known') for o in c.ok]
@@ -292,8 +322,9 @@ def _trust(study, subject, split, scored):
     if scored and f.is_file(): tables.append(_table(read_csv(f), 'FVD: distance of the set of clips from the set of true ones; halves: what two halves of the truth show at that size'))
     audit = read_csv(p) if p.is_file() else None
     if audit is not None and len(audit): tables.append(_table(audit, 'Leak audit of the splits'))
+    tables += _selection(study) + _ceiling(study, subject, split)
     reads = pd.DataFrame([e for e in study.events() if e.get('event') == 'reads'])
-    if len(reads): tables.append(_table(reads.drop(columns='event').drop_duplicates().fillna(''), 'Who read which split'))
+    if len(reads): tables.append(_table(reads.drop(columns='event').drop_duplicates().astype(object).fillna(''), 'Who read which split'))
     st = study._stages(); stages = pd.DataFrame([dict(stage=k, identity=v['hash'], done=bool(v['done']), files=len(v.get('files', {}))) for k, v in sorted(st.items())])
     if len(stages): tables.append(_table(stages, 'Stages: the identity is the hash of all settings, upstream ones included'))
     details = [dict(title=f'Settings of {k}', text=json.dumps(v['config'], indent=1, sort_keys=True)) for k, v in sorted(st.items())]
@@ -301,14 +332,14 @@ def _trust(study, subject, split, scored):
     details.append(dict(title='Software', text='\n'.join(f'{k} {v}' for k, v in _versions().items())))
     return tables, details
 
-# %% ../nbs/15_report.ipynb #a73bda7d
+# %% ../nbs/15_report.ipynb #4e43dc42
 RULES = dict(
     verdict='A null is a video that knows nothing of the clip it is scored against. It counts as beaten only if the whole 95 % interval of the paired difference, from a bootstrap that keeps stretches of time together, lies on our side.',
     watch='Left: what the person saw. Right: what was reconstructed from brain activity alone. The clips were chosen by rule: {rule} Each clip plays at its own speed and repeats; a click pauses it.',
     standing='every clip is ranked by each metric, its ranks are averaged, and the best, the middle and the worst are shown, as many of each; further below, clips at even distances, which nothing has chosen.',
     even='at even distances through the film, so that nothing has chosen them.',
     metrics='Values are means over test clips with 95 % intervals blocked by time. Read no value without its row: some metrics give a blank screen a high score. Corrected: 0 at chance, 1 at the ideal (PSNR: the gain in dB). The frozen first frame of the reconstruction itself is a null for motion only. A red value is a null that was not beaten, or a rival that is better.',
-    captions='"Decoded" is the training caption whose text state lies nearest to the decoded one; the caption of the test clip is not among the candidates. SAD is scored as it is handed to the renderer.',
+    captions='"Decoded" is the training caption whose text state lies nearest to the decoded one; the caption of the test clip is not among the candidates. SAD is scored as it is handed to the renderer. Identification here compares with clips more than 20 s away, relative to the mean of the true states; in the table of metrics and in the curve of repeats it compares with all clips, relative to the mean training state, so the numbers differ a little.',
     brain='Each map is tested over parcels against compact patches of the same size drawn among the same voxels. "Uses" is the sensitivity of the decoder; "carries" is the activation pattern (Haufe et al. 2014). A decoder can use a voxel that carries nothing, to cancel noise.')
 
 def is_simulated(study):
@@ -327,9 +358,21 @@ def _heading(study, subject, n, split):
     "Title and first sentence; a miniature is never called by the name of the dataset whose layout it has."
     m, fake = study.manifest, is_simulated(study); name = 'The miniature' if fake and m['name'].lower() in ('cc2017', 'hcp') else m['name']
     data = f'a simulated film and brain, written in the layout of {m["name"].upper()}' if name == 'The miniature' else m['source']
+    name = name[:1].upper() + name[1:]
     return f'{name}, subject {subject}: video read from {"simulated " if fake else ""}fMRI', f'{n} clips of the split "{split}" were decoded and rendered. Data: {data}.'
 
-# %% ../nbs/15_report.ipynb #1382e9b3
+# %% ../nbs/15_report.ipynb #c819d398
+def _summary(results): # results.csv
+    "How good, in one paragraph: plain questions beside chance and the strongest null; how many metrics beat every null."
+    r = _with_gains(results); parts, out = [], []
+    for m, (name, _) in QUESTIONS.items():
+        g = r[r.metric == m]; us, n = g[g.system == OURS], _nulls(g) if len(g) else g
+        if len(us) and np.isfinite(us.value.iloc[0]): parts.append(f'{name.lower()} {us.value.iloc[0]:.1%} (chance {us.chance.iloc[0]:.1%}' + (f', strongest null {n.value.max():.1%})' if len(n) else ')'))
+    if parts: out.append(f'Right answers, as the judges see them: {"; ".join(parts)}.')
+    n = _nulls(r); n = n[n.beaten != '']
+    if len(n): ok = n.groupby(['metric', 'variant']).beaten.agg(lambda b: (b == 'yes').all()); out.append(f'{int(ok.sum())} of {len(ok)} metrics beat every null.')
+    return ' '.join(out)
+
 def _load_parts(study, subject, split, recon):
     "What the stages left: results, per-clip scores, decoded states, other decoders, rendered clips; None where a stage has not run."
     ev, p = study.path/f'evaluate/sub-{subject}', study.path/f'decode/sub-{subject}/{split}.safetensors'
@@ -348,21 +391,21 @@ def _as_truth(recon, truth):
     at = [np.floor((np.arange(n) + .5)*m/n).astype(int) for n, m in zip(truth.shape[1:4], recon.shape[1:4])]
     return recon[:, at[0]][:, :, at[1]][:, :, :, at[2]]
 
-# %% ../nbs/15_report.ipynb #59523233
+# %% ../nbs/15_report.ipynb #fe6aba62
 def page_data(study, subject, split='test', recon=None, n=4):
     "Everything the template needs, as one dict of plain data."
     results, scores, decoded, others, recon = _load_parts(study, subject, split, recon); truth = study.frames(split); recon = _as_truth(recon, truth)
     said = decoded_captions(study, decoded, split) if decoded is not None else None; rank = standing(scores[scores.system == OURS]) if scores is not None else None
     tabled = results is not None and bool(results.system.str.contains('ridge').any())
     says = (verdicts(results) if results is not None else []) + (decoder_verdicts(study, decoded, others, split) if decoded is not None and not tabled else []); notes = _notes(study)
-    notes += [dict(kind='bad', text=v['text']) for v in says if v['tag'].endswith('loses')]
+    notes += [dict(kind='bad', text=v.get('short', v['text'])) for v in says if v['tag'].endswith('loses')]
     if decoded is not None and not tabled and not any('ridge' in o for o in others):
         says.append(dict(kind='open', tag='not tested', text='Ridge regression was not run on this split, so whether SAD does better than a linear decoder is open.'))
     groups, rivals = metric_rows(results) if results is not None else ([], []); tables, details = _trust(study, subject, split, scores is not None); rule = RULES['standing' if rank is not None else 'even']
     title, lead = _heading(study, subject, len(truth), split); sections = [('verdict', 'Verdict'), ('watch', 'Clips'), ('metrics', 'Metrics'), ('captions', 'Captions'), ('brain', 'Brain'), ('trust', 'Leaks and provenance')]
-    return dict(title=title, lead=lead, notes=notes, sections=sections, verdicts=says, verdict_rule=RULES['verdict'],
+    return dict(title=title, lead=lead, summary=_summary(results) if results is not None else '', notes=notes, sections=sections, verdicts=says, verdict_rule=RULES['verdict'],
                 watch_rule=RULES['watch'].format(rule=rule), galleries=_gallery(study, recon, truth, said, rank, split, n), metrics_rule=RULES['metrics']+(_fewer(results) if results is not None else ''), metric_groups=groups, rivals=rivals, captions_rule=RULES['captions'],
-                states=_table(states_table(study, decoded, split, others=others), '') if decoded is not None else None, brain_rule=RULES['brain'], brain=_brain(study.path/f'explain/sub-{subject}'), trust=tables, details=details,
+                states=_table(states_table(study, decoded, split, others=others), '') if decoded is not None else None, repeats=_repeats(study.path/f'evaluate/sub-{subject}'), brain_rule=RULES['brain'], brain=_brain(study.path/f'explain/sub-{subject}'), trust=tables, details=details,
                 foot='Made by semvideo. Surfaces and areas: HCP S1200 and HCP-MMP1.0 (WU-Minn HCP; Glasser et al. 2016). Method: SemVideo (CVPR 2026).')
 
 def report_study(study, # core.Study

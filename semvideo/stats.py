@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['PUBLISHED', 'NOT_ONE_COLUMN', 'CLAIMS', 'STILL', 'LAYOUTS', 'published', 'corrected', 'time_blocks',
            'block_bootstrap', 'n_eff', 'p_value', 'sign_flip', 'compare', 'holm', 'shift_within', 'nulls',
-           'random_clips', 'mean_video', 'ladder', 'rungs', 'pair_flows', 'shuffle_table', 'shuffle_p', 'shuffle_test',
-           'p_curve', 'counterfactuals', 'ceiling_scaled', 'score_by_repeats', 'clusters', 'held_out_cluster',
-           'cluster_identification', 'effective_rank', 'outside_span', 'nearest_distance', 'distance_slope',
-           'diagnostics', 'leaderboard', 'metric_table', 'TrustCard', 'card', 'trust_card', 'split_grid', 'list_clips',
-           'align', 'swapped_channels', 'load_pairs', 'score', 'clips_hash', 'write_parquet']
+           'random_rows', 'random_clips', 'mean_video', 'ladder', 'rungs', 'pair_flows', 'shuffle_table', 'shuffle_p',
+           'shuffle_test', 'p_curve', 'counterfactuals', 'ceiling_scaled', 'score_by_repeats', 'clusters',
+           'held_out_cluster', 'cluster_identification', 'effective_rank', 'outside_span', 'nearest_distance',
+           'distance_slope', 'diagnostics', 'leaderboard', 'metric_table', 'TrustCard', 'card', 'trust_card',
+           'split_grid', 'list_clips', 'align', 'swapped_channels', 'load_pairs', 'score', 'clips_hash',
+           'write_parquet']
 
 # %% ../nbs/12_stats.ipynb #f1e67bf4
 import dataclasses, html, itertools, json, math
@@ -121,7 +122,7 @@ def holm(p): # p-values of one family
     out[o] = np.minimum(1, np.maximum.accumulate(p[o]*np.arange(len(p), 0, -1)))
     return out
 
-# %% ../nbs/12_stats.ipynb #7130bcb6
+# %% ../nbs/12_stats.ipynb #844ff21b
 def _derange(n, rng):
     "Random permutation in which nothing stays in its place."
     if n < 2: return np.zeros(n, int)
@@ -142,20 +143,27 @@ def nulls(recon, # uint8 (B,F,H,W,3)
           segments=None, # (B,) labels for the circular shift
           seed=0, # of the draws
           pool=64, # training clips that the random ones are drawn from, so that each is judged once and not once a test clip
-          extra=None): # {name: clips} such as nearest training clip or ridge, from 13_baselines
+          extra=None, # {name: clips} such as nearest training clip or ridge, from 13_baselines
+          lazy=False): # give functions that make the clips, so that not all are in memory at once
     "What a reconstruction must beat: {name: uint8 (B,F,H,W,3)}. Same shapes as `recon`; raises `SemvideoError` if training clips differ in shape."
     r = as_video(recon, 'recon'); n = len(r); rng = rng_for('nulls', seed)
     if train.shape[1:] != r.shape[1:]: raise SemvideoError('Training clips differ in shape', found=f'{train.shape[1:]}', expected=f'{r.shape[1:]}', remedy='resize and resample them first')
     mean = mean_video(train); still = np.rint(mean.mean(0))
-    out = {'mean image': np.broadcast_to(still.astype(np.uint8), r.shape), 'mean video': np.broadcast_to(np.rint(mean).astype(np.uint8), r.shape),
-           'random training clip': random_clips(train, n, pool, rng), 'frozen first frame': np.broadcast_to(r[:, :1], r.shape)}
-    if n > 1: out |= {'shuffled fMRI': r[_derange(n, rng)], 'shifted fMRI': r[shift_within(n, segments)]}
-    return out | (extra or {})
+    drawn = random_rows(len(train), n, pool, rng); mixed = _derange(n, rng) if n > 1 else None
+    out = {'mean image': lambda: np.broadcast_to(still.astype(np.uint8), r.shape), 'mean video': lambda: np.broadcast_to(np.rint(mean).astype(np.uint8), r.shape),
+           'random training clip': lambda: np.stack([train[i] for i in drawn]), 'frozen first frame': lambda: np.broadcast_to(r[:, :1], r.shape)}
+    if n > 1: out |= {'shuffled fMRI': lambda: r[mixed], 'shifted fMRI': lambda: r[shift_within(n, segments)]}
+    out |= {k: (lambda v=v: v) for k,v in (extra or {}).items()}
+    return out if lazy else {k: f() for k,f in out.items()}
+
+def random_rows(m, n, pool, rng):
+    "n of m rows, drawn with replacement from `pool` different ones drawn without."
+    some = rng.permutation(m)[:pool]
+    return some[rng.integers(0, len(some), n)]
 
 def random_clips(train, n, pool, rng):
-    "n training clips drawn with replacement from `pool` different ones drawn without: uint8 (n,F,H,W,3)."
-    some = rng.permutation(len(train))[:pool]
-    return np.stack([train[i] for i in some[rng.integers(0, len(some), n)]])
+    "n training clips by `random_rows`: uint8 (n,F,H,W,3)."
+    return np.stack([train[i] for i in random_rows(len(train), n, pool, rng)])
 
 def mean_video(train, step=64):
     "Mean of the training clips, float64 (F,H,W,3), `step` clips in memory at a time."

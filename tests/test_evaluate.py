@@ -120,6 +120,18 @@ def test_subset_systems_are_compared_on_their_own_clips(scored):
     s, t = scored; c = pd.read_csv(s.path/"evaluate/sub-1/clips.csv", dtype=dict(clip_id=str)); c = c[c.metric == "PSNR"].pivot(index="clip_id", columns="system", values="value")
     r = t[(t.metric == "PSNR") & (t.system == "true conditions")].iloc[0]; assert np.isclose(r.gain, (c[OURS]-c["true conditions"]).mean())
 
+def test_repeats_end_where_the_results_are_and_fewer_are_decoded_by_the_decoders(scored):
+    from semvideo.core import Decoded
+    from semvideo.evaluate import has_decoders, repeat_states, repeats_table
+    from semvideo.sad import SAD, SadConfig
+    from semvideo.train import decode, load, save
+    s, t = scored; d = Decoded.load(s.path/"decode/sub-1/test.safetensors"); x = np.array(s.fmri(1, "test")); _, T, D = d.anchor.shape
+    assert not has_decoders(s, 1) and not (s.path/"evaluate/sub-1/repeats.csv").is_file()
+    for l in ("anchor", "motion", "holistic"): save(SAD({1: x.shape[2]}, SadConfig(level=l, tokens=T, width=D, hidden=16, mlp=(16,), layers=1, heads=2, dim_head=8, samples=0)), s.path/f"train/sub-1/sad-{l}")
+    r = repeats_table(s, 1, "test", d, 100); got = r[(r.repeats == 2) & r.what.str.endswith("state")].set_index("what").value; want = t[(t.system == OURS) & t.variant.str.contains("text state")].set_index("variant").value
+    assert np.allclose(got, want[got.index]) and r[r.repeats == 1].what.tolist()[:3] == ["anchor text state", "motion text state", "holistic text state"] and (r.what == "noise ceiling").sum() == 2
+    k, one = next(repeat_states(s, 1, "test", d)); assert k == 1 and np.allclose(one["motion"], decode(load(s.path/"train/sub-1/sad-motion"), x[:, 0], 1), atol=1e-5)
+
 def test_card_and_page_know_the_rungs(scored):
     from semvideo.report import page_data
     from semvideo.stats import trust_card

@@ -49,6 +49,17 @@ def test_a_miniature_is_not_called_by_the_name_of_its_layout(study):
     m = study.manifest; m.update(name='cc2017', source='CC2017: Wen et al. 2017'); write_json(study.path/'manifest.json', m); study.stage('mine', dict(backend='script')).finish()
     d = page_data(study, 1, recon=recon_of(study), n=1); assert 'Wen' not in d['lead'] and 'simulated' in d['title'] and 'simulated' in d['lead'] and [n['text'][:8] for n in d['notes']] == ['The film', 'Captions']
 
+def test_audit_selection_ceiling_and_repeats_are_on_the_page(study):
+    full(study); r = rng_for('repeats'); x = r.standard_normal((N, 1, 5)) + .5*r.standard_normal((N, 4, 5)); (study.path/'fmri/sub-1/test.npy').unlink(); study.save_fmri(1, 'test', x.astype(np.float32))
+    write_csv(study.path/'leak_audit.csv', pd.DataFrame([dict(check='near-copies of frames', status='leak', count=7, of=24, detail='', examples='')])); d = pd.DataFrame([dict(subject=1, method='fdr', alpha=.05, tail='greater', voxels=10)])
+    write_csv(study.path/'prepare/selection-1.csv', d); write_csv(study.path/'prepare/selection-2.csv', d.assign(subject=2, published=13, difference=-3))
+    write_csv(study.path/'evaluate/sub-1/repeats.csv', pd.DataFrame([dict(repeats=k, what=w, value=.5 + .05*k, low=.4, high=.8, chance=.5) for k in (1, 2) for w in ('anchor text state', 'noise ceiling')]))
+    assert page_data(study, 1, recon=recon_of(study), n=1)['summary'] == 'Right answers, as the judges see them: object kind 80.0% (chance 12.5%, strongest null 15.0%). 1 of 2 metrics beat every null.'
+    text = report_study(study, 1, recon=recon_of(study), n=1).read_text(encoding='utf-8'); t = {x['caption']: x for x in page_data(study, 1, recon=recon_of(study), n=1)['trust']}
+    assert 'Leak audit of the splits' in text and 'near-copies of frames' in text and 'How many repeats does it take?' in text
+    assert next(v for k, v in t.items() if 'subject 1' in k and 'no published count' in k)['rows'][0][-1] == '10' and next(v for k, v in t.items() if 'subject 2' in k and 'beside the published' in k)['rows'][0][-2:] == ['13', '-3']
+    assert float(next(v for k, v in t.items() if 'Noise ceiling' in k)['rows'][0][4]) > .8
+
 def test_ids_are_unique_and_every_link_has_its_target(study):
     text = report_study(full(study), 1, recon=recon_of(study), n=1).read_text(encoding='utf-8'); ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids)) and set(re.findall(r'href="#([^"]+)"', text)) <= set(ids)

@@ -83,6 +83,7 @@ def test_nulls_are_what_they_say():
     assert not any(np.array_equal(a, b) for a,b in zip(n['shuffled fMRI'], r)) and sorted(map(hash, (v.tobytes() for v in n['shuffled fMRI']))) == sorted(map(hash, (v.tobytes() for v in r)))
     assert all(np.array_equal(n['shifted fMRI'][i], r[(i+3) % 6]) for i in range(6)) and all(np.array_equal(n['shifted fMRI'][6+i], r[6+(i+3) % 6]) for i in range(6))
     assert all(any(np.array_equal(v, t) for t in tr) for v in n['random training clip'])
+    lazy = S.nulls(r, tr, np.repeat([0, 1], 6), lazy=True); assert list(lazy) == list(n) and all((lazy[k]() == n[k]).all() for k in reversed(n))   # in any order
     with pytest.raises(SemvideoError, match='differ in shape'): S.nulls(r, tr[:, :3])
 
 @pytest.fixture(scope='module')
