@@ -6,13 +6,13 @@
 __all__ = ['LEVELS', 'mean_repeats', 'scaler', 'Ridge', 'ridge_decode', 'save_ridge', 'retrieve', 'nearest_clips',
            'clip_features', 'Nishimoto', 'baselines']
 
-# %% ../nbs/13_baselines.ipynb #0444acc9
+# %% ../nbs/13_baselines.ipynb #6a918263
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .core import CAPTION_LEVELS, Decoded, SemvideoError, rng_for
-from .metrics import as_video, clip_flow, identification, resize, unit_rows, _each_clip
+from .metrics import as_video, clip_flow, identification, nearest_rows, resize, unit_rows, _each_clip
 from .stats import block_bootstrap, mean_video
 from .targets import target
 
@@ -120,7 +120,7 @@ def save_ridge(study, subject, split='test', **kw): # as `ridge_decode`
         d.save(p, dict(decoder='ridge', **{f'r2_{k}': f'{v:.4f}' for k,v in r2.items()}))
     return p
 
-# %% ../nbs/13_baselines.ipynb #6f296de7
+# %% ../nbs/13_baselines.ipynb #27d65339
 def retrieve(pred, # (B,...) decoded features
              library, # (N,...) features of training clips
              k=1): # how many
@@ -133,7 +133,7 @@ def nearest_clips(pred, # (B,...) decoded features
                   library, # (N,...) features of the training clips
                   frames): # (N,F,H,W,3) the training clips
     "The nearest training clip of each decoded feature, uint8 (B,F,H,W,3)."
-    return np.stack([frames[i] for i in retrieve(pred, library)[:, 0]])
+    return np.stack([frames[i] for i in nearest_rows(pred, library)[0]])
 
 # %% ../nbs/13_baselines.ipynb #e2e70bba
 def clip_features(frames, # uint8 (B,F,H,W,3)

@@ -8,7 +8,7 @@ __all__ = ['OURS', 'still_frames', 'null_makers', 'null_videos', 'marginals', 's
            'nearest_training', 'rendered_systems', 'has_decoders', 'repeat_states', 'repeats_table', 'same_chance',
            'fit_to', 'evenly', 'evaluate_study']
 
-# %% ../nbs/13a_evaluate.ipynb #01203b4d
+# %% ../nbs/13a_evaluate.ipynb #3625069d
 import copy
 import numpy as np, pandas as pd
 from .core import *
@@ -17,7 +17,8 @@ from .cvr import CVR, load_render
 from .simulate import DIRECTIONS
 from .fmri import repeat_curve
 from .train import decode, load
-from .baselines import ridge_decode, target
+from .baselines import nearest_clips, ridge_decode
+from .targets import LEVELS, target
 from .stats import block_bootstrap, corrected, nulls, random_clips, shuffle_test, time_blocks
 
 # %% ../nbs/13a_evaluate.ipynb #ee581bb8
@@ -122,12 +123,12 @@ def results_table(scores, # clip_id, system, metric, variant, value, chance, uni
                              **dict(zip(('gain', 'gain_low', 'gain_high'), gain)), beaten='' if np.isnan(gain[0]) else 'yes' if gain[1] > 0 else 'no'))
     return pd.DataFrame(rows)
 
-# %% ../nbs/13a_evaluate.ipynb #32eab2a4
+# %% ../nbs/13a_evaluate.ipynb #6b578d4f
 def state_scores(decoded, # {system: Decoded}
                  study, split): # whose targets they aim at
     "Identification from decoded text states: clip_id, system, metric, variant, value, chance, unit."
     ids,out = study.clip_ids(split),[]
-    for level in ('anchor', 'motion', 'holistic'):
+    for level in LEVELS:
         t = np.asarray(target(study, split, level), np.float32); mean = np.asarray(target(study, 'train', level)).mean(0, dtype=np.float64)
         out += [pd.DataFrame(dict(clip_id=ids, system=s, metric='Identification', variant=f'{level} text state', value=identification(getattr(d, level), t, mean=mean), chance=.5, unit='accuracy'))
                 for s,d in decoded.items()]
@@ -143,11 +144,10 @@ def decoded_systems(study, subject, split):
         out['ridge'].save(folder/f'{split}-ridge.safetensors')
     return out
 
-# %% ../nbs/13a_evaluate.ipynb #16108571
+# %% ../nbs/13a_evaluate.ipynb #c4ae989c
 def nearest_training(decoded, study, split, train='train'): # Decoded of the split
     "The training clip whose holistic text state is nearest to the decoded one: uint8 (N,F,H,W,3)."
-    at,_ = nearest_rows(decoded.holistic, target(study, train, 'holistic')); frames = study.frames(train)
-    return np.stack([frames[i] for i in at])
+    return nearest_clips(decoded.holistic, target(study, train, 'holistic'), study.frames(train))
 
 def rendered_systems(study, subject, split, # what was rendered
                      decoded, # {system: Decoded}, `OURS` among them
@@ -155,26 +155,26 @@ def rendered_systems(study, subject, split, # what was rendered
     "Simple decoders and ceilings on some clips, by the settings of the study's own rendering: {name: uint8 (n,F,H,W,3)}."
     c = dict(study._stages()[f'render/sub-{subject}/{split}']['config']); bundle,seed,mode = (c.pop(k) for k in ('bundle', 'seed', 'mode'))
     cvr = CVR(bundle, **c); exact = copy.copy(cvr); exact.config = cvr.config.replace(motion_gain=1.) # true latents have not shrunk
-    ids = [study.clip_ids(split)[i] for i in some]; true = Decoded(**{k: np.asarray(target(study, split, k)[some], np.float32) for k in ('anchor', 'motion', 'holistic', 'latents')})
+    ids = [study.clip_ids(split)[i] for i in some]; true = Decoded(**{k: np.asarray(target(study, split, k)[some], np.float32) for k in (*LEVELS, 'latents')})
     todo = {'true conditions': (exact, true, seed), 'second seed': (cvr, decoded[OURS][some], seed+1)} | {k: (cvr, d[some], seed) for k,d in decoded.items() if k != OURS}
     return {'VAE round trip': cvr.motion_frames(true.latents)} | {k: r.render(d, s, mode, ids) for k,(r,d,s) in progress(todo.items(), 'evaluate: ceilings')}
 
-# %% ../nbs/13a_evaluate.ipynb #b5a34411
-def has_decoders(study, subject): return all((study.path/f'train/sub-{subject}/sad-{l}').is_dir() for l in ('anchor', 'motion', 'holistic'))
+# %% ../nbs/13a_evaluate.ipynb #14407e0a
+def has_decoders(study, subject): return all((study.path/f'train/sub-{subject}/sad-{l}').is_dir() for l in LEVELS)
 
 def repeat_states(study, subject, split, decoded, # Decoded of all repeats
                   repeats=None): # that were averaged for it; None: all there are
     "States that the trained decoders give for the mean of the first k repeats: yields (k, {level: (N,T,D)}); a k for which a clip has no response is left out. The last is `decoded` itself."
-    x,c = np.asarray(study.fmri(subject, split))[:, :repeats],study._stages()[f'decode/sub-{subject}/{split}']['config']; levels = ('anchor', 'motion', 'holistic')
-    nets = {l: load(study.path/f'train/sub-{subject}/sad-{l}') for l in levels}; there = np.isfinite(x).all(2)
+    x,c = np.asarray(study.fmri(subject, split))[:, :repeats],study._stages()[f'decode/sub-{subject}/{split}']['config']
+    nets = {l: load(study.path/f'train/sub-{subject}/sad-{l}') for l in LEVELS}; there = np.isfinite(x).all(2)
     for k in range(1, x.shape[1]):
         if there[:, :k].any(1).all(): yield k, {l: decode(n, np.nanmean(x[:, :k], 1), subject, ids=study.clip_ids(split), seed=c.get('seed', 0)) for l,n in nets.items()}
-    yield x.shape[1], {l: getattr(decoded, l) for l in levels}
+    yield x.shape[1], {l: getattr(decoded, l) for l in LEVELS}
 
 def repeats_table(study, subject, split, decoded, n_boot=2000, seed=0): # as `evaluate_study`
     "Identification of each text level, and the noise ceiling of the voxels, by the number of test repeats averaged: repeats, what, value, low, high, chance."
     repeats = study._stages()[f'decode/sub-{subject}/{split}']['config'].get('repeats'); blocks,rows = time_blocks(study.select(split)),[]
-    t = {l: np.asarray(target(study, split, l), np.float32) for l in ('anchor', 'motion', 'holistic')}; mean = {l: np.asarray(target(study, 'train', l)).mean(0, dtype=np.float64) for l in t}
+    t = {l: np.asarray(target(study, split, l), np.float32) for l in LEVELS}; mean = {l: np.asarray(target(study, 'train', l)).mean(0, dtype=np.float64) for l in t}
     for k,s in repeat_states(study, subject, split, decoded, repeats):
         rows += [dict(repeats=k, what=f'{l} text state', **dict(zip(('value', 'low', 'high'), interval(identification(s[l], t[l], mean=mean[l]), blocks, n_boot, seed))), chance=.5) for l in t]
     x = study.fmri(subject, split)[:, :repeats]
