@@ -342,12 +342,13 @@ class BundleConfig(Config):
     render_size: int = 0 # pixels at which T2V runs; 0: frame_size
     suffix: str = '' # words added to prompts given as text
 
-# %% ../nbs/04b_bundle.ipynb #991a4abb
-HUB = dict( # part: (repository, subfolder); the revision of each is set in REVISIONS
+# %% ../nbs/04b_bundle.ipynb #e75739ae
+HUB = dict( # part: (repository, subfolder); REVISIONS says which commit of it
     tokenizer=('stable-diffusion-v1-5/stable-diffusion-v1-5', 'tokenizer'), text_encoder=('stable-diffusion-v1-5/stable-diffusion-v1-5', 'text_encoder'),
     vae=('stable-diffusion-v1-5/stable-diffusion-v1-5', 'vae'), unet=('stable-diffusion-v1-5/stable-diffusion-v1-5', 'unet'), scheduler=('stable-diffusion-v1-5/stable-diffusion-v1-5', 'scheduler'),
     motion_adapter=('guoyww/animatediff-motion-adapter-v1-5-3', None), sparse_controlnet=('guoyww/animatediff-sparsectrl-rgb', None))
-REVISIONS = {'stable-diffusion-v1-5/stable-diffusion-v1-5': '451f4fe16113bff5a5d2269ed5ad43b0592e9a14'} # commits; a repository absent here is read at `main`
+REVISIONS = {'stable-diffusion-v1-5/stable-diffusion-v1-5': '451f4fe16113bff5a5d2269ed5ad43b0592e9a14', 'guoyww/animatediff-motion-adapter-v1-5-3': '449d8993ead63a068e1030eb26925132814db1c8',
+             'guoyww/animatediff-sparsectrl-rgb': 'b8003d681d813c095e459b9141122894daff2d13'} # commits: what is behind a branch may change
 SD15 = BundleConfig(name='sd15', frame_size=224, n_frames=12, text_width=768, steps=25, guidance=8.5, anchor_strength=.7, video_strength=.7, motion_gain=1., fast_steps=6, anchor_mode='sparsectrl', render_size=256,
                     suffix=', 8k uhd, high quality')
 
@@ -362,7 +363,7 @@ def bundle_config(bundle): # 'tiny', 'sd15' or a folder
     "The `BundleConfig` of a bundle, without loading weights."
     return SD15 if bundle == 'sd15' else BundleConfig.from_dict(read_json(bundle_path(bundle)/'bundle.json'))
 
-# %% ../nbs/04b_bundle.ipynb #7aa4d982
+# %% ../nbs/04b_bundle.ipynb #223794d3
 def _classes():
     "Class of each part."
     from transformers.utils import logging
@@ -381,10 +382,10 @@ def load_part(bundle, # 'tiny', 'sd15' or a folder
         if not p.is_dir(): raise SemvideoError(f'The bundle has no {part}', file=p, remedy='use another bundle, or train the part')
         return cls.from_pretrained(str(p), **kw)
     repo,sub = HUB[part]
-    try: return cls.from_pretrained(repo, revision=REVISIONS.get(repo), **(dict(subfolder=sub) if sub else {}), **kw)
+    try: return cls.from_pretrained(repo, revision=REVISIONS[repo], **(dict(subfolder=sub) if sub else {}), **kw)
     except (OSError, ValueError) as e:
         raise SemvideoError(f'Cannot load {part} of sd15', file=repo, found=str(e).strip().splitlines()[0][:160], expected='weights in the local model cache, or a network to fetch them (about 6 GB in all)',
-                            remedy=f'run `hf download {repo}` on a machine with a network, or use --bundle tiny') from None
+                            remedy=f'run `hf download {repo} --revision {REVISIONS[repo]}` on a machine with a network, or use --bundle tiny') from None
 
 # %% ../nbs/04b_bundle.ipynb #a94c17d0
 class TextEncoder:

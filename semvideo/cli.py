@@ -162,10 +162,10 @@ def caption_backend(a): # parsed options of `mine`
               server=dict(url=a.url, model=a.model, revision=a.revision, concurrency=a.concurrency), classifier={})
     return mllm.make_backend(a.backend, **kw[a.backend])
 
-# %% ../nbs/16_cli.ipynb #6a58031a
+# %% ../nbs/16_cli.ipynb #33d70415
 @verb(STUDY, opt('--backend', choices=list(BACKENDS), default='file', help='who writes the captions; script reads the scene scripts of the miniature (default: file)'),
       opt('--captions', type=Path, default=None, metavar='FILE', help='captions made elsewhere (file), or the scene scripts (script)'),
-      opt('--model', default=None, help='model (transformers, server)'), opt('--revision', default=None, help='commit of the model (transformers, server)'),
+      opt('--model', default=None, help='model (transformers, server)'), opt('--revision', default=None, help='commit of the model; a branch such as main is turned into its commit (transformers, server)'),
       opt('--url', default=None, help='address of an OpenAI-compatible server (server)'), opt('--concurrency', type=int, default=16, metavar='N', help='clips in flight (server; default: 16)'),
       opt('--prompts', type=Path, default=None, metavar='FILE', help='prompts of your own (JSON)'), SHARD, FORCE, QUIET)
 def do_mine(a):
@@ -174,6 +174,7 @@ def do_mine(a):
     study,backend = Study(a.study),caption_backend(a)
     from semvideo import semminer
     if a.backend == 'script': say("backend 'script': captions come from the scene scripts of the miniature; nothing looked at the video")
+    if a.backend == 'transformers' and a.revision not in (None, backend.revision): say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine with it again: --revision {backend.revision}')
     out = semminer.mine_study(study, backend, shard=a.shard, force=a.force, **(dict(prompts=a.prompts) if a.prompts else {}))
     say(out)
     return 1 if out.failed or out.stopped else 0

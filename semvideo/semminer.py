@@ -392,10 +392,10 @@ class Mined:
 # %% ../nbs/05_semminer.ipynb #b354e4aa
 def _one_line(e): return ' | '.join(l.strip() for l in str(e).splitlines()) or type(e).__name__
 
-# %% ../nbs/05_semminer.ipynb #702e3f96
+# %% ../nbs/05_semminer.ipynb #c09f741f
 def _read_one(load):
     "Frames of a clip as a contiguous array; raises `ClipError` on anything that is not a clip."
-    try: frames = np.ascontiguousarray(load())
+    try: frames = np.require(load(), requirements=['C', 'W'])     # torch warns of arrays it must not write to
     except SemvideoError as e: raise ClipError(f'The clip cannot be read: {_one_line(e)}') from e
     except (OSError, ValueError) as e: raise ClipError(f'The clip cannot be read: {e}') from e
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:

@@ -5,6 +5,7 @@ import numpy as np, pytest
 from semvideo.core import SemvideoError, CAPTION_LEVELS
 from semvideo.semminer import CaptionStore, SemMiner, mine_movie, mine_study, n_words
 from semvideo.mllm import FAMILIES, ClassifierBackend, ServerBackend, TransformersBackend, make_backend, resolve_model, tiny_mllm
+from loopback_hub import loopback_hub
 from semminer_help import cinema_study, here, loopback, small_study
 
 real = here.parent.parent/'shared'/'clips'
@@ -81,6 +82,21 @@ def test_a_local_model_is_named_by_its_files(tiny, tmp_path):
     import shutil
     a = resolve_model(tiny['LLaVA-OneVision'])[2]; shutil.copytree(tiny['LLaVA-OneVision'], tmp_path/'copy'); assert resolve_model(tmp_path/'copy')[2] == a
     f = tmp_path/'copy'/'model.safetensors'; b = bytearray(f.read_bytes()); b[-1] ^= 1; f.write_bytes(b); assert resolve_model(tmp_path/'copy')[2] != a
+
+def test_a_branch_of_a_hub_model_becomes_the_commit_it_stands_at(tiny, tmp_path):
+    "`--revision main` against a hub on the loopback: real downloads, the commit beside every caption, the same answer without a network, another one when the branch moves."
+    study,repo,branch = cinema_study(tmp_path/'study'), 'lkhl/VideoLLaMA3-7B-Image-HF', {'main': 'a1'*20}; model = tiny['VideoLLaMA3']
+    with loopback_hub(repo, {'a1'*20: model, 'b2'*20: model}, branch) as (url, asked):
+        env = dict({k: v for k,v in os.environ.items() if k != 'HF_HUB_OFFLINE'}, HF_ENDPOINT=url, HF_HOME=str(tmp_path/'hf'), HF_HUB_DISABLE_XET='1', PYTHONPATH=str(here.parent))
+        def python(code, *args, **more): return subprocess.run([sys.executable, '-c', code, *args], env=env | more, capture_output=True, text=True)
+        mine = lambda *a: python('import sys; from semvideo.cli import main; sys.exit(main())', 'mine', '--study', str(study.path), '--backend', 'transformers', '--model', 'videollama3-7b', *a)
+        r = mine(); assert r.returncode == 2 and 'not pinned' in r.stderr and not asked        # nothing is loaded before a revision is named
+        r = mine('--revision', 'main'); assert r.returncode == 0 and '4 new' in r.stdout and f'--revision {"a1"*20}' in r.stdout, r.stdout + r.stderr[-3000:]
+        assert set(CaptionStore(study.path/'mine'/'store').frame().revision) == {'a1'*20}; files = [a.split('/')[3] for a in asked if a.startswith(f'{repo}/resolve/') and not a.endswith('/config.json')]
+        assert files and set(files) == {'a1'*20}                                                # the branch was asked for once, then only the commit
+        which = "from semvideo.mllm import resolve_model; print(resolve_model('videollama3-7b', 'main')[2])"; branch['main'] = 'b2'*20
+        assert python(which, HF_HUB_OFFLINE='1').stdout.strip() == 'a1'*20 and python(which).stdout.strip() == 'b2'*20
+        r = python(which.replace("'main'", "'nosuch'")); assert 'cannot be turned into a commit' in r.stderr and 'nosuch' in r.stderr
 
 def test_real_captions_of_real_clips(tmp_path):
     if not real.is_dir(): pytest.skip('no folder of real clips here')
