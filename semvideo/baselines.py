@@ -6,14 +6,13 @@
 __all__ = ['LEVELS', 'mean_repeats', 'scaler', 'Ridge', 'ridge_decode', 'save_ridge', 'retrieve', 'nearest_clips',
            'clip_features', 'Nishimoto', 'baselines']
 
-# %% ../nbs/13_baselines.ipynb #6a918263
-from dataclasses import dataclass
-from pathlib import Path
+# %% ../nbs/13_baselines.ipynb #9fb8cb51
+import copy
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .core import CAPTION_LEVELS, Decoded, SemvideoError, rng_for
+from .core import CAPTION_LEVELS, Decoded, SemvideoError, identity, read_safetensors
 from .metrics import as_video, clip_flow, identification, nearest_rows, resize, unit_rows, _each_clip
-from .stats import block_bootstrap, mean_video
+from .stats import mean_video
 from .targets import target
 
 # %% ../nbs/13_baselines.ipynb #eb6e1df5
@@ -50,42 +49,51 @@ class Ridge:
                  batch=4096): # targets in memory at a time while predicting
         self.alphas,self.per_target,self.batch = tuple(alphas),per_target,batch
 
-# %% ../nbs/13_baselines.ipynb #6fa4e72d
+# %% ../nbs/13_baselines.ipynb #d4ab65a5
 def _r2_sums(pred, y, mean):
     "(residual, total) sums of squares per target; total about the training mean."
     return np.square(y-pred).sum(0),np.square(y-mean).sum(0)
 
-@patch
-def _search(self:Ridge, x, y, groups):
-    "R2 (alphas, targets) over held-out groups: each group left out once, one eigendecomposition each."
-    res = np.zeros((len(self.alphas), y.shape[1])); tot = np.zeros(y.shape[1])
+def _search(x, ys, groups, alphas, batch):
+    "R2 (alphas, targets) of each of ys (N,P) over held-out groups: each group left out once, one eigendecomposition for all of them."
+    res,tot = [np.zeros((len(alphas), y.shape[1])) for y in ys],[np.zeros(y.shape[1]) for y in ys]
     for g in pd.unique(groups):
         va = groups == g; xm,xs = scaler(x[~va]); a,b = (x[~va]-xm)/xs,(x[va]-xm)/xs
-        u,w = _eig(a); k = (b @ a.T) @ u; m = y[~va].mean(0)
-        for j in range(0, y.shape[1], self.batch):
-            s = slice(j, j+self.batch); uy = u.T @ (y[~va, s]-m[s])
-            for i,al in enumerate(self.alphas):
-                r,t = _r2_sums(m[s]+(k/(w+al)) @ uy, y[va, s], m[s]); res[i, s] += r
-            tot[s] += t
-    return 1-res/np.maximum(tot, 1e-12)
+        u,w = _eig(a); k = (b @ a.T) @ u
+        for n,j in [(n, j) for n,y in enumerate(ys) for j in range(0, y.shape[1], batch)]:
+            s = slice(j, j+batch); y = np.asarray(ys[n][:, s], np.float32); m = y[~va].mean(0); uy = u.T @ (y[~va]-m)
+            for i,al in enumerate(alphas):
+                r,t = _r2_sums(m+(k/(w+al)) @ uy, y[va], m); res[n][i, s] += r
+            tot[n][s] += t
+    return [1-r/np.maximum(t, 1e-12) for r,t in zip(res, tot)]
+
+@patch
+def fit_each(self:Ridge,
+             x, # (N,V) responses
+             ys, # arrays of targets (N,...), in memory or mapped
+             groups): # (N,) training segment of each row: held out whole to choose alpha
+    "Yield a `Ridge` of these settings fitted to each of several targets: one eigendecomposition a segment for all, and one set of weights in memory at a time. Raises `SemvideoError` on NaN, a misfit or a single group."
+    x,groups = np.asarray(x, np.float32),np.asarray(groups)
+    for y in ys:
+        if not len(x) == len(y) == len(groups): raise SemvideoError('Rows do not match', found=f'{len(x)} responses, {len(y)} targets, {len(groups)} groups', expected='the same number')
+        if not (np.isfinite(x).all() and np.isfinite(y).all()): raise SemvideoError('Responses or targets hold NaN', remedy='mean_repeats(fmri) averages over missing repeats')
+    if len(pd.unique(groups)) < 2: raise SemvideoError('One training segment cannot choose alpha', found=str(groups[0]), expected='at least two segments', remedy='give blocks of time as groups')
+    flat = [y.reshape(len(y), -1) for y in ys]; scores = _search(x, flat, groups, self.alphas, self.batch)
+    xm,xs = scaler(x); z = (x-xm)/xs; u,w = _eig(z)
+    for shape,y,s in zip([y.shape[1:] for y in ys], flat, scores):
+        r = copy.copy(self); r.shape,r.scores,r.xm,r.xs,r.x = shape,s,xm,xs,z
+        r.alpha = np.asarray(r.alphas)[s.argmax(0) if r.per_target else np.full(y.shape[1], s.mean(1).argmax())]
+        y = np.asarray(y, np.float32); r.ym,r.dual = y.mean(0),np.empty(y.shape, np.float32)
+        for j in range(0, y.shape[1], r.batch): c = slice(j, j+r.batch); r.dual[:, c] = u @ (u.T @ (y[:, c]-r.ym[c])/(w[:, None]+r.alpha[c]))
+        yield r
 
 @patch
 def fit(self:Ridge,
         x, # (N,V) responses
         y, # (N,...) targets of any shape
         groups): # (N,) training segment of each row: held out whole to choose alpha
-    "Fit; `alpha` and `scores` (R2 on held-out segments, per alpha and target) are kept. Raises `SemvideoError` on NaN, a misfit or a single group."
-    x,y = np.asarray(x, np.float32),np.asarray(y, np.float32); self.shape = y.shape[1:]; y = y.reshape(len(y), -1); groups = np.asarray(groups)
-    if not len(x) == len(y) == len(groups): raise SemvideoError('Rows do not match', found=f'{len(x)} responses, {len(y)} targets, {len(groups)} groups', expected='the same number')
-    if not (np.isfinite(x).all() and np.isfinite(y).all()): raise SemvideoError('Responses or targets hold NaN', remedy='mean_repeats(fmri) averages over missing repeats')
-    if len(pd.unique(groups)) < 2: raise SemvideoError('One training segment cannot choose alpha', found=str(groups[0]), expected='at least two segments', remedy='give blocks of time as groups')
-    self.scores = self._search(x, y, groups)
-    best = self.scores.argmax(0) if self.per_target else np.full(y.shape[1], self.scores.mean(1).argmax())
-    self.alpha = np.asarray(self.alphas)[best]
-    self.xm,self.xs = scaler(x); self.x = (x-self.xm)/self.xs; self.ym = y.mean(0)
-    u,w = _eig(self.x); uy = u.T @ (y-self.ym)
-    self.dual = (u @ (uy/(w[:, None]+self.alpha))).astype(np.float32)
-    return self
+    "Fit; `alpha` and `scores` (R2 on held-out segments, per alpha and target) are kept. Raises as `fit_each` does."
+    self.__dict__.update(next(self.fit_each(x, [np.asarray(y)], groups)).__dict__); return self
 
 @patch
 def predict(self:Ridge, x): # (B,V)
@@ -93,7 +101,7 @@ def predict(self:Ridge, x): # (B,V)
     k = ((np.asarray(x, np.float32)-self.xm)/self.xs) @ self.x.T
     return (self.ym+k @ self.dual).reshape(len(k), *self.shape)
 
-# %% ../nbs/13_baselines.ipynb #1a45635e
+# %% ../nbs/13_baselines.ipynb #c7c36070
 LEVELS = CAPTION_LEVELS[1:]
 
 def ridge_decode(study, # core.Study with fmri and targets
@@ -104,20 +112,20 @@ def ridge_decode(study, # core.Study with fmri and targets
                  **kw): # to `Ridge`
     "Decode a split by ridge regression to all four targets: (core.Decoded, {target: held-out R2 at the chosen alpha})."
     x = mean_repeats(study.fmri(subject, train)); xt = mean_repeats(study.fmri(subject, split), repeats); groups = study.select(train).segment.to_numpy()
-    out, r2 = {}, {}
-    for name in LEVELS+('latents',):
-        r = Ridge(**kw).fit(x, target(study, train, name), groups); out[name] = r.predict(xt)
-        r2[name] = float(r.scores[np.searchsorted(r.alphas, r.alpha[0])].mean())
+    names,out,r2 = LEVELS+('latents',),{},{}
+    for name,r in zip(names, Ridge(**kw).fit_each(x, [target(study, train, n) for n in names], groups)):
+        out[name] = r.predict(xt); r2[name] = float(r.scores[np.searchsorted(r.alphas, r.alpha[0])].mean())
     study.log('reads', split=split, by='ridge_decode')
     return Decoded(**out), r2
 
-# %% ../nbs/13_baselines.ipynb #f3779373
-def save_ridge(study, subject, split='test', **kw): # as `ridge_decode`
-    "Decode a split by ridge and keep it beside the deep decoders' (decode/sub-s/split-ridge.safetensors); -> its path. What is there is not computed again."
-    p = study.path/f'decode/sub-{subject}/{split}-ridge.safetensors'
-    if not p.is_file():
-        d,r2 = ridge_decode(study, subject, split, **kw)
-        d.save(p, dict(decoder='ridge', **{f'r2_{k}': f'{v:.4f}' for k,v in r2.items()}))
+# %% ../nbs/13_baselines.ipynb #a426064e
+def save_ridge(study, subject, split='test', repeats=None, **kw): # as `ridge_decode`
+    "Decode a split by ridge and keep it beside the deep decoders' (decode/sub-s/split-ridge.safetensors); -> its path. What was made of the same data with the same settings is not made again."
+    p,stages = study.path/f'decode/sub-{subject}/{split}-ridge.safetensors',study._stages()
+    of = [stages.get(s, {}).get('hash') for s in ('prepare', 'targets')]; made = identity([of, repeats, kw])
+    if None in of or not p.is_file() or read_safetensors(p)[1].get('made') != made:
+        d,r2 = ridge_decode(study, subject, split, repeats=repeats, **kw)
+        d.save(p, dict(decoder='ridge', made=made, **{f'r2_{k}': f'{v:.4f}' for k,v in r2.items()}))
     return p
 
 # %% ../nbs/13_baselines.ipynb #27d65339

@@ -10,8 +10,8 @@ __all__ = ['N_FRAMES', 'TIMES', 'PICTURE_CLASSES', 'MOTION_CLASSES', 'WIDTH', 'F
            'new_scheduler', 'latent_pool', 'text_pool', 'train_unet', 'train_adapter', 'BundleConfig', 'bundle_path',
            'bundle_config', 'load_part', 'TextEncoder', 'PictureCode', 'pack_bundle']
 
-# %% ../nbs/04b_bundle.ipynb #6214209e
-import importlib.util, math, os, time
+# %% ../nbs/04b_bundle.ipynb #84c8c111
+import importlib.util, math, os, time, warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -363,7 +363,7 @@ def bundle_config(bundle): # 'tiny', 'sd15' or a folder
     "The `BundleConfig` of a bundle, without loading weights."
     return SD15 if bundle == 'sd15' else BundleConfig.from_dict(read_json(bundle_path(bundle)/'bundle.json'))
 
-# %% ../nbs/04b_bundle.ipynb #223794d3
+# %% ../nbs/04b_bundle.ipynb #bb751cfd
 def _classes():
     "Class of each part."
     from transformers.utils import logging
@@ -382,7 +382,10 @@ def load_part(bundle, # 'tiny', 'sd15' or a folder
         if not p.is_dir(): raise SemvideoError(f'The bundle has no {part}', file=p, remedy='use another bundle, or train the part')
         return cls.from_pretrained(str(p), **kw)
     repo,sub = HUB[part]
-    try: return cls.from_pretrained(repo, revision=REVISIONS[repo], **(dict(subfolder=sub) if sub else {}), **kw)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='.*local_dir_use_symlinks')     # an argument diffusers still passes
+            return cls.from_pretrained(repo, revision=REVISIONS[repo], **(dict(subfolder=sub) if sub else {}), **kw)
     except (OSError, ValueError) as e:
         raise SemvideoError(f'Cannot load {part} of sd15', file=repo, found=str(e).strip().splitlines()[0][:160], expected='weights in the local model cache, or a network to fetch them (about 6 GB in all)',
                             remedy=f'run `hf download {repo} --revision {REVISIONS[repo]}` on a machine with a network, or use --bundle tiny') from None

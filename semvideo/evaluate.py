@@ -8,7 +8,7 @@ __all__ = ['OURS', 'still_frames', 'null_makers', 'null_videos', 'marginals', 's
            'nearest_training', 'rendered_systems', 'has_decoders', 'repeat_states', 'repeats_table', 'same_chance',
            'fit_to', 'evenly', 'evaluate_study']
 
-# %% ../nbs/13a_evaluate.ipynb #3625069d
+# %% ../nbs/13a_evaluate.ipynb #b20e1ebe
 import copy
 import numpy as np, pandas as pd
 from .core import *
@@ -17,7 +17,7 @@ from .cvr import CVR, load_render
 from .simulate import DIRECTIONS
 from .fmri import repeat_curve
 from .train import decode, load
-from .baselines import nearest_clips, ridge_decode
+from .baselines import nearest_clips, save_ridge
 from .targets import LEVELS, target
 from .stats import block_bootstrap, corrected, nulls, random_clips, shuffle_test, time_blocks
 
@@ -123,7 +123,7 @@ def results_table(scores, # clip_id, system, metric, variant, value, chance, uni
                              **dict(zip(('gain', 'gain_low', 'gain_high'), gain)), beaten='' if np.isnan(gain[0]) else 'yes' if gain[1] > 0 else 'no'))
     return pd.DataFrame(rows)
 
-# %% ../nbs/13a_evaluate.ipynb #6b578d4f
+# %% ../nbs/13a_evaluate.ipynb #1fe8b1f9
 def state_scores(decoded, # {system: Decoded}
                  study, split): # whose targets they aim at
     "Identification from decoded text states: clip_id, system, metric, variant, value, chance, unit."
@@ -140,8 +140,7 @@ def decoded_systems(study, subject, split):
     out = {OURS: Decoded.load(folder/f'{split}.safetensors')}
     if study.select('train').segment.nunique() > 1:
         repeats = study._stages()[f'decode/sub-{subject}/{split}']['config'].get('repeats')
-        out['ridge'],_ = ridge_decode(study, subject, split, repeats=repeats)
-        out['ridge'].save(folder/f'{split}-ridge.safetensors')
+        out['ridge'] = Decoded.load(save_ridge(study, subject, split, repeats))
     return out
 
 # %% ../nbs/13a_evaluate.ipynb #c4ae989c

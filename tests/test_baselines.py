@@ -29,6 +29,7 @@ def test_alpha_is_the_best_on_held_out_segments():
     assert np.allclose(r.scores, want, atol=1e-3) and r.alpha[0] == al[np.argmax(np.mean(want, 1))]
     per = B.Ridge(alphas=al, per_target=True).fit(x, y, g); assert (per.alpha == np.asarray(al)[np.argmax(want, 0)]).all()
 
+@pytest.mark.filterwarnings("ignore:Solving ridge is slower")
 def test_ridge_is_himalayas():
     himalaya = pytest.importorskip('himalaya.ridge'); x,y,xt,_,g = planted(v=200); r = B.Ridge(alphas=(50.,)).fit(x, y, g); s = lambda a: (a-x.mean(0))/x.std(0)
     h = himalaya.Ridge(alpha=50., fit_intercept=True).fit(s(x), y); assert np.allclose(r.predict(xt), h.predict(s(xt)), atol=5e-3)
@@ -36,6 +37,24 @@ def test_ridge_is_himalayas():
 def test_batches_and_shapes():
     x,y,xt,yt,g = planted(); a,b = B.Ridge().fit(x, y, g),B.Ridge(batch=5).fit(x, y.reshape(-1, 3, 4), g)
     assert np.allclose(a.predict(xt), b.predict(xt).reshape(40, 12), atol=1e-5) and np.allclose(a.scores, b.scores) and identification(a.predict(xt), yt).mean() > .9
+
+def test_many_targets_take_one_decomposition_a_segment(monkeypatch):
+    x,y,xt,_,g = planted(); calls,real = [],B._eig; monkeypatch.setattr(B, '_eig', lambda a: calls.append(len(a)) or real(a)); parts = (y[:, :5], y[:, 5:].reshape(-1, 7, 1), y)
+    several = list(B.Ridge().fit_each(x, parts, g)); assert sorted(calls) == [90]*4 + [120]
+    for r,part in zip(several, parts): one = B.Ridge().fit(x, part, g); assert r.alpha[0] == one.alpha[0] and np.allclose(r.predict(xt), one.predict(xt), atol=1e-6) and r.predict(xt).shape[1:] == part.shape[1:]
+
+def test_a_kept_ridge_decoding_is_of_the_same_data_and_settings(tmp_path):
+    from semvideo.core import Decoded, Study, write_npy
+    x,y,xt,yt,g = planted(v=20); clips = [pd.DataFrame(dict(clip_id=[f'{s}{i}' for i in range(n)], split=s, segment=seg, onset_s=np.arange(n)*2., duration_s=2., source='m')) for s,n,seg in (('train', 120, g), ('test', 40, 't'))]
+    study = Study.create(tmp_path/'s', 'planted', 'a test', pd.concat(clips), {}); study.save_fmri(1, 'train', x[:, None]); study.save_fmri(1, 'test', np.stack([xt, xt+1], 1))
+    for s,t in (('train', y), ('test', yt)):
+        for name in B.LEVELS: write_npy(study.path/f'targets/{s}/{name}.npy', t.reshape(-1, 3, 4))
+        write_npy(study.path/f'targets/{s}/latents.npy', t.reshape(-1, 3, 4, 1, 1))
+    reads = lambda: len(study.events()); prepared = lambda seed: study.stage('prepare', dict(seed=seed), force=True).finish([])
+    B.save_ridge(study, 1); B.save_ridge(study, 1); assert reads() == 2             # where the data came from is not written down: made again
+    study.stage('targets', {}).finish([]); prepared(0); p = B.save_ridge(study, 1); assert reads() == 3 and B.save_ridge(study, 1) == p and reads() == 3
+    a = Decoded.load(p).anchor; B.save_ridge(study, 1, repeats=1); b = Decoded.load(p).anchor; assert reads() == 4 and not np.allclose(a, b)
+    prepared(1); B.save_ridge(study, 1, repeats=1); assert reads() == 5
 
 def test_constant_voxels_and_many_rows():
     x,y,xt,_,g = planted(v=10); x[:, 3] = xt[:, 3] = 7; assert np.isfinite(B.Ridge().fit(x, y, g).predict(xt)).all()
