@@ -107,7 +107,7 @@ def atomic_path(path): # final path; its folder is made
     finally:
         with contextlib.suppress(OSError): tmp.unlink(missing_ok=True)
 
-# %% ../nbs/00_core.ipynb #1705fd38
+# %% ../nbs/00_core.ipynb #45a25168
 def write_text(path, s):
     "Atomically write text."
     with atomic_path(path) as t: t.write_text(s, encoding='utf-8')
@@ -120,7 +120,8 @@ def read_json(path):
     "Read JSON; raises `SemvideoError` naming the file if it is absent or broken."
     try: return json.loads(Path(path).read_text(encoding='utf-8'))
     except FileNotFoundError: raise SemvideoError('File not found', file=path) from None
-    except ValueError as e: raise SemvideoError('Not valid JSON', file=path, found=str(e), remedy='restore the file or make it again') from None
+    except OSError as e: raise SemvideoError('The file cannot be read', file=path, found=os.strerror(e.errno) if e.errno else str(e), expected='a JSON file') from None
+    except (ValueError, RecursionError) as e: raise SemvideoError('Not valid JSON', file=path, found=str(e), remedy='restore the file or make it again') from None
 
 # %% ../nbs/00_core.ipynb #72aa6de7
 def write_csv(path, df):

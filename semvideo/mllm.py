@@ -7,8 +7,8 @@ __all__ = ['MODELS', 'FAMILIES', 'MAX_TOKENS', 'BACKENDS', 'hub_commit', 'resolv
            'video_parts', 'ServerBackend', 'colour_words', 'place_words', 'flow_of', 'flow_words', 'motion_words',
            'ClassifierBackend', 'make_backend']
 
-# %% ../nbs/05a_mllm.ipynb #e825def8
-import base64, copy, hashlib, http.client, inspect, io, json, os, random, re, tempfile, threading, time, urllib.parse
+# %% ../nbs/05a_mllm.ipynb #097bec39
+import base64, contextlib, copy, hashlib, http.client, inspect, io, json, os, random, re, socket, tempfile, threading, time, urllib.parse
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -47,12 +47,12 @@ def hub_commit(repo, # owner/name on the hub
         raise SemvideoError('The revision cannot be turned into a commit', file=f'{repo}@{revision}', found=why, expected='a branch, tag or commit of this model', remedy='check id and revision; without a network give the whole commit, or a local folder')
     return commit
 
-# %% ../nbs/05a_mllm.ipynb #33155c6b
+# %% ../nbs/05a_mllm.ipynb #f860e6b9
 def resolve_model(model, # name in `MODELS`, hub id, or local folder
                   revision=None, # commit, or a branch such as 'main', which is turned into its commit; not needed for a local folder
                   local_only=False): # never ask the hub
     "Where to load a model from and what to call it: `(id or folder, revision to load, revision to record)`; raises `SemvideoError` if it is not pinned."
-    known = MODELS.get(model, {})
+    known = MODELS.get(model) or next((m for m in MODELS.values() if m['id'] == model), {})
     name,rev = known.get('id', str(model)), revision or known.get('revision')
     if Path(name).is_dir(): return name, None, _folder_revision(name)
     if '/' not in name: raise SemvideoError('Unknown model', found=name, expected=f'a folder, a hub id owner/name, or one of {", ".join(MODELS)}')
@@ -160,7 +160,7 @@ def identity(self:TransformersBackend):
     "What made a caption; a local folder is named by its last part and the hash of its files, so that it may be moved."
     return dict(backend=self.name, model=Path(self.model).name if self.local else self.model, revision=self.revision, decoding=self.decoding)
 
-# %% ../nbs/05a_mllm.ipynb #0435a839
+# %% ../nbs/05a_mllm.ipynb #80e60853
 @patch
 def _load(self:TransformersBackend, revision, device, dtype, local_only):
     "Load model and processor without remote code; raises `SemvideoError` for a model that takes no video."
@@ -175,14 +175,20 @@ def _load(self:TransformersBackend, revision, device, dtype, local_only):
         if getattr(self.processor, 'video_processor', None) is None or not hasattr(self.processor, 'video_token_id'):
             raise SemvideoError('This model has no video input', found=f'{type(self.processor).__name__} of {AutoConfig.from_pretrained(self.model, **kw).model_type}', expected='a model of ' + ', '.join(FAMILIES) + ', or another that takes video')
         self.net = AutoModelForImageTextToText.from_pretrained(self.model, dtype=dtype, **kw).eval()
-    except (OSError, ValueError) as e: raise SemvideoError('The model cannot be loaded', file=self.model, found=as_data(str(e))[:300], remedy='check id and revision; without a network give a local folder') from e
-    self.net.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.net.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self._settle_tokens(GenerationConfig); self._check_tail()
+    except SemvideoError: raise
+    except Exception as e: raise SemvideoError('The model cannot be loaded', file=self.model, found=f'{type(e).__name__}: {as_data(str(e))[:300]}', remedy='check id, revision, device and dtype, and that its files are whole; without a network give a local folder') from e
+    self._ahead,self._ahead_lock = copy.deepcopy(self.processor), threading.Lock()     # a tokenizer must not be used by two threads at once
+
+@patch
+def _settle_tokens(self:TransformersBackend, GenerationConfig):
+    "Where an answer ends, and greedy decoding whatever the checkpoint says."
     eos = self.net.generation_config.eos_token_id
     self.tok = self.processor.tokenizer; eos = self.tok.eos_token_id if eos is None else eos
     self.eos = set(eos if isinstance(eos, (list, tuple)) else [eos])
     self.net.generation_config = GenerationConfig(do_sample=False, num_beams=1, eos_token_id=sorted(self.eos), pad_token_id=self.tok.pad_token_id if self.tok.pad_token_id is not None else min(self.eos))
     self._cache = next((k for k in ('cache', 'past_key_values') if k in inspect.signature(self.net.forward).parameters), 'past_key_values')     # its name changed in transformers 5
-    self._check_tail(); self._ahead,self._ahead_lock = copy.deepcopy(self.processor), threading.Lock()     # a tokenizer must not be used by two threads at once
 
 # %% ../nbs/05a_mllm.ipynb #964c2a27
 @patch
@@ -194,13 +200,14 @@ def _render(self:TransformersBackend, system, prompt, processor=None):
     if not mark: raise SemvideoError("The model's chat template ignores the video", file=self.model, found=text[:120])
     return head + mark, tail
 
-# %% ../nbs/05a_mllm.ipynb #9703f84c
+# %% ../nbs/05a_mllm.ipynb #472da755
 @patch
 def _process(self:TransformersBackend, text, frames, processor=None):
     "Model inputs of a text and its video, without anything that is not a tensor."
     n,processor = len(frames), processor or self.processor; meta = dict(total_num_frames=n, fps=n/self.clip_s, frames_indices=list(range(n)), duration=self.clip_s)
     kw = dict(cap_pixels_per_frame=True) if 'Qwen2VL' in type(processor.video_processor).__name__ else {}
-    x = processor(text=[text], videos=[frames], video_metadata=[meta], do_sample_frames=False, return_metadata=True, return_tensors='pt', **{**kw, **self.kw})
+    try: x = processor(text=[text], videos=[frames], video_metadata=[meta], do_sample_frames=False, return_metadata=True, return_tensors='pt', **{**kw, **self.kw})
+    except ValueError as e: raise ClipError('The model cannot take this clip', found=f'{np.shape(frames)}: {as_data(str(e))[:160]}') from e
     return {k: v for k,v in x.items() if hasattr(v, 'shape')}
 
 @patch
@@ -279,7 +286,7 @@ def video_parts(frames, # uint8 (F,H,W,3)
     if how == 'images': return [dict(type='image_url', image_url=dict(url=_data_url('image/png', _picture(f, 'PNG')))) for f in frames]
     raise SemvideoError('Unknown way to send a video', found=how, expected='mp4, jpeg, images or path')
 
-# %% ../nbs/05a_mllm.ipynb #9174bf10
+# %% ../nbs/05a_mllm.ipynb #6bb16d45
 class ServerBackend(Backend):
     "A model behind an OpenAI-compatible endpoint."
     name = 'server'
@@ -297,8 +304,10 @@ class ServerBackend(Backend):
                  api_key_env=None, # environment variable that holds the key; the key itself is kept nowhere
                  extra=None, # more fields of the request, such as {'seed': 0}
                  check=True): # ask for the list of models first
-        u = urllib.parse.urlsplit(url)
-        if u.scheme not in ('http', 'https') or not u.hostname: raise SemvideoError('Not the address of a server', found=url, expected='http://host:port/v1')
+        try: u = urllib.parse.urlsplit(url); ok = u.scheme in ('http', 'https') and bool(u.hostname) and (u.port is None or u.port > 0) and url.isascii() and ' ' not in url
+        except ValueError: ok = False
+        if not ok: raise SemvideoError('Not the address of a server', found=url, expected='http://host:port/v1')
+        if not (isinstance(concurrency, int) and concurrency > 0 and timeout_s > 0 and retries >= 0): raise SemvideoError('A server backend cannot work like this', found=f'concurrency={concurrency}, timeout_s={timeout_s}, retries={retries}', expected='at least one clip in flight, a time-out above 0, retries of 0 or more')
         if not revision: raise SemvideoError('The model is not pinned', found=model, remedy="give revision='<commit the server was started with>', or 'unknown'")
         self.url,self.model,self.revision,self.concurrency,self.timeout_s,self.retries,self.backoff_s = u,model,revision,concurrency,timeout_s,retries,backoff_s
         self.max_tokens,self.video,self.clip_s,self.key,self.extra,self.local = {**MAX_TOKENS, **(max_tokens or {})},video,clip_s,os.environ.get(api_key_env or '', ''),dict(extra or {}),threading.local()
@@ -306,38 +315,48 @@ class ServerBackend(Backend):
         self.gone,self.stats,self._lock = None, dict(requests=0, retries=0, in_flight=0, most_in_flight=0), threading.Lock()
         if check: self.check()
 
-# %% ../nbs/05a_mllm.ipynb #257b69f2
+# %% ../nbs/05a_mllm.ipynb #57f12f02
 @patch
 def _exchange(self:ServerBackend, method, path, body=None):
     "One request on this thread's connection: `(status, headers, bytes)`; raises `OSError` or `HTTPException`."
-    end,conn = time.monotonic() + self.timeout_s, getattr(self.local, 'conn', None)
+    conn,late = getattr(self.local, 'conn', None), threading.Event()
     if conn is None:
         kind = http.client.HTTPSConnection if self.url.scheme == 'https' else http.client.HTTPConnection
         conn = self.local.conn = kind(self.url.hostname, self.url.port, timeout=self.timeout_s)
+    def cut():      # a socket's own time-out starts again with every byte, so a server that drips could hold a clip for ever
+        late.set(); sock = conn.sock
+        with contextlib.suppress(OSError): sock and sock.shutdown(socket.SHUT_RDWR)
+    watch = threading.Timer(self.timeout_s, cut); watch.daemon = True; watch.start()
     try:
         headers = {'Content-Type': 'application/json', **({'Authorization': f'Bearer {self.key}'} if self.key else {})}
         conn.request(method, self.url.path.rstrip('/') + path, body, headers)
         r,data = conn.getresponse(), b''
         while chunk := r.read1(1 << 16):
             data += chunk
-            if time.monotonic() > end: raise TimeoutError(f'no whole answer in {self.timeout_s:g} s')
             if len(data) > 1 << 24: raise http.client.HTTPException('answer of more than 16 MiB')
-        if r.length: raise http.client.IncompleteRead(data, r.length)
+        if r.length or late.is_set(): raise http.client.IncompleteRead(data, r.length)
         r.close()
         return r.status, r.headers, data
+    except (OSError, http.client.HTTPException) as e:
+        conn.close(); self.local.conn = None
+        if late.is_set(): raise TimeoutError(f'no whole answer in {self.timeout_s:g} s') from e
+        raise
     except BaseException: conn.close(); self.local.conn = None; raise
+    finally: watch.cancel()
 
-# %% ../nbs/05a_mllm.ipynb #2d948d0f
+# %% ../nbs/05a_mllm.ipynb #3f08c690
 def _answer(data):
     "The answer in a chat completion; raises `ValueError` on anything else."
     try: c = json.loads(data)['choices'][0]; text = c['message']['content']; text = '' if text is None else text
-    except (ValueError, KeyError, IndexError, TypeError) as e: raise ValueError(f'not a chat completion: {as_data(data[:80].decode("utf-8", "replace"))!r}') from e
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as e: raise ValueError(f'not a chat completion: {_shown(data, 80)}') from e
     if not isinstance(text, str): raise ValueError('not a chat completion: content is no text')
-    return Answer(text, 'length' if c.get('finish_reason') == 'length' else 'stop')
+    return Answer(text, c.get('finish_reason') if c.get('finish_reason') in ('length', 'content_filter') else 'stop')
 
-def _error_line(status, data): return f'HTTP {status}: {as_data(data[:200].decode("utf-8", "replace"))}'
+def _shown(data, n): return repr(' '.join(data[:n].decode('utf-8', 'replace').split()))     # marks and all: HTML must be seen to be HTML
 
-# %% ../nbs/05a_mllm.ipynb #1eba074e
+def _error_line(status, data): return f'HTTP {status}: {_shown(data, 200)}'
+
+# %% ../nbs/05a_mllm.ipynb #523ab0da
 @patch
 def _once(self:ServerBackend, body):
     "One attempt: `(Answer, None, 0)`, or `(None, what went wrong, seconds to wait at least)`; raises where asking again is pointless."
@@ -350,7 +369,7 @@ def _once(self:ServerBackend, body):
     except (OSError, http.client.HTTPException) as e: return None, f'{type(e).__name__}: {e}', 0
     if status in (400, 413, 415, 422): raise ClipError('The server refuses this clip', found=_error_line(status, data))
     if status in (408, 409, 425, 429) or status >= 500:
-        after = headers.get('Retry-After', ''); return None, _error_line(status, data), float(after) if after.replace('.', '', 1).isdigit() else 0
+        after = headers.get('Retry-After', ''); return None, _error_line(status, data), float(after) if re.fullmatch(r'[0-9]+(\.[0-9]+)?', after) else 0
     if status != 200: raise BackendGone('The server refuses to answer', file=self.url.geturl(), found=_error_line(status, data), remedy='check address, model name and key')
     try: return _answer(data), None, 0
     except ValueError as e: return None, str(e), 0
@@ -401,15 +420,15 @@ def open(self:ServerBackend, frames, key, system='', ready=None):
     "A clip to ask about."
     return ready or self.prepare(frames, system)
 
-# %% ../nbs/05a_mllm.ipynb #0be6310e
+# %% ../nbs/05a_mllm.ipynb #049cad0c
 @patch
 def check(self:ServerBackend):
     "Ask which models are served; raises `SemvideoError` if ours is not, or nobody answers."
     try: status,_,data = self._exchange('GET', '/models')
     except (OSError, http.client.HTTPException) as e: raise BackendGone('No server answers', file=self.url.geturl(), found=f'{type(e).__name__}: {e}', remedy='start it, or check the address') from e
     if status != 200: raise BackendGone('The server refuses to answer', file=self.url.geturl(), found=_error_line(status, data), remedy='check address and key')
-    try: names = [m['id'] for m in json.loads(data)['data']]
-    except (ValueError, KeyError, TypeError): raise BackendGone('Not an OpenAI-compatible server', file=self.url.geturl(), found=as_data(data[:80].decode('utf-8', 'replace'))) from None
+    try: names = [str(m['id']) for m in json.loads(data)['data']]
+    except (ValueError, KeyError, TypeError, RecursionError): raise BackendGone('Not an OpenAI-compatible server', file=self.url.geturl(), found=_shown(data, 80)) from None
     if names and self.model not in names: raise SemvideoError('The server has no such model', file=self.url.geturl(), found=', '.join(names[:5]), expected=self.model)
 
 # %% ../nbs/05a_mllm.ipynb #90e6c4ec

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np, pytest
 from semvideo.core import SemvideoError, Study, CAPTION_LEVELS, write_json
 from semvideo.semminer import (Answer, Backend, CaptionStore, ClipError, DEFAULT, Prompts, ScriptBackend, SemMiner, as_data, cut_words, load_prompts, merge_stores,
-    mine_clips, mine_movie, mine_study, n_words, read_captions)
+    FileBackend, mine_clips, mine_movie, mine_study, n_words, read_captions, strip_preamble)
 from semvideo.mllm import ServerBackend, make_backend, video_parts
 from semminer_help import here, loopback, small_study
 
@@ -181,6 +181,160 @@ def test_templates_stores_servers_and_arguments(tmp_path):
     write_json(tmp_path/'st/store.json', dict(format='semvideo-captions', version=7)); one_line(lambda: CaptionStore(tmp_path/'st'), 'another version', 'version 7', 'version 1')
     one_line(lambda: ServerBackend('http://127.0.0.1:9/v1', 'm', 'r', timeout_s=2), 'No server answers'); one_line(lambda: ServerBackend('http://127.0.0.1:9/v1', 'm', None), 'not pinned')
     one_line(lambda: make_backend('server', url='x'), 'cannot be made'); (tmp_path/'c.txt').write_text('x'); one_line(lambda: read_captions(tmp_path/'c.txt'), 'Unknown kind')
+
+class Yes(Backend):
+    "Says the same of every clip."
+    name = 'yes'
+    def __init__(self, said='A thing moves.', **kw): self.said,self.asked = said,[]; [setattr(self, k, v) for k,v in kw.items()]
+    def open(self, *a): return self
+    def ask(self, level, prompt): self.asked.append(prompt); return Answer(self.said)
+
+@pytest.mark.parametrize('rein', ['Mr. Smith walks through the old gate of a small town and greets his neighbour, who is waiting there with a large brown dog.',
+    'A U.S. soldier in a green uniform runs across a wide and muddy field while smoke rises slowly behind the trees at the far edge.', 'Sure! In this video a man in a red hat walks slowly along a wide beach while two small dogs run ahead of him and bark loudly.',
+    'In this video, a man in a red hat walks slowly along a wide beach while two small dogs run ahead of him and bark at gulls.', 'Here is the sentence: a man in a red hat walks slowly along a wide beach while two small dogs run ahead of him and bark loudly at gulls.',
+    'At approx. 3.5 metres a diver turns slowly around a large rock while many small silver fish swim past him and on to the left.', 'The video shows St. Paul in a white robe who walks along a dusty road while many people in old clothes stand and watch him pass.'])
+def test_what_is_left_of_a_long_rein_says_something(rein):
+    text,notes = SemMiner(Yes(rein)).record(None, 'c'); assert 10 < n_words(text['basic']) <= 20 and notes['basic']['cut'] and not text['basic'].lower().startswith(('sure', 'here is')), text['basic']
+    t = time.time(); cut_words('word '*200_000, 20); assert time.time() - t < 2      # linear in the length
+
+def test_what_a_chat_model_says_first_is_taken_off_and_noted():
+    for said in ('Sure! Here is a sentence: A man runs.', '**Sentence:** A man runs.', "Certainly! Here's the description of the first frame:\n\nA man runs.", 'Caption: "A man runs."'):
+        text,notes = SemMiner(Yes(said)).record(None, 'c'); assert set(text.values()) == {'A man runs.'} and all(notes[l]['preamble'] for l in CAPTION_LEVELS)
+    for said in ('A man runs.', 'This is a quiet street.', 'A sign reads "Description: none".', 'Here is where a man runs.', 'Great waves break on a shore.'): assert strip_preamble(said) == (said, '')
+
+def test_answers_that_cannot_be_written_are_made_so(tmp_path):
+    study = small_study(tmp_path/'s', n=2, n_test=1); assert mine_study(study, Yes('A \ud83d man\x00 runs.')).finished and study.captions('test').motion[0].endswith('man\x00 runs.')
+
+def test_clips_with_the_same_frames(tmp_path):
+    "One caption, a line for each clip: nothing is missing afterwards, on one machine or on two."
+    from semvideo.captions import export_captions, load_captions
+    def twins(p):
+        study = small_study(p); f = np.load(study.path/'frames/train.npy'); f[5] = f[2]; np.save(study.path/'frames/train.npy', f); return study
+    study,b = twins(tmp_path/'s'), Yes(); assert mine_study(study, b).finished and len(load_captions(study)) == 12 and len(b.asked) == 11*4 and mine_study(study, b).had == 12
+    for i in (1, 2): mine_study(twins(tmp_path/f's{i}'), Yes(), shard=f'{i}/2')
+    assert len(merge_stores(tmp_path/'m', tmp_path/'s1', tmp_path/'s2').frame()) == 12
+    export_captions(study, tmp_path/'e', licence='cc0-1.0'); assert sum(len(l.splitlines()) for l in ((tmp_path/'e/data/train.jsonl').read_text(), (tmp_path/'e/data/test.jsonl').read_text())) == 12
+
+def test_force(tmp_path):
+    "All of it without a shard; with one, the others of the same settings stay. Texts of before are not left to be read."
+    study = small_study(tmp_path/'s'); a,b = Yes(revision='1'), Yes(revision='2'); mine_study(study, a)
+    one_line(lambda: mine_study(study, b), 'other settings'); out = mine_study(study, b, shard='1/2', force=True)
+    assert out.new == 6 and not out.finished and not (study.path/'captions/train.csv').exists()
+    assert mine_study(study, b, shard='2/2', force=True).finished and set(CaptionStore(study.path/'mine/store').frame().revision) == {'2'}
+    assert mine_study(study, b, shard='2/2', force=True).new == 6 and mine_study(study, b, force=True).new == 12 and mine_study(study, b).had == 12
+
+def test_stores_that_disagree_or_are_none(tmp_path):
+    for n,t in (('a', 'x'), ('b', 'y')):
+        with CaptionStore(tmp_path/n, n) as s: s.append(dict(key='k', clip_id='c', basic=t))
+    one_line(lambda: merge_stores(tmp_path/'m', tmp_path/'a', tmp_path/'b'), 'disagree', 'clip c'); one_line(lambda: merge_stores(tmp_path/'m', tmp_path/'nope'), 'Not a caption store', 'nothing')
+    (tmp_path/'a/b.jsonl').write_bytes((tmp_path/'b/b.jsonl').read_bytes()); one_line(lambda: merge_stores(tmp_path/'m', tmp_path/'a'), 'disagree')
+    with CaptionStore(tmp_path/'r', '1') as s: s.append(dict(key='k', clip_id='c', basic='x', notes={}))
+    with CaptionStore(tmp_path/'q', '1') as s: s.append(dict(key='k', clip_id='c', basic='x', notes=dict(basic=dict(retries=2))))
+    assert merge_stores(tmp_path/'1', tmp_path/'r', tmp_path/'q').rows == merge_stores(tmp_path/'2', tmp_path/'q', tmp_path/'r').rows     # asked twice is no disagreement
+
+@pytest.mark.parametrize('line', [b'[1, 2]', b'5', b'null', b'{"sum": 1}', b'{"key": ["a"], "sum": "x"}', b'\xff\xfe', b'['*100_000, b'{"key": "a"}'])
+def test_damaged_lines_of_a_store(tmp_path, line):
+    study = small_study(tmp_path/'s', n=3, n_test=1); mine_study(study, Yes()); f = study.path/'mine/store/1-of-1.jsonl'; f.write_bytes(line + b'\n' + f.read_bytes())
+    out = mine_study(study, Yes()); assert out.finished and out.had == 3 and out.torn == 1 and '1 damaged' in repr(out)
+
+def test_stores_that_cannot_be_read_or_written(tmp_path):
+    (tmp_path/'file').write_text(''); one_line(lambda: CaptionStore(tmp_path/'file'), 'a file', 'a folder')
+    for bad in ([1], 'x'): write_json(tmp_path/'st/store.json', bad); one_line(lambda: CaptionStore(tmp_path/'st'), 'another version')
+    (tmp_path/'d/x.jsonl').mkdir(parents=True); assert len(CaptionStore(tmp_path/'d')) == 0
+    s = CaptionStore(tmp_path/'file2'); (tmp_path/'file2').write_text(''); one_line(lambda: s.append(dict(key='a')), 'Cannot write into')
+
+CAPTION = dict(clip_id='a', **{l: 'x' for l in CAPTION_LEVELS})
+@pytest.mark.parametrize('name,content,says', [('c.csv', '', 'cannot be read'), ('c.csv', b'clip_id,basic\n\xe9,x', 'cannot be read'), ('c.parquet', b'', 'cannot be read'), ('c.parquet', b'PAR1junk', 'cannot be read'), ('c.h5', b'junk', 'cannot be read'),
+    ('c.json', '"x"', 'not a list'), ('c.json', '{"a": 1}', 'not a list'), ('c.json', '[1, 2]', 'not a list'), ('c.jsonl', '', 'no captions'), ('c.jsonl', '[1, 2]', 'line 1'), ('c.jsonl', b'\xff', 'UTF-8'),
+    ('c.jsonl', json.dumps(dict(CAPTION, motion=None)), 'motion is None'), ('c.jsonl', json.dumps(dict(CAPTION, anchor=5)), 'anchor is 5'), ('c.jsonl', json.dumps(dict(CAPTION, clip_id=None)), 'without a clip'),
+    ('c.jsonl', json.dumps(CAPTION) + '\n' + json.dumps(CAPTION), 'Two captions'), ('c.csv', 'idx,caption\n0,a\n0,b', 'gaps or repeats'), ('c.csv', 'idx,caption\n0,a\n3,b', 'gaps or repeats'), ('c.csv', 'idx,caption\n0,a\nx,b', 'gaps or repeats')])
+def test_caption_files_that_are_none(tmp_path, name, content, says):
+    f = tmp_path/name; f.write_bytes(content if isinstance(content, bytes) else content.encode())
+    one_line(lambda: read_captions(f, ['x', 'y'], fill='repeat'), says, name); one_line(lambda: read_captions(tmp_path), 'a folder')
+
+def test_numbered_captions_are_numbers(tmp_path):
+    "Written as text, ten comes after nine and not after one."
+    for n,rows in (('c.csv', 'idx,caption\n' + '\n'.join(f'{i},c{i}' for i in range(12))), ('c.json', json.dumps([dict(idx=str(i), caption=f'c{i}') for i in range(12)]))):
+        (tmp_path/n).write_text(rows); assert read_captions(tmp_path/n, [f'x{i}' for i in range(12)], fill='repeat').anchor.tolist() == [f'c{i}' for i in range(12)]
+    h5py = pytest.importorskip('h5py')
+    with h5py.File(tmp_path/'f.h5', 'w') as f: f['x'] = np.zeros(3)
+    one_line(lambda: read_captions(tmp_path/'f.h5', list('abc'), fill='repeat'), 'float', 'strings')
+    for bad,says in ((dict(CAPTION, clip_id=None), 'without a clip'), (dict(CAPTION, basic=None), 'basic is None')): (tmp_path/'s.jsonl').write_text(json.dumps(bad)); one_line(lambda: ScriptBackend(tmp_path/'s.jsonl'), says, 's.jsonl')
+
+def test_captions_made_elsewhere_are_taken_as_they_are(tmp_path):
+    "Not cut, no prompt claimed, and those of an export keep saying what made them."
+    study = small_study(tmp_path/'s', n=2, n_test=1); rows = [dict(CAPTION, clip_id=c, basic='word '*30) for c in study.clips.clip_id]; f = tmp_path/'c.jsonl'
+    f.write_text('\n'.join(map(json.dumps, rows))); mine_study(study, FileBackend(f)); d = CaptionStore(study.path/'mine/store').frame()
+    assert (d.basic.map(n_words) == 30).all() and set(d.prompts) == {''} and set(d.model) == {'c.jsonl'} and not (study.path/'mine/prompts.json').exists()
+    made = dict(backend='transformers', model='m', revision='r', prompts='mine-1@0', decoding='{"greedy": true}', notes='{"basic": {"asked": 2}}', edited='anchor', verdict='good')
+    f.write_text('\n'.join(json.dumps(dict(r, **made)) for r in rows)); mine_study(study, FileBackend(f), force=True); r = CaptionStore(study.path/'mine/store').frame().iloc[0]
+    assert all(r[k] == v for k,v in made.items() if k not in ('decoding', 'notes')) and r.decoding == dict(greedy=True) and r.notes == dict(basic=dict(asked=2))
+
+@pytest.mark.parametrize('content,says', [('[]', 'Not prompts'), ('5', 'Not prompts'), ('null', 'Not prompts'), ('{"version": "a", "basic": 5}', "'basic' is not a text"), ('{"version": "a", "basic": null}', "'basic' is not a text"), ('{"version": 7}', "'version' is not a text"),
+    ('{"version": "a", "motion": "{basic:d}"}', 'format of its own'), ('{"version": "a", "motion": "{basic!z}"}', 'format of its own'), ('{"version": "a", "motion": "x"}', '{basic}')])
+def test_prompt_files(tmp_path, content, says):
+    f = tmp_path/'p.json'; f.write_text(content); one_line(lambda: load_prompts(f), says, 'p.json'); one_line(lambda: load_prompts(tmp_path), str(tmp_path))
+
+def test_a_brace_written_twice_is_one_brace():
+    b = Yes(); seen = []; b.open = lambda frames, key, system: seen.append(system) or b; SemMiner(b, DEFAULT.replace(version='a', system='Say {{this}}.')).record(None, 'c'); assert seen == ['Say {this}.']
+
+def test_movies_that_give_no_clips(tmp_path):
+    from semvideo.video import write_video
+    for d in 'xy': write_video(tmp_path/d/'m.mp4', np.random.default_rng(0).integers(0, 256, (12,16,16,3), dtype=np.uint8), 8)
+    one_line(lambda: mine_movie([tmp_path/'x/m.mp4', tmp_path/'y/m.mp4'], Yes(), tmp_path/'st'), 'same name'); out = mine_movie(tmp_path/'x/m.mp4', Yes(), tmp_path/'st'); assert 'shorter than one clip' in out.failed[0][1] and not out.new
+    for k in (0, -1): assert 'length' in mine_movie(tmp_path/'x/m.mp4', Yes(), tmp_path/'st', clip_s=k).failed[0][1]
+    assert mine_movie(tmp_path/'x/m.mp4', Yes(), tmp_path/'st', clip_s=.5).new == 3
+
+@pytest.mark.parametrize('url', ['http://127.0.0.1:abc/v1', 'http://127.0.0.1:99999/v1', 'http://[::1', 'http://127.0.0.1/é', 'ftp://x', 'localhost:8000', 'http://a b/v1'])
+def test_addresses(url): one_line(lambda: ServerBackend(url, 'm', 'r'), 'Not the address of a server', url)
+
+def test_arguments_of_a_server():
+    for kw in (dict(concurrency=0), dict(concurrency=-1), dict(timeout_s=0), dict(retries=-1)): one_line(lambda: ServerBackend('http://127.0.0.1:9/v1', 'm', 'r', check=False, **kw), 'cannot work like this')
+
+def serve(answer):
+    "A server whose every answer is made by a function of (connection, path): yields its address."
+    import contextlib, socket
+    @contextlib.contextmanager
+    def run():
+        s = socket.create_server(('127.0.0.1', 0))
+        def loop():
+            while True:
+                try: c,_ = s.accept()
+                except OSError: return
+                def one(c=c):
+                    with contextlib.suppress(OSError), c: answer(c, c.recv(1 << 20))
+                threading.Thread(target=one, daemon=True).start()
+        threading.Thread(target=loop, daemon=True).start()
+        try: yield f'http://127.0.0.1:{s.getsockname()[1]}/v1'
+        finally: s.close()
+    return run()
+
+@pytest.mark.parametrize('body', [b'{"choices": [{"message": {"content": "\\ud83d"}}]}', b'['*100_000, b'<html>', b''])
+def test_answers_that_are_none(body, tmp_path):
+    def answer(c, _): c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n' % len(body) + body)
+    with serve(answer) as url: out = mine_study(small_study(tmp_path/'s', n=2, n_test=1), backend(url, check=False, retries=1))
+    assert out.finished if b'content' in body else len(out.failed) == 2 and 'not a chat completion' in out.failed[0][1] and ('<html>' in out.failed[0][1] or b'<' not in body)
+
+def test_odd_headers_and_lists_of_models(tmp_path):
+    def answer(c, _): c.sendall(b'HTTP/1.1 429 Busy\r\nRetry-After: \xb2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+    with serve(answer) as url: assert 'HTTP 429' in mine_study(small_study(tmp_path/'s', n=2, n_test=1), backend(url, check=False, retries=1)).failed[0][1]
+    def models(c, _): c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 21\r\nConnection: close\r\n\r\n{"data": [{"id": 7}]}')
+    with serve(models) as url: one_line(lambda: backend(url), 'no such model', '7', 'tiny')
+
+def test_a_server_that_drips_is_left(tmp_path):
+    "A byte now and then keeps a socket's own time-out from ever ending."
+    def answer(c, _):
+        for ch in b'HTTP/1.1 200 OK\r\n' + b'X-Slow: ' + b'a'*400: c.sendall(bytes([ch])); time.sleep(.05)
+    with serve(answer) as url:
+        b,t = backend(url, check=False, timeout_s=1., retries=0), time.time()
+        with pytest.raises(ClipError, match='no whole answer in 1 s'): b.open(np.zeros((2,8,8,3), np.uint8), 'c').ask('basic', 'x')
+        assert time.time() - t < 5
+
+def test_a_filtered_answer_is_noted(tmp_path):
+    body = json.dumps(dict(choices=[dict(message=dict(content=None), finish_reason='content_filter')])).encode()
+    def answer(c, _): c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n' % len(body) + body)
+    with serve(answer) as url: _,notes = SemMiner(backend(url, check=False)).record(np.zeros((2,8,8,3), np.uint8), 'c')
+    assert notes['motion']['finish'] == 'content_filter'
 
 def test_a_full_disk_stops_the_run(tmp_path, monkeypatch):
     st = CaptionStore(tmp_path/'s'); st.append(dict(key='a', clip_id='a'))
