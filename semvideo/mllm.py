@@ -420,13 +420,14 @@ def open(self:ServerBackend, frames, key, system='', ready=None):
     "A clip to ask about."
     return ready or self.prepare(frames, system)
 
-# %% ../nbs/05a_mllm.ipynb #049cad0c
+# %% ../nbs/05a_mllm.ipynb #87e71d2b
 @patch
 def check(self:ServerBackend):
-    "Ask which models are served; raises `SemvideoError` if ours is not, or nobody answers."
+    "Ask which models are served; raises `SemvideoError` if ours is not, or nobody answers. A server that cannot list them is taken at the user's word."
     try: status,_,data = self._exchange('GET', '/models')
     except (OSError, http.client.HTTPException) as e: raise BackendGone('No server answers', file=self.url.geturl(), found=f'{type(e).__name__}: {e}', remedy='start it, or check the address') from e
-    if status != 200: raise BackendGone('The server refuses to answer', file=self.url.geturl(), found=_error_line(status, data), remedy='check address and key')
+    if status in (401, 403): raise BackendGone('The server refuses to answer', file=self.url.geturl(), found=_error_line(status, data), remedy='check address and key')
+    if status != 200: return     # not every server lists its models: the first clip will tell
     try: names = [str(m['id']) for m in json.loads(data)['data']]
     except (ValueError, KeyError, TypeError, RecursionError): raise BackendGone('Not an OpenAI-compatible server', file=self.url.geturl(), found=_shown(data, 80)) from None
     if names and self.model not in names: raise SemvideoError('The server has no such model', file=self.url.geturl(), found=', '.join(names[:5]), expected=self.model)

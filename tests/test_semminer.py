@@ -321,6 +321,13 @@ def test_odd_headers_and_lists_of_models(tmp_path):
     def models(c, _): c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 21\r\nConnection: close\r\n\r\n{"data": [{"id": 7}]}')
     with serve(models) as url: one_line(lambda: backend(url), 'no such model', '7', 'tiny')
 
+def test_a_server_without_a_list_of_models(tmp_path):
+    say = lambda status, body: lambda c, asked: c.sendall(b'HTTP/1.1 %s x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n' % (status if b'GET' in asked[:4] else b'200', len(body)) + body)
+    body = json.dumps(dict(choices=[dict(message=dict(content='A thing moves.'), finish_reason='stop')])).encode()
+    for status in (b'404', b'500'):
+        with serve(say(status, body)) as url: assert SemMiner(backend(url)).mine(np.zeros((2,8,8,3), np.uint8), 'c')['motion'] == 'A thing moves.'
+    with serve(say(b'403', body)) as url: one_line(lambda: backend(url), 'refuses to answer', 'HTTP 403')
+
 def test_a_server_that_drips_is_left(tmp_path):
     "A byte now and then keeps a socket's own time-out from ever ending."
     def answer(c, _):
