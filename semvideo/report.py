@@ -207,7 +207,7 @@ def decoder_verdicts(study, decoded, others, split='test'): # others: {name: Dec
         out.append(dict(kind='bad' if lost else 'good', tag='SAD loses' if lost else 'SAD holds', text=(f'SAD is worse than {name} at {_list(lost)}. ' if lost else f'SAD does not lose to {name}. ') + f'Identification of clips from decoded states, paired: {words}.'))
     return out
 
-# %% ../nbs/15_report.ipynb #e080a68c
+# %% ../nbs/15_report.ipynb #824df2b9
 def row_picture(us, low, high, others, chance, lower=False, width=150, height=20): # numbers of one metric; lower: less is better
     "One metric as inline SVG."
     v = [x for x in (us, low, high, chance, *others) if np.isfinite(x)]; a, b = min(v), max(v); b = b if b > a else a + 1
@@ -239,6 +239,7 @@ def _detail(us, n): # our row; most clips of any row
     said = [_bare(us.variant), '' if str(us.unit) in ('nan', us.metric.lower()) else str(us.unit), 'lower is better' if us.get('direction') == 'lower' else '', f'{int(us.n)} clips' if us.n < n else '']
     return ', '.join(t for t in said if t)
 
+# %% ../nbs/15_report.ipynb #b395015a
 def metric_rows(results):
     "The tables of metrics, grouped, for the template: list of dict(name, rows), each row with a cell for each other system; and the names of those."
     from markupsafe import Markup
@@ -264,7 +265,7 @@ def _gallery(study, recon, truth, said, rank, split, n):
                     label=f'Clip {c}: shown left, reconstructed right', captions=[] if said is None else caps[['level', 'true', 'decoded']].to_dict('records'))
     return [dict(title=t, clips=[card(*p) for p in ps]) for t, ps in chosen + [('At even distances through the film, chosen by nothing', even)]]
 
-# %% ../nbs/15_report.ipynb #8d637f3f
+# %% ../nbs/15_report.ipynb #4ffa02a0
 def _table(df, caption, digits=3, title=''): # title: heading above it, for the parts that are only tables
     "A DataFrame as plain text cells for the template; columns of numbers are known, so that they can stand flush right."
     text = lambda v: '' if v is None or v is pd.NA or (isinstance(v, float) and np.isnan(v)) else ('yes' if v else 'no') if isinstance(v, (bool, np.bool_)) else f'{v:.{digits}f}' if isinstance(v, (float, np.floating)) else str(v)
@@ -282,6 +283,7 @@ def _planted_words(t): # planted.csv of one level
     roles = [dict(early='early vision').get(r, r) for r in roles]; area = 'areas' if len(roles) == 1 else 'areas, taken together,'
     return f'By its planted truth this level should draw on the areas for {_list(roles)}. ' + (f'How well the map tells these {area} from all others (area under the curve, chance 0.5): {"; ".join(out)}.' if out else 'These are all roles there are, so there is nothing to tell apart.')
 
+# %% ../nbs/15_report.ipynb #b7ff42d9
 BRAIN_TITLES = dict(anchor='Anchor: what is in the picture (SAD)', motion='Motion: what moves where (SAD)', holistic='Holistic: the whole scene (SAD)', latents='Motion latents: the blurred film (MAD)')
 MAP_NAMES = dict(haufe='carries', gradient_x_input='uses', gradient='uses', integrated='uses', weights='weights')
 
@@ -312,7 +314,7 @@ def _brain(folder): # explain/sub-s
         out.append(dict(title=BRAIN_TITLES[level], text='' if planted is None else _planted_words(planted), figures=_figures(folder, level), tables=_brain_tables(folder, level, planted)))
     return out
 
-# %% ../nbs/15_report.ipynb #54ecea53
+# %% ../nbs/15_report.ipynb #165c497e
 def _versions(names=('semvideo', 'torch', 'diffusers', 'transformers', 'numpy', 'pandas', 'nibabel')):
     "Versions of the packages that matter: {name: version}."
     out = {'python': platform.python_version()}
@@ -336,6 +338,7 @@ def _ceiling(study, subject, split):
     c = noise_ceiling(x); q = np.nanquantile(c, (0, .25, .5, .75, 1))
     return [_table(pd.DataFrame([dict(voxels=int(np.isfinite(c).sum()), repeats=x.shape[1], **dict(zip(('lowest', 'quarter below', 'median', 'quarter above', 'highest'), map(float, q))))]), f'Noise ceiling of the split "{split}": the correlation that a perfect model reaches with the mean over repeats, as it is spread over voxels', title='Noise ceiling')]
 
+# %% ../nbs/15_report.ipynb #044aa2fe
 def _curves(ax, d, title, ylabel):
     "Values by number of repeats, each system with its own mark, since curves may lie on each other."
     for (what, g), mark in zip(d.groupby('what', sort=False), 'os^Dv'):
@@ -362,6 +365,7 @@ def _repeats(folder): # evaluate/sub-s
     out = io.BytesIO(); fig.savefig(out, dpi=200)
     return dict(src=image_uri(Image.open(out).convert('RGB'), 90), alt='Identification of decoded text states, and noise ceiling of the voxels, by number of test repeats averaged', table=_table(wide.reset_index(), 'The same as numbers'))
 
+# %% ../nbs/15_report.ipynb #4ce2597c
 def _fvd(d): # fvd.csv
     "The distances as a table; what is the same in every row is said once."
     same = d.network.nunique() == 1; said = f' Network: {d.network.iloc[0]}.' if same else ''; order = [s for s in d.system if s.startswith(('shuffled', 'shifted'))]

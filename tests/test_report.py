@@ -203,12 +203,12 @@ def test_every_map_says_in_words_what_it_shows(study):
 CHROMIUM = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-quic']
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which('chromium') is None, reason='needs chromium')
-@pytest.mark.parametrize('width', (1300, 800))
+@pytest.mark.parametrize('width', (1300, 1150, 1000, 800))
 def test_no_table_hides_a_column(study, tmp_path, width):
-    wide_results(full(study)); page = report_study(study, 1, recon=recon_of(study), n=1); probe = "<script>addEventListener('load',()=>{document.title='T'+innerWidth+'|'+[...document.querySelectorAll('.wide')].filter(e=>e.scrollWidth>e.clientWidth+1).map(e=>e.getAttribute('aria-label')).join(';')+'|'+document.querySelectorAll('.all').length})</script>"
+    wide_results(full(study)); page = report_study(study, 1, recon=recon_of(study), n=1); probe = "<script>addEventListener('load',()=>{document.title='T'+innerWidth+'|'+[...document.querySelectorAll('.wide')].filter(e=>e.scrollWidth>e.clientWidth+1).map(e=>e.getAttribute('aria-label')).join(';')+'|'+document.querySelectorAll('.all').length+'|'+(document.documentElement.scrollWidth>innerWidth)})</script>"
     test = tmp_path/'probe.html'; test.write_text(page.read_text(encoding='utf-8').replace('</body>', probe + '</body>'), encoding='utf-8')
     dom = subprocess.run(['chromium', *CHROMIUM, f'--user-data-dir={tmp_path/"profile"}', f'--window-size={width},900', '--virtual-time-budget=4000', '--dump-dom', f'file://{test}'], capture_output=True, text=True, timeout=120).stdout
-    assert re.search('<title>(.*?)</title>', dom)[1] == f'T{width}||2'
+    assert re.search('<title>(.*?)</title>', dom)[1] == f'T{width}||2|false'
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which('chromium') is None, reason='needs chromium')
