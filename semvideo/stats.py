@@ -512,8 +512,10 @@ def _rung(system, ours):
 
 def _baseline_check(rows):
     "Against simple decoders: better somewhere, and surely worse nowhere."
-    up,down = (sorted({f'{r.system} on {r.metric}' for r in rows.itertuples() if t(r)}) for t in (lambda r: r.low > 0, lambda r: r.high < 0))
-    return dict(kind='claim', check='more than a simple decoder', ok=bool(up and not down), says=f'above {", ".join(up) or "none"}; below {", ".join(down) or "none"}')
+    up,down = rows.low > 0, rows.high < 0; both = set(zip(rows.system[up], rows.metric[up])) & set(zip(rows.system[down], rows.metric[down]))
+    rows = rows.assign(name=[f'{r.metric} ({r.variant})' if (r.system, r.metric) in both else r.metric for r in rows.itertuples()])
+    def where(t): return '; '.join(f'{s} on {", ".join(sorted(set(g["name"])))}' for s,g in rows[t].groupby('system')) or 'none'
+    return dict(kind='claim', check='more than a simple decoder', ok=bool(up.any() and not down.any()), says=f'above: {where(up)}. Below: {where(down)}')
 
 def _shuffle_check(s):
     "Order of frames: share of moving clips with p_direction <= .05, against 5 % by chance (binomial)."

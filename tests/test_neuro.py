@@ -4,7 +4,7 @@ torch = pytest.importorskip('torch')
 from torch import nn
 from semvideo.core import SemvideoError, Study, read_csv, rng_for, write_json, write_npy
 from semvideo.neuro import (ExplainConfig, IMPORTANCE_METHODS, atlas, auc, bare_parcel, clip_mean, explain_study, fdr, haufe, importance, load_roles, load_surface,
-                            patch_indices, patch_means, planted_table, plot_map, roi_occlusion, roi_table, sphere_points, spin_indices, to_surface)
+                            METHOD_WORDS, patch_indices, patch_means, planted_table, plot_map, roi_occlusion, roi_table, sphere_points, spin_indices, to_surface)
 
 AREAS = ('V1', 'V2', 'MT', 'MST', 'TPOJ1', 'FFC', 'VVC', '4', '3b', '10d')
 ROLES = {'V1': 'early', 'V2': 'early', 'MT': 'motion', 'MST': 'motion', 'TPOJ1': 'motion', 'FFC': 'meaning', 'VVC': 'meaning', '4': 'none', '3b': 'none', '10d': 'none'}
@@ -153,6 +153,16 @@ def test_map_has_colour_where_data_is_and_its_caption_says_what_was_filled(voxel
     empty = plot_map(v*0 + .5, voxels[['hemisphere', 'vertex']].assign(vertex=voxels.vertex), limits=(0, 1), views=('medial',), fill=False, outline=())
     assert red(fig) > 500 and red(fig) > 2*red(plot_map(v, voxels, limits=(0, 1), views=('medial',), fill=False, outline=()))
     assert 'only those vertices' in ' '.join(o.get_text() for o in empty.texts); assert first < 15
+    matplotlib.pyplot.close('all')
+
+@pytest.mark.parametrize('method', ('haufe', 'gradient_x_input', 'gradient'))
+def test_names_of_areas_and_the_scale_cover_nothing(voxels, method):
+    import matplotlib; matplotlib.use('Agg')
+    fig = plot_map(np.linspace(0, 1, len(voxels)), voxels, title='x', label=METHOD_WORDS[method][1]); r = fig.canvas.get_renderer(); box = lambda t: t.get_window_extent(r); *maps, bar = fig.axes
+    names = [[box(t) for t in ax.texts] for ax in maps]; assert [len(n) for n in names] == [4, 1, 1, 4]   # V3A, MT, MST and FFC outside, V1 inside
+    assert not any(a.overlaps(b) for n in names for i, a in enumerate(n) for b in n[:i]) and all(fig.bbox.contains(*c) for n in names for b in n for c in b.corners())
+    scale = box(bar.title); ticks = [box(t) for t in bar.get_xticklabels() if bar.get_xlim()[0] <= t.get_position()[0] <= bar.get_xlim()[1]]; caption, title = map(box, fig.texts)
+    assert scale.x0 > 0 and scale.x1 < fig.bbox.x1 and scale.y1 < min(ax.bbox.y0 for ax in maps) and scale.y0 > bar.bbox.y1 and caption.y1 < min(t.y0 for t in ticks) and title.y0 > max(box(ax.title).y1 for ax in maps)
     matplotlib.pyplot.close('all')
 
 def test_explain_study_writes_everything_twice_the_same(decoder, fmri, voxels, tmp_path):

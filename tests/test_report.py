@@ -3,7 +3,7 @@ import re, shutil, subprocess, io
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 from semvideo.core import Decoded, SemvideoError, Study, rng_for, write_csv, write_npy, write_json
-from semvideo.report import (Explorer, OURS, animation, choose_clips, contact_sheet, decoded_captions, decoder_verdicts, identification, is_rival, metric_rows, nearest_rows,
+from semvideo.report import (Explorer, OURS, animation, choose_clips, contact_sheet, decoded_captions, decoder_verdicts, identification, _fates, _in_order, _near_chance, _number, _table, is_rival, metric_rows, nearest_rows,
                              page_data, report_study, row_picture, shared_words, side_by_side, standing, states_table, verdicts, video_uri)
 
 N, F = 24, 4
@@ -146,12 +146,76 @@ def test_contact_sheet_shows_the_frames_it_says():
     v = np.random.default_rng(0).integers(0, 256, (5, 4, 16, 16, 3), dtype=np.uint8); im = np.asarray(contact_sheet(v[::-1], v, ['x'*500]*5, clips=[2], frames=2, columns=1))
     assert (im[24:40, 10:26] == v[2, 0]).all() and (im[24:40, 28:44] == v[2, 3]).all() and (im[42:58, 10:26] == v[2, 0]).all()
 
+NULLS, RIVALS = ('static first frame', 'mean image', 'mean video', 'random training clip', 'frozen first frame', 'shuffled fMRI', 'shifted fMRI'), ('nearest training clip', 'VAE round trip', 'true conditions', 'second seed', 'ridge')
+def wide_results(study):
+    "As many systems as `evaluate` scores, each with numbers of its own."
+    out = []
+    for k, (m, v, lower) in enumerate([('kind', 'judged', 0), ('2-way-I', 'strict top-1', 0), ('SSIM', 'strict', 0), ('EPE', 'strict', 1)]):
+        kw = dict(variant=v, direction='lower' if lower else 'higher', chance=.3 + k/100, unit='px/frame at 64x64 px, 4 fps' if lower else 'ssim' if m == 'SSIM' else 'accuracy', corrected=.7 + k/100)
+        out.append(row(OURS, m, .5 + k/1000, **kw)); out += [row(s, m, .1037 + i/19 + k/1000, gain=.25 - i/23, **{**kw, 'n': 16 if s in RIVALS[1:] else N}) for i, s in enumerate(NULLS + RIVALS)]
+    write_csv(study.path/'evaluate/sub-1/results.csv', pd.DataFrame(out)); return pd.DataFrame(out)
+
+def test_two_tables_hold_every_number_once_where_it_belongs(study):
+    r = wide_results(full(study)); text = report_study(study, 1, recon=recon_of(study), n=1).read_text(encoding='utf-8')
+    blind, knowing = (re.search(f'aria-label="{l}"><table>(.*?)</table>', text, re.S)[1] for l in ('Metrics beside chance and nulls', 'Metrics beside other decoders and ceilings'))
+    heads = [re.findall(r'<th scope="col"[^>]*>([^<]+)', t) for t in (blind, knowing)]; assert tuple(heads[0][5:]) == NULLS and tuple(heads[1][2:]) == RIVALS
+    for x in r.itertuples():
+        if x.system == OURS: assert all(f'{v:.3f}' in t for v in (x.value, x.low, x.high) for t in (blind, knowing)) and f'{x.chance:.3f}' in blind and f'{x.corrected:.3f}' in blind
+        else: here, there = (blind, knowing) if x.system in NULLS else (knowing, blind); assert re.search(rf'>{x.value:.3f}[ <]', here) and not re.search(rf'>{x.value:.3f}[ <]', there)
+        if x.system in RIVALS: assert f'>{_number(x.gain, "+")}<' in knowing and f'>{_number(x.gain_low, "+")} to {_number(x.gain_high, "+")}<' in knowing
+    assert 'lower is better' in blind and 'SSIM <span class="ci"></span>' in blind and 'strict' not in blind and 'strict' in page_data(study, 1, recon=recon_of(study), n=1)['metrics_rule']
+
+def test_cells_are_marked_by_what_their_system_is():
+    r = pd.DataFrame([row(OURS, m, .5) for m in ('kind', 'direction')] + [row(s, m, .6, gain=-.1) for m in ('kind', 'direction') for s in ('mean video', 'frozen first frame', 'ridge', 'VAE round trip')]); g, _ = metric_rows(r)
+    marks = {(x['name'], c['system']): (c['mark'], c['aside'], c['rival']) for x in g[0]['rows'] for c in x['cells']}
+    assert marks['Object kind', 'mean video'] == ('not beaten', False, False) and marks['Object kind', 'frozen first frame'] == ('', True, False) and marks['Direction of motion', 'frozen first frame'] == ('not beaten', False, False)
+    assert marks['Object kind', 'ridge'] == ('better', False, True) and marks['Object kind', 'VAE round trip'] == ('', False, True)
+
+def test_a_metric_is_named_with_its_variant_only_where_variants_differ():
+    n = pd.DataFrame([dict(metric=m, variant=v, beaten=b) for m, v, b in (('CLIP-pcc', 'strict gated', 'yes'), ('CLIP-pcc', 'strict ungated', 'no'), ('2-way-I', 'strict top-1', 'yes'), ('2-way-I', 'strict top-3', 'yes'), ('SSIM', 'strict', 'no'), ('SSIM', 'strict', 'yes'))])
+    assert _fates(n).tolist() == ['CLIP-pcc (gated)', 'CLIP-pcc (ungated)', '2-way-I', '2-way-I', 'SSIM', 'SSIM']
+
+def test_numbers_stand_right_and_zero_has_no_sign():
+    t = _table(pd.DataFrame(dict(system=['a', '2-way'], value=[.5, np.nan], mean=['0.1 [0.0, 0.2]', '-0.3 [-0.4, -0.2]'], alpha=[.05, .001], subject=pd.Series([1, np.nan], dtype=object), identity=['09bf', '1234'])), '')
+    assert t['numbers'] == [False, True, True, True, True, False] and t['rows'][0][3:5] == ['0.05', '1'] and t['rows'][1][3:5] == ['0.001', '']
+    assert [_number(*a) for a in ((-.0001,), (.0001, '+'), (-.2,), (.2, '+'), (12.345,), (np.nan,))] == ['0.000', '0.000', '-0.200', '+0.200', '12.35', '–']
+
+def test_stages_come_in_the_order_they_run():
+    names = ['train/sub-1/mad', 'evaluate/sub-1', 'train/pretrain/mad', 'prepare', 'other', 'decode/sub-1/test', 'mine']
+    assert [k for k, _ in _in_order(dict.fromkeys(names))] == ['prepare', 'mine', 'train/pretrain/mad', 'train/sub-1/mad', 'decode/sub-1/test', 'evaluate/sub-1', 'other']
+
+@pytest.mark.parametrize('low,inside', [(.55, True), (.97, False)])
+def test_chance_is_drawn_or_said(low, inside):
+    from matplotlib.figure import Figure
+    ax = Figure().subplots(); d = pd.DataFrame(dict(repeats=[1, 2], value=[low + .01, .99], low=[low, .98], high=1.)); ax.plot(d.repeats, d.value); _near_chance(ax, d)
+    assert (ax.get_ylim()[0] <= .5) == inside and ('chance' in ' '.join(t.get_text() for t in ax.texts)) == (not inside) and ax.get_ylim()[1] >= .99
+
+def test_levels_come_in_the_order_of_the_captions(study):
+    assert states_table(study, decoded_of(study, .3), others={'ridge': decoded_of(study, 1.)})[['level', 'decoder']].agg(' '.join, axis=1).tolist() == [f'{l} {d}' for l in ('anchor', 'motion', 'holistic') for d in ('SAD', 'ridge')]
+
+def test_every_map_says_in_words_what_it_shows(study):
+    folder = study.path/'explain/sub-1'; folder.mkdir(parents=True); v = pd.DataFrame(dict(hemisphere=list('LLRR'), parcel=['V1', 'V1', 'MT', 'MT'], haufe=[.1, .2, .5, .6], gradient_x_input=[.9, .8, .1, .1])); write_csv(folder/'motion.csv', v)
+    write_csv(folder/'motion_roi.csv', pd.DataFrame([dict(parcel='MT', hemisphere='R', n=2, mean=.55, share=.8, p=.01, q=.02)]))
+    for m in ('haufe', 'gradient_x_input'): Image.new('RGB', (8, 8)).save(folder/f'motion_{m}.png')
+    part, = page_data(study, 1, recon=recon_of(study), n=1)['brain']; alts = [f['alt'] for f in part['figures']]
+    assert 'what the voxels carry. Strongest in MT right and V1 left.' in alts[0] and 'what the decoder uses. Strongest in V1 left and MT right.' in alts[1] and '"carries"' in part['tables'][0]['caption']
+
+CHROMIUM = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-quic']
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which('chromium') is None, reason='needs chromium')
+@pytest.mark.parametrize('width', (1300, 1150, 1000, 800))
+def test_no_table_hides_a_column(study, tmp_path, width):
+    wide_results(full(study)); page = report_study(study, 1, recon=recon_of(study), n=1); probe = "<script>addEventListener('load',()=>{document.title='T'+innerWidth+'|'+[...document.querySelectorAll('.wide')].filter(e=>e.scrollWidth>e.clientWidth+1).map(e=>e.getAttribute('aria-label')).join(';')+'|'+document.querySelectorAll('.all').length+'|'+(document.documentElement.scrollWidth>innerWidth)})</script>"
+    test = tmp_path/'probe.html'; test.write_text(page.read_text(encoding='utf-8').replace('</body>', probe + '</body>'), encoding='utf-8')
+    dom = subprocess.run(['chromium', *CHROMIUM, f'--user-data-dir={tmp_path/"profile"}', f'--window-size={width},900', '--virtual-time-budget=4000', '--dump-dom', f'file://{test}'], capture_output=True, text=True, timeout=120).stdout
+    assert re.search('<title>(.*?)</title>', dom)[1] == f'T{width}||2|false'
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which('chromium') is None, reason='needs chromium')
 def test_a_browser_can_play_every_clip_and_asks_for_nothing(study, tmp_path):
     page = report_study(full(study), 1, recon=recon_of(study), n=1); probe = "<script>addEventListener('load',()=>setTimeout(()=>{document.title='T'+[...document.querySelectorAll('video')].map(v=>v.readyState==4&&v.videoWidth>0&&!v.error?1:0).join('')+'R'+performance.getEntriesByType('resource').filter(e=>!e.name.startsWith('data:')).length+'E'},2500))</script>"
     test = tmp_path/'probe.html'; test.write_text(page.read_text(encoding='utf-8').replace('</body>', probe + '</body>'), encoding='utf-8')
-    flags = ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-quic', f'--user-data-dir={tmp_path/"profile"}']
+    flags = [*CHROMIUM, f'--user-data-dir={tmp_path/"profile"}']
     dom = subprocess.run(['chromium', *flags, '--virtual-time-budget=9000', '--dump-dom', f'file://{test}'], capture_output=True, text=True, timeout=120).stdout
     got = re.search(r'<title>T([01]+)R(\d+)E</title>', dom); assert got, dom[:300]
     assert set(got[1]) == {'1'} and got[2] == '0'

@@ -288,3 +288,8 @@ def test_a_miniature_is_not_put_beside_cc2017(scored, tmp_path, capsys):
     s.save_fmri(1, 'test', np.zeros((24, 1, 3), np.float32)); (s.path/'evaluate/sub-1').mkdir(parents=True); M.evaluate(r, t, 'paper', None, clip_ids=ids, epe_size='native').assign(system='SemVideo').to_csv(s.path/'evaluate/sub-1/clips.csv', index=False)
     go = lambda: (main(['leaderboard', '--study', str(s.path), '--subject', '1']), capsys.readouterr().out)[1]; assert 'simulated' not in go()
     (s.path/'miniature').mkdir(); assert 'scored on simulated data, not cc2017' in go()
+
+def test_simple_decoders_are_named_once_and_a_metric_on_both_sides_by_its_variant():
+    rows = pd.DataFrame([dict(system=s, metric=m, variant=v, low=lo, high=lo + .1) for s, m, v, lo in (('ridge', 'SSIM', 'strict', .1), ('ridge', 'PSNR', 'strict', .1), ('nearest', 'CLIP-pcc', 'gated', .1), ('nearest', 'CLIP-pcc', 'ungated', -.3), ('nearest', 'EPE', 'strict', -.05))])
+    c = S._baseline_check(rows); assert c['says'] == 'above: nearest on CLIP-pcc (gated); ridge on PSNR, SSIM. Below: nearest on CLIP-pcc (ungated)' and c['ok'] is False
+    assert S._baseline_check(rows[rows.low > 0])['says'].endswith('Below: none') and S._baseline_check(rows[rows.low > 0])['ok'] is True
