@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'QUIET', 'CHOICES', 'ONLY',
-           'STUDY_PARTS', 'BACKENDS', 'DEMO', 'STAGES', 'opt', 'verb', 'parser', 'main', 'say', 'keep_memory',
-           'subject_id', 'open_study', 'study_bundle', 'prepare_settings', 'do_prepare', 'forget_study',
-           'caption_backend', 'do_mine', 'do_targets', 'do_train', 'do_decode', 'do_render', 'do_evaluate',
-           'do_explain', 'do_report', 'do_captions', 'do_score', 'do_leaderboard', 'Clockwork', 'demo', 'demo_settings',
-           'do_demo', 'row', 'check_python', 'check_torch', 'check_machine', 'check_parts', 'check_download',
-           'check_study', 'do_doctor']
+           'STUDY_PARTS', 'BACKENDS', 'MINING', 'MOVIES', 'DEMO', 'STAGES', 'opt', 'verb', 'parser', 'main', 'say',
+           'keep_memory', 'subject_id', 'open_study', 'study_bundle', 'prepare_settings', 'do_prepare', 'forget_study',
+           'caption_files', 'caption_backend', 'do_mine', 'do_targets', 'do_train', 'do_decode', 'do_render',
+           'do_evaluate', 'do_explain', 'do_report', 'do_captions', 'do_score', 'do_leaderboard', 'Clockwork', 'demo',
+           'demo_settings', 'do_demo', 'row', 'check_python', 'check_torch', 'check_machine', 'check_parts',
+           'check_download', 'check_study', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
 import argparse, os, sys, time
@@ -149,38 +149,64 @@ def forget_study(path): # study folder
         p = path/name
         shutil.rmtree(p) if p.is_dir() else p.unlink(missing_ok=True)
 
-# %% ../nbs/16_cli.ipynb #07e6aa08
+# %% ../nbs/16_cli.ipynb #af532866
 BACKENDS = dict(script=('captions',), file=('captions',), transformers=('model',), server=('url', 'model', 'revision'), classifier=()) # backend -> options it cannot do without
 
-def caption_backend(a): # parsed options of `mine`
+def caption_files(given, # words of --captions: FILE, or SPLIT=FILE
+                  study=None): # whose clips numbered captions belong to
+    "Arguments of the file backend: files by split, and the clip ids of the splits that were named; a split the study lacks raises `SemvideoError`."
+    from semvideo.core import SemvideoError
+    files,splits = {}, [] if study is None else study.splits
+    for n,w in enumerate(given):
+        split,_,path = ('', '', w) if Path(w).exists() else w.rpartition('=')
+        if split and split not in splits: raise SemvideoError('Captions for a split that is not there', found=w, expected=' or '.join(f'{s}=FILE' for s in splits) or 'FILE')
+        files[split or (splits[0] if len(splits) == 1 else f'file {n + 1}')] = Path(path)
+    return dict(paths=files, clip_ids={k: study.clip_ids(k) for k in files if k in splits})
+
+def caption_backend(a, # parsed options of `mine`
+                    study=None): # what is mined; none for movies
     "The caption backend asked for; what it needs and does not get raises `SemvideoError`."
     from semvideo.core import SemvideoError
     for o in BACKENDS[a.backend]:
         if getattr(a, o) is None: raise SemvideoError(f'Backend {a.backend} needs --{o}', expected=' '.join(f'--{o}' for o in BACKENDS[a.backend]), remedy='semvideo mine --help')
+    if a.backend == 'script' and len(a.captions) > 1: raise SemvideoError('Backend script reads one file', found=' '.join(a.captions))
     from semvideo import mllm
-    kw = dict(script=dict(path=a.captions), file=dict(paths=a.captions), transformers=dict(model=a.model, revision=a.revision),
-              server=dict(url=a.url, model=a.model, revision=a.revision, concurrency=a.concurrency), classifier={})
-    return mllm.make_backend(a.backend, **kw[a.backend])
+    looks = dict(model=a.model, revision=a.revision, clip_s=a.clip_s if study is None else float(study.clips.duration_s.median()))
+    kw = dict(script=lambda: dict(path=a.captions[0]), file=lambda: dict(caption_files(a.captions, study), fill=a.fill), transformers=lambda: looks, classifier=dict,
+              server=lambda: dict(looks, url=a.url, concurrency=a.concurrency, timeout_s=a.timeout, retries=a.retries, video=a.video, api_key_env=a.api_key_env))
+    return mllm.make_backend(a.backend, **kw[a.backend]())
 
-# %% ../nbs/16_cli.ipynb #33d70415
-@verb(STUDY, opt('--backend', choices=list(BACKENDS), default='file', help='who writes the captions; script reads the scene scripts of the miniature (default: file)'),
-      opt('--captions', type=Path, default=None, metavar='FILE', help='captions made elsewhere (file), or the scene scripts (script)'),
+# %% ../nbs/16_cli.ipynb #ac5fc7ae
+MINING = (opt('--backend', choices=list(BACKENDS), default='file', help='who writes the captions; script reads the scene scripts of the miniature (default: file)'),
+      opt('--captions', nargs='+', default=None, metavar='[SPLIT=]FILE', help='captions made elsewhere (file; with the split where they are numbered and not named), or the scene scripts (script)'),
+      opt('--fill', choices=['error', 'repeat'], default='error', help='file with one caption a clip: refuse, or use it for all levels (default: error)'),
       opt('--model', default=None, help='model (transformers, server)'), opt('--revision', default=None, help='commit of the model; a branch such as main is turned into its commit (transformers, server)'),
       opt('--url', default=None, help='address of an OpenAI-compatible server (server)'), opt('--concurrency', type=int, default=16, metavar='N', help='clips in flight (server; default: 16)'),
-      opt('--prompts', type=Path, default=None, metavar='FILE', help='prompts of your own (JSON)'), SHARD, FORCE, QUIET)
+      opt('--timeout', type=float, default=300., metavar='S', help='seconds for one answer (server; default: 300)'), opt('--retries', type=int, default=6, metavar='N', help='further attempts at an answer (server; default: 6)'),
+      opt('--video', choices=['mp4', 'jpeg', 'images', 'path'], default='mp4', help='how a clip travels (server; default: mp4)'), opt('--api-key-env', default=None, metavar='NAME', help='environment variable that holds the key (server)'),
+      opt('--prompts', type=Path, default=None, metavar='FILE', help='prompts of your own (JSON)'), opt('--max-basic-words', type=int, default=20, metavar='N', help='limit on the rein (default: 20)'))
+MOVIES = (opt('--movie', nargs='+', type=Path, default=None, metavar='FILE', help='films of your own, without a study'), opt('--out', type=Path, default=None, metavar='DIR', help='folder of the captions (with --movie)'),
+      opt('--clip-s', type=float, default=2., metavar='S', help='seconds a clip (with --movie; default: 2)'), opt('--frames', type=int, default=8, metavar='N', help='frames the model sees of a clip (with --movie; default: 8)'),
+      opt('--size', type=int, default=None, metavar='PX', help='short side of the frames (with --movie; default: as they are)'))
+
+@verb(opt('--study', type=Path, default=None, metavar='DIR', help='study folder'), *MINING, *MOVIES, SHARD, FORCE, QUIET)
 def do_mine(a):
-    "Captions on three levels: anchor, motion, holistic."
-    from semvideo.core import Study
-    study,backend = Study(a.study),caption_backend(a)
+    "Captions on three levels (anchor, motion, holistic) of a study, or of any film."
+    from semvideo.core import SemvideoError, Study
+    if (a.study is None) == (a.movie is None) or (a.movie is None) != (a.out is None):
+        raise SemvideoError('Captions of what?', found=' '.join(f'--{o}' for o in ('study', 'movie', 'out') if getattr(a, o) is not None) or 'nothing', expected='--study DIR, or --movie FILE ... --out DIR')
+    if a.movie and a.force: raise SemvideoError('--force is for a study', file=a.out, remedy='delete the folder, or give another --out')
+    study = None if a.movie else Study(a.study); backend = caption_backend(a, study)
     from semvideo import semminer
     if a.backend == 'script': say("backend 'script': captions come from the scene scripts of the miniature; nothing looked at the video")
     if a.backend == 'transformers' and a.revision not in (None, backend.revision): say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine with it again: --revision {backend.revision}')
-    out = semminer.mine_study(study, backend, shard=a.shard, force=a.force, **(dict(prompts=a.prompts) if a.prompts else {}))
+    kw = dict(shard=a.shard, max_basic_words=a.max_basic_words, **(dict(prompts=a.prompts) if a.prompts else {}))
+    out = semminer.mine_movie(a.movie, backend, a.out, clip_s=a.clip_s, n_frames=a.frames, size=a.size, **kw) if a.movie else semminer.mine_study(study, backend, force=a.force, **kw)
     say(out)
     return 1 if out.failed or out.stopped else 0
 
-# %% ../nbs/16_cli.ipynb #0330da3a
-@verb(STUDY, BUNDLE, SHARD, FORCE, QUIET)
+# %% ../nbs/16_cli.ipynb #9fa5dae9
+@verb(STUDY, BUNDLE, FORCE, QUIET)
 def do_targets(a):
     "Captions to text states, frames to latents: what the decoders learn to predict."
     from semvideo import targets
@@ -207,8 +233,8 @@ def do_decode(a):
     d = train.decode_study(study, s, split=a.split, repeats=a.repeats, seed=a.seed, force=a.force)
     say(f'{len(d)} clips of {a.split} decoded:', study.path/f'decode/sub-{s}/{a.split}.safetensors')
 
-# %% ../nbs/16_cli.ipynb #86d63a79
-@verb(STUDY, SUBJECT, SPLIT, BUNDLE, SEED, opt('--mode', choices=['faithful', 'fast'], default='faithful', help='fast skips the anchor frame (default: faithful)'), SHARD, FORCE, QUIET)
+# %% ../nbs/16_cli.ipynb #9d16dd22
+@verb(STUDY, SUBJECT, SPLIT, BUNDLE, SEED, opt('--mode', choices=['faithful', 'fast'], default='faithful', help='fast: few steps, no guidance (default: faithful)'), SHARD, FORCE, QUIET)
 def do_render(a):
     "Decoded states to video."
     study,s = open_study(a)

