@@ -268,7 +268,7 @@ class Study:
     def splits(self): return list(dict.fromkeys(self.clips.split))
     def __repr__(self): return f'Study({self.manifest["name"]}: {", ".join(f"{s} {len(self.select(s))}" for s in self.splits)} clips; subjects {self.subjects})'
 
-# %% ../nbs/00_core.ipynb #d497fa45
+# %% ../nbs/00_core.ipynb #eefe057a
 @patch(cls_method=True)
 def create(cls:Study,
            path, # folder to make
@@ -284,7 +284,7 @@ def create(cls:Study,
     if (path/'manifest.json').exists():
         old = read_json(path/'manifest.json')
         if exist_ok and all(old.get(k) == _plain(m[k]) for k in ('name', 'source', 'config')): return cls(path)
-        raise SemvideoError('Another study is already here', file=path, found=f'{old.get("name")} {old.get("config")}', expected=f'{name} {m["config"]}', remedy='choose another --out, or delete the folder')
+        raise SemvideoError('Another study is already here', file=path, found=f'{old.get("name")} {old.get("config")}', expected=f'{name} {m["config"]}', remedy='choose another --study, or delete the folder')
     write_csv(path/'clips.csv', clips[list(CLIP_COLUMNS)]); write_json(path/'manifest.json', m)
     return cls(path)
 
@@ -401,7 +401,7 @@ class Stage:
     def done(self): return bool(self.record and self.record['done'])
     def __repr__(self): return f'Stage({self.key} {self.hash}, {"done" if self.done else "open"})'
 
-# %% ../nbs/00_core.ipynb #59f7e924
+# %% ../nbs/00_core.ipynb #d6527af2
 def _differences(new, old, at=''):
     "Settings that differ, as `key: old -> new`."
     if isinstance(new, dict) and isinstance(old, dict):
@@ -415,7 +415,7 @@ def claim(self:Stage):
     if old and old['hash'] != self.hash:
         diff = _differences(dict(settings=self.config, computed_from=self.needs), dict(settings=old['config'], computed_from=old['needs']))
         raise SemvideoError(f'{self.key} was made with other settings', file=self.dir, found='; '.join(diff), expected='the settings it was made with',
-                            remedy='use the same settings, --force to make it again, or another --out')
+                            remedy='use the same settings, --force to make it again, or another --study')
     if not old: write_json(self.file, dict(config=self.config, needs=self.needs, hash=self.hash, done=False, files={}))
     return self
 

@@ -172,10 +172,10 @@ def check_fit(decoded, bundle): # Decoded, BundleConfig
         raise SemvideoError('Decoded latents do not fit the bundle', found=decoded.latents.shape, expected=f'(B, F, 4, {bundle.frame_size//8}, {bundle.frame_size//8})', remedy='decode with targets of the same --bundle')
     if not all(np.isfinite(np.asarray(getattr(decoded, l))).all() for l in ('anchor', 'holistic', 'latents')): raise SemvideoError('Decoded conditions are not finite', remedy='train the decoders again with a lower learning rate')
 
-# %% ../nbs/10_cvr.ipynb #6bec38cf
+# %% ../nbs/10_cvr.ipynb #e8c25450
 BLOCK = 8 # clips rendered together, fixed
 def render_study(study, subject, split='test', bundle='tiny', seed=0, mode='faithful', shard=None, force=False, device=None, decoded=None, name=None, **settings):
-    "Stage `render/sub-{s}/{split}`: one .npy a block of eight clips and one mp4 a clip; returns the Stage, done when all blocks are there."
+    "Stage `render/sub-{s}/{split}`: one .npy a block of eight clips, uint8 (clips,F,H,W,3); returns the Stage, done when all blocks are there."
     cfg = RenderConfig(bundle=str(bundle), mode=mode, seed=seed, **settings).resolved(); part = f'sub-{subject}/{name or split}'
     st = study.stage('render', cfg, needs=(f'decode/sub-{subject}/{split}',), part=part, force=force)
     if st.done: return st

@@ -374,9 +374,9 @@ def diagnostics(pred, # (B,D) decoded features of the test clips
     return dict(**cluster_identification(pred, true, clusters(true, min(k, len(true)//2), seed)), rank_predicted=effective_rank(pred), rank_true=effective_rank(true),
                 outside_span=outside_span(true, train), **{f'distance_{a}': v for a,v in distance_slope(ident, dist, blocks, seed=seed).items()})
 
-# %% ../nbs/12_stats.ipynb #7f89d4a0
+# %% ../nbs/12_stats.ipynb #90886245
 NOT_ONE_COLUMN = {'2-way-I': 'chance 0.75; trials and frames differ between sources', '2-way-V': 'chance 0.75', '50-way-I': 'chance 0.058', '50-way-V': 'chance 0.058',
-    'VIFI-score': 'needs ViFi-CLIP weights; scored after a lossy AVI', 'SSIM': 'three definitions in the column (RGB boxes; grey lines of NEURONS; NeuroClips published no code)',
+    'VIFI-score': 'needs ViFi-CLIP weights; scored after a lossy AVI', 'SSIM': 'three definitions in the column (RGB boxes; grey lines of NEURONS; NeuroClips published no scoring code)',
     'PSNR': 'scored after a 256-colour GIF', 'Hue-pcc': 'uncentred cosine, swapped channels: unrelated hues give 0.75', 'CLIP-pcc': 'gated by VIFI here; NEURONS and NeuroClips report it ungated (0.93)',
     'EPE': 'pixels at 512 px and the frame rate of each method'}
 
