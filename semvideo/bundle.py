@@ -363,7 +363,7 @@ def bundle_config(bundle): # 'tiny', 'sd15' or a folder
     "The `BundleConfig` of a bundle, without loading weights."
     return SD15 if bundle == 'sd15' else BundleConfig.from_dict(read_json(bundle_path(bundle)/'bundle.json'))
 
-# %% ../nbs/04b_bundle.ipynb #bb751cfd
+# %% ../nbs/04b_bundle.ipynb #24bab9dc
 def _classes():
     "Class of each part."
     from transformers.utils import logging
@@ -371,6 +371,10 @@ def _classes():
     from diffusers import AutoencoderKL, DDIMScheduler, MotionAdapter, UNet2DConditionModel, SparseControlNetModel
     from transformers import CLIPTextModel, CLIPTokenizer
     return dict(tokenizer=CLIPTokenizer, text_encoder=CLIPTextModel, vae=AutoencoderKL, unet=UNet2DConditionModel, scheduler=DDIMScheduler, motion_adapter=MotionAdapter, sparse_controlnet=SparseControlNetModel)
+
+def _whole(cls, where, *a, **kw):
+    "`from_pretrained` that refuses networks with weights missing."
+    return whole_weights(cls.from_pretrained(*a, output_loading_info=True, **kw), where) if issubclass(cls, torch.nn.Module) else cls.from_pretrained(*a, **kw)
 
 def load_part(bundle, # 'tiny', 'sd15' or a folder
               part, # a key of HUB
@@ -380,12 +384,14 @@ def load_part(bundle, # 'tiny', 'sd15' or a folder
     if bundle != 'sd15':
         p = bundle_path(bundle)/part
         if not p.is_dir(): raise SemvideoError(f'The bundle has no {part}', file=p, remedy='use another bundle, or train the part')
-        return cls.from_pretrained(str(p), **kw)
+        try: return _whole(cls, p, str(p), **kw)
+        except SemvideoError: raise
+        except Exception as e: raise SemvideoError(f'Cannot load {part}', file=p, found=f'{type(e).__name__}: {e}'.strip().splitlines()[0][:160], expected=f'{cls.__name__} in `from_pretrained` layout', remedy='make the bundle again, or get it again') from e
     repo,sub = HUB[part]
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='.*local_dir_use_symlinks')     # an argument diffusers still passes
-            return cls.from_pretrained(repo, revision=REVISIONS[repo], **(dict(subfolder=sub) if sub else {}), **kw)
+            return _whole(cls, repo, repo, revision=REVISIONS[repo], **(dict(subfolder=sub) if sub else {}), **kw)
     except (OSError, ValueError) as e:
         raise SemvideoError(f'Cannot load {part} of sd15', file=repo, found=str(e).strip().splitlines()[0][:160], expected='weights in the local model cache, or a network to fetch them (about 6 GB in all)',
                             remedy=f'run `hf download {repo} --revision {REVISIONS[repo]}` on a machine with a network, or use --bundle tiny') from None

@@ -6,7 +6,7 @@
 __all__ = ['CLIP_COLUMNS', 'VOXEL_COLUMNS', 'CAPTION_LEVELS', 'SemvideoError', 'identity', 'Config', 'seed_for', 'rng_for',
            'torch_generator', 'atomic_path', 'write_text', 'write_json', 'read_json', 'write_csv', 'read_csv',
            'write_npy', 'read_npy', 'new_map', 'write_safetensors', 'read_safetensors', 'file_sha256', 'array_sha256',
-           'parse_shard', 'shard', 'progress', 'ensure_torchvision', 'Study', 'Stage', 'Decoded']
+           'parse_shard', 'shard', 'progress', 'ensure_torchvision', 'Study', 'Stage', 'Decoded', 'whole_weights']
 
 # %% ../nbs/00_core.ipynb #c90a8dba
 import contextlib, dataclasses, difflib, errno, hashlib, io, json, os, random, shutil, sys, tempfile
@@ -467,3 +467,11 @@ class Decoded:
         t,_ = read_safetensors(path); names = [f.name for f in dataclasses.fields(cls)]
         if set(names) - set(t): raise SemvideoError('Not decoded conditions', file=path, found=', '.join(t), expected=', '.join(names))
         return cls(*(t[n] for n in names))
+
+# %% ../nbs/00_core.ipynb #aceb7d2e
+def whole_weights(loaded, # (model, loading info), as `from_pretrained(..., output_loading_info=True)` gives
+                  where): # folder or hub id
+    "The model, if every weight of it was in its files; else `SemvideoError`."
+    model,info = loaded; bad = sorted({*map(str, info['missing_keys']), *(str(k[0] if isinstance(k, tuple) else k) for k in info['mismatched_keys'])})
+    if bad: raise SemvideoError('Weights are missing', file=where, found=f'{len(bad)} not there or of another shape, such as {bad[0]}', expected=f'all weights of {type(model).__name__}', remedy='get or make these files again')
+    return model

@@ -10,7 +10,7 @@ __all__ = ['SSIM', 'SOURCES', 'FARNEBACK', 'HUB', 'IMAGENET', 'LPIPS_BACKBONES',
            'clip_pcc', 'frechet', 'fvd', 'load_lpips', 'lpips_distance', 'unit_rows', 'identification', 'nearest_rows',
            'drawn', 'gif_pair', 'definitions', 'evaluate']
 
-# %% ../nbs/11_metrics.ipynb #669c84cd
+# %% ../nbs/11_metrics.ipynb #6cf26ff6
 import contextlib, hashlib, json, os, threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .core import SemvideoError, ensure_torchvision, read_json, read_safetensors, write_safetensors
+from .core import SemvideoError, ensure_torchvision, read_json, read_safetensors, whole_weights, write_safetensors
 
 # %% ../nbs/11_metrics.ipynb #a8b6e096
 def _float_to_u8(x, name):
@@ -431,7 +431,7 @@ def vifi_name(self:Models):
     "What stands behind the VIFI-score here."
     return self.nets['vifi'][2] if 'vifi' in self.nets else f'mean over frames of {self.nets["clip"][2]}' if 'clip' in self.nets else None
 
-# %% ../nbs/11_metrics.ipynb #a830ffec
+# %% ../nbs/11_metrics.ipynb #6cc89fa0
 @contextlib.contextmanager
 def _no_bars():
     "Local weights load in milliseconds: no progress bars."
@@ -445,9 +445,10 @@ def _load_part(part, where, revision=None, **kw):
     import transformers
     cls = getattr(transformers, HUB[part][2]); local = Path(where).is_dir()
     try:
-        with _no_bars() if local else contextlib.nullcontext(): m = cls.from_pretrained(where, **({} if local else dict(revision=revision)), **kw)
-    except (OSError, ValueError) as e:
-        raise SemvideoError(f'Cannot load {part}', file=where, found=str(e).strip().splitlines()[0], expected=f'{cls.__name__} in `from_pretrained` layout',
+        with _no_bars() if local else contextlib.nullcontext(): m = whole_weights(cls.from_pretrained(where, output_loading_info=True, **({} if local else dict(revision=revision)), **kw), where)
+    except SemvideoError: raise
+    except Exception as e:
+        raise SemvideoError(f'Cannot load {part}', file=where, found=(str(e).strip() or type(e).__name__).splitlines()[0], expected=f'{cls.__name__} in `from_pretrained` layout',
                             remedy='check the folder' if local else f'download {where} at revision {revision}, or give a bundle folder') from e
     if not local:
         from transformers.utils import cached_file

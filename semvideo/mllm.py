@@ -7,12 +7,12 @@ __all__ = ['MODELS', 'FAMILIES', 'MAX_TOKENS', 'BACKENDS', 'hub_commit', 'resolv
            'video_parts', 'ServerBackend', 'colour_words', 'place_words', 'flow_of', 'flow_words', 'motion_words',
            'ClassifierBackend', 'make_backend']
 
-# %% ../nbs/05a_mllm.ipynb #097bec39
+# %% ../nbs/05a_mllm.ipynb #70f79a50
 import base64, contextlib, copy, hashlib, http.client, inspect, io, json, os, random, re, socket, tempfile, threading, time, urllib.parse
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .core import SemvideoError, CAPTION_LEVELS, ensure_torchvision, file_sha256, identity
+from .core import SemvideoError, CAPTION_LEVELS, ensure_torchvision, file_sha256, identity, whole_weights
 from .semminer import Answer, Backend, BackendGone, ClipError, DEFAULT, FileBackend, ScriptBackend, SemMiner, as_data
 from .video import write_video
 
@@ -160,7 +160,7 @@ def identity(self:TransformersBackend):
     "What made a caption; a local folder is named by its last part and the hash of its files, so that it may be moved."
     return dict(backend=self.name, model=Path(self.model).name if self.local else self.model, revision=self.revision, decoding=self.decoding)
 
-# %% ../nbs/05a_mllm.ipynb #80e60853
+# %% ../nbs/05a_mllm.ipynb #2a612758
 @patch
 def _load(self:TransformersBackend, revision, device, dtype, local_only):
     "Load model and processor without remote code; raises `SemvideoError` for a model that takes no video."
@@ -174,11 +174,12 @@ def _load(self:TransformersBackend, revision, device, dtype, local_only):
         self.processor = AutoProcessor.from_pretrained(self.model, **kw)
         if getattr(self.processor, 'video_processor', None) is None or not hasattr(self.processor, 'video_token_id'):
             raise SemvideoError('This model has no video input', found=f'{type(self.processor).__name__} of {AutoConfig.from_pretrained(self.model, **kw).model_type}', expected='a model of ' + ', '.join(FAMILIES) + ', or another that takes video')
-        self.net = AutoModelForImageTextToText.from_pretrained(self.model, dtype=dtype, **kw).eval()
+        self.net = whole_weights(AutoModelForImageTextToText.from_pretrained(self.model, dtype=dtype, output_loading_info=True, **kw), self.model).eval()
         self.net.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self._settle_tokens(GenerationConfig); self._check_tail()
-    except SemvideoError: raise
-    except Exception as e: raise SemvideoError('The model cannot be loaded', file=self.model, found=f'{type(e).__name__}: {as_data(str(e))[:300]}', remedy='check id, revision, device and dtype, and that its files are whole; without a network give a local folder') from e
+    except Exception as e:
+        if isinstance(e, SemvideoError) and not isinstance(e, ClipError): raise
+        raise SemvideoError('The model cannot be loaded', file=self.model, found=f'{type(e).__name__}: {as_data(str(e))[:300]}', remedy='check id, revision, device and dtype, and that its files are whole; without a network give a local folder') from e
     self._ahead,self._ahead_lock = copy.deepcopy(self.processor), threading.Lock()     # a tokenizer must not be used by two threads at once
 
 @patch

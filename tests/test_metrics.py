@@ -225,6 +225,26 @@ def test_vifi_refuses_pickles(tmp_path):
     torch.save({'a': torch.zeros(1)}, tmp_path/'x.pth')
     with pytest.raises(SemvideoError, match='Not ViFi'): M.load_vifi(tmp_path/'x.pth')
 
+@pytest.mark.parametrize('part', ['image_classifier', 'clip'])
+def test_a_judge_with_weights_missing_is_refused(part, tmp_path):
+    "transformers would fill them with random numbers and warn."
+    import shutil, safetensors.torch as st
+    from semvideo.bundle import bundle_path
+    from semvideo.metrics import _load_part
+    d = shutil.copytree(bundle_path('tiny')/part, tmp_path/part); f = d/'model.safetensors'; w = st.load_file(f); w.pop(sorted(w)[5]); st.save_file(w, f, metadata=dict(format='pt'))
+    with pytest.raises(SemvideoError, match='Weights are missing'): _load_part(part, d)
+    f.write_bytes(f.read_bytes()[:-100])
+    with pytest.raises(SemvideoError, match=f'Cannot load {part}'): _load_part(part, d)
+
+@pytest.mark.parametrize('part', ['text_encoder', 'vae', 'unet', 'motion_adapter'])
+def test_a_bundle_with_weights_missing_is_refused(part, tmp_path):
+    import shutil, safetensors.torch as st
+    from semvideo.bundle import bundle_path, load_part
+    d = shutil.copytree(bundle_path('tiny'), tmp_path/'b'); f = next((d/part).glob('*.safetensors')); w = st.load_file(f); w.pop(sorted(w)[3]); st.save_file(w, f, metadata=dict(format='pt'))
+    with pytest.raises(SemvideoError, match='Weights are missing'): load_part(d, part)
+    f.write_bytes(b'')
+    with pytest.raises(SemvideoError, match=f'Cannot load {part}'): load_part(d, part)
+
 def test_hub_table_is_pinned():
     for part,(name,rev,cls,*_) in M.HUB.items(): assert part == 'vifi' or (len(rev) == 40 and int(rev, 16))
 

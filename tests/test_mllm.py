@@ -63,6 +63,29 @@ def test_models_without_video_or_at_all(tiny, tmp_path):
     try: fails(lambda: TransformersBackend(tiny['VideoLLaMA3']), 'ignores the video')
     finally: p.write_text(old)
 
+def test_models_that_cannot_be_loaded(tiny, tmp_path):
+    "Each a line that names the model; none a traceback of three libraries."
+    import shutil, torch
+    def spoiled(name, f): d = shutil.copytree(tiny['Qwen2.5-VL'], tmp_path/name); f(d); return d
+    def cut(d): p = d/'model.safetensors'; p.write_bytes(p.read_bytes()[:-2000])
+    def wider(d): p = d/'config.json'; c = json.loads(p.read_text()); c['text_config']['intermediate_size'] *= 2; p.write_text(json.dumps(c))
+    def lacking(d):
+        import safetensors.torch as st
+        p = d/'model.safetensors'; w = st.load_file(p); w.pop(next(k for k in w if 'layers.1.mlp' in k)); st.save_file(w, p, metadata=dict(format='pt'))
+    bad = [(spoiled('cut', cut), {}), (spoiled('wider', wider), {}), (spoiled('empty', lambda d: (d/'model.safetensors').write_bytes(b'')), {}), (spoiled('mute', lambda d: (d/'chat_template.jinja').unlink()), {}),
+           (spoiled('wordless', lambda d: [p.unlink() for p in d.glob('tokenizer*')]), {}), (tiny['Qwen2.5-VL'], dict(dtype='floaty'))] + ([] if torch.cuda.is_available() else [(tiny['Qwen2.5-VL'], dict(device='cuda'))])
+    for d,kw in bad:
+        with pytest.raises(SemvideoError) as e: TransformersBackend(d, **kw)
+        assert 'cannot be loaded' in str(e.value) and str(d) in str(e.value) and len(str(e.value).splitlines()) == 4, (d, kw, str(e.value))
+    with pytest.raises(SemvideoError, match='Weights are missing'): TransformersBackend(spoiled('lacking', lacking))      # transformers would fill them with random numbers
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_clip_that_does_not_fit_the_model_is_one_line(tiny, family, tmp_path):
+    from semvideo.semminer import mine_clips
+    clips = dict(ribbon=np.zeros((4,4,2000,3), np.uint8), ok=np.random.default_rng(0).integers(0, 256, (4,56,56,3), dtype=np.uint8))
+    with CaptionStore(tmp_path/'s') as st: out,_ = mine_clips([(k, lambda v=v: v) for k,v in clips.items()], SemMiner(TransformersBackend(tiny[family], max_tokens=SHORT)), st)
+    assert 'ok' in st.frame().clip_id.tolist() and (out.new == 2 or 'cannot take this clip' in dict(out.failed)['ribbon'])
+
 def test_greedy_whatever_the_checkpoint_says(tiny, tmp_path):
     import shutil
     d = shutil.copytree(tiny['Qwen2.5-VL'], tmp_path/'hot'); (d/'generation_config.json').write_text(json.dumps(dict(do_sample=True, temperature=5., top_k=0, repetition_penalty=1.5, eos_token_id=2, pad_token_id=0)))
