@@ -481,7 +481,7 @@ def to_html(self:TrustCard, body=False): # body: only the inside of <body>, to e
         +'<h2>Facts</h2><pre>'+html.escape(json.dumps(self.facts, indent=1, default=str))+'</pre>')
     return inside if body else f'<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(self.title)}</title><style>{_CSS}</style><body>{inside}</body></html>'
 
-# %% ../nbs/12_stats.ipynb #09e7bc1d
+# %% ../nbs/12_stats.ipynb #6b8b428f
 def card(table, # of `ladder`: system, rung, clip_id, metric, variant, value, chance, unit
          blocks, # (B,) in clip order, or an int
          title='Trust card',
