@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOTION_WORDS', 'AMBIGUOUS', 'STILL', 'WINDOW', 'GATES', 'PAIRS', 'EXPORT_COLUMNS', 'inflect', 'motion_verbs',
-           'gates_of', 'check_captions', 'gate_table', 'clip_counter', 'lengths', 'published_captions', 'table4',
-           'rouge_1', 'rouge_l', 'bleu', 'wordnet', 'meteor', 'clip_text_features', 'pair_scores', 'table5',
+           'gates_of', 'check_captions', 'gate_table', 'gate_rates', 'clip_counter', 'lengths', 'published_captions',
+           'table4', 'rouge_1', 'rouge_l', 'bleu', 'wordnet', 'meteor', 'clip_text_features', 'pair_scores', 'table5',
            'load_captions', 'decoded_scores', 'compare_stores', 'published_mllm', 'Review', 'read_reviews',
            'apply_reviews', 'clip_mp4', 'ReviewWidget', 'reviews_path', 'review_study', 'export_captions',
            'import_captions', 'check_study']
@@ -18,58 +18,183 @@ from fastcore.basics import patch
 from .core import SemvideoError, Study, CAPTION_LEVELS, atomic_path, ensure_torchvision, file_sha256, read_csv, read_json, write_csv, write_json, write_text
 from .semminer import DEFAULT, CaptionStore, FileBackend, load_prompts, mine_study, n_words, _rows
 
-# %% ../nbs/05b_captions.ipynb #efe5e2e1
+# %% ../nbs/05b_captions.ipynb #6095f7d2
 _REGULAR = """move walk jump climb turn rotate spin roll slide swim sail float drift crawl approach recede pan zoom tilt shake wave swing drop fall rise lift push pull throw catch kick
 chase follow pass cross enter exit leave return open close grow shrink spread flow pour run drive ride fly race rush dash gallop trot dance stir cut chop pick reach grab nod bounce hop
 skip march stroll wander hurry accelerate slow speed stop start begin dive sink circle orbit travel head advance retreat back track sweep scroll blink chew eat drink bite peck flap flutter glide hover
-sway rock vibrate tremble pour splash ripple burn explode burst crash collide hit strike hammer dig plough pedal paddle row ski skate surf glance shift switch change fade appear disappear vanish emerge
-transition gesture sign clap point bend lean stretch kneel bow raise lower step""".split()
-_IRREGULAR = """ran drove driven rode ridden flew flown swam swum fell fallen rose risen threw thrown caught swung left grew grown shrank shrunk ate eaten drank drunk began begun dove sank sunk bit bitten
-goes went going comes came coming gets moving motion movement""".split()
+sway rock vibrate tremble splash ripple burn explode burst crash collide hit strike hammer dig plough pedal paddle row ski skate surf glance shift switch change fade appear disappear vanish emerge
+transition gesture sign clap point bend lean stretch kneel bow raise lower step jog sprint land carry drip bring take put go come toss fling hurl leap lunge pounce stagger stumble trip topple tip spill leak trickle gush
+spray squirt bubble boil billow swirl whirl twirl twist unroll unfold flip crouch dodge swerve skid hoist drag haul load unload dribble shoot serve wrestle punch slap smack tap knock pound beat drum pluck type
+draw sketch scrub wipe rinse wash squeeze knead mix whisk blend slice peel fry sprinkle scoop place lay remove wrap unwrap unlock press swipe drill sew knit weave shave trim mow rake harvest gather collect scatter hug
+embrace kiss lick sniff pat stroke tickle poke nudge shove wag scratch gnaw nibble munch gulp sip graze hunt stalk swoop soar plunge descend ascend mount board arrive escape flee charge fight swarm wriggle slither creep
+limp waddle shuffle roam cruise steer brake reverse merge overtake hurtle dip surge crumble collapse shatter snap tear split melt flicker flash dim erupt inflate expand juggle somersault tumble perform squat cheer
+applaud shrug wink revolve release grip seize swap exchange deliver hand pack dress undress feed milk guide escort join greet beckon wheel cradle blow puff cough yawn stamp stomp wade wobble wind hook cast
+dart pulse shovel shape buzz tackle coast carve strum curl sail steam""".split()
+_IRREGULAR = """run ran; drive drove driven; ride rode ridden; fly flew flown; swim swam swum; fall fell fallen; rise rose risen; throw threw thrown; catch caught; swing swung; grow grew grown; shrink shrank shrunk; eat ate eaten; drink drank drunk;
+begin began begun; dive dove; sink sank sunk; bite bit bitten; leave left; go went gone goes; come came; take took taken; bring brought; draw drew drawn; leap leapt; creep crept; strike struck; spin spun; sweep swept; blow blew; shake shook; flee fled; shoot shot"""
 
-# %% ../nbs/05b_captions.ipynb #411d231c
+# %% ../nbs/05b_captions.ipynb #e0e8ab24
 def inflect(verb): # base form
     "Regular forms of a verb: (s, ed, ing)."
     e,y,double = verb.endswith('e'), re.search('[^aeiou]y$', verb), re.fullmatch('[^aeiou]*[aeiou][^aeiouwxy]', verb)
     stem = verb[:-1] if e else verb[:-1] + 'i' if y else verb + verb[-1] if double else verb
     return {verb, (verb[:-1] + 'ies') if y else verb + ('es' if re.search('(s|x|z|ch|sh|o)$', verb) else 's'), stem + 'ed', (verb if y else stem) + 'ing'}
 
-MOTION_WORDS = frozenset(_IRREGULAR).union(*map(inflect, _REGULAR))
-# forms that name things or places as often as movements: not counted in an anchor, where "a row of trees on the left" is no movement
-AMBIGUOUS = frozenset('left right row rows back head point points step steps sign signs track tracks wave waves fall falls rock rocks drop drops cross crosses open closed close slow start stop pan pass cut bow ski surf flow circle circles skip hit run drive ride fly dance rise change race walk slide slides swing swings motion movement orbit bend lower pick catch hammer burst burn switch track shift speed rush spread stretch pointed signed raised'.split())
+_BASE = {w: v for v in _REGULAR for w in inflect(v)} | {w: v for v,*ws in map(str.split, _IRREGULAR.split(';')) for w in ws} # form -> base form
+MOTION_WORDS = frozenset(_BASE)
 
-# %% ../nbs/05b_captions.ipynb #54b53b7f
+# %% ../nbs/05b_captions.ipynb #3b5a60eb
+_POSES = frozenset('point bend lean stretch kneel bow raise lower float hover spread start begin stop head join hook wind cast grip cradle place lay wrap pack dress mount board gather grow perform feed'.split())
+_STATES = frozenset("""be have do stand sit wear hold show look seem contain include lie hang feature face line surround depict see display overlook fill cover read rest perch park consist remain stay live own belong name call label mean like need want know
+think capture frame focus set locate situate decorate blur wait watch sleep border flank dominate reflect shine glow extend match contrast create suggest add indicate dot adorn stretch provide offer make form stare gaze illuminate light shade paint build
+tile pattern stripe gleam tower loom seat dress lead exist occur keep crowd fold stack arrange tie moor anchor close open attach mount use compose comprise resemble represent describe portray mention""".split())
+_CARRIED = frozenset('follow throw push pull lift carry pour move lower raise kick hit drive toss pass roll swing shake stir hand drag fling hurl catch chase blow take bring turn spin cut slice chop hug kiss pick'.split()) # "the ball is thrown"
+_LIES = frozenset("""path paths road roads track tracks drive street streets trail trails fence fences wall walls steps stairs staircase bridge bridges hill hills mountain mountains cliff cliffs tower towers building buildings line lines row hair beard dress ridge
+coast alley pavement sidewalk rail rails column columns driveway lane lanes aisle corridor hallway canal pier wires cables pipes sunlight shadow shadows""".split())
+_NAMED = frozenset("""pool pools chair chairs shoe shoes boot boots machine machines board boards wheel wheels stick sticks path paths trail trails door doors room rooms hall halls studio floor floors car cars boat boats ship harness pad pads rod rods table tables track tracks
+suit suits gear cap caps goggles costume trunks lane lanes pan pot desk lot bay rink ring field fields court ground grounds hills hill horse post net bed gown robe stage pole needle needles bicycle bike line class club lamp lights jacket shorts tights equipment area""".split())
+_STUFF = frozenset("""stone concrete brick marble metal steel iron wood glass plastic paper cardboard palm oak maple autumn tree lettuce tea mint basil ocean sea train tram railway tyre tire street road traffic neon shop warning water rain string ceiling stage porch garden door
+window floor paint guitar kitchen flower house ski sand snow tent""".split()) # "stone steps", "palm leaves"
+
+# %% ../nbs/05b_captions.ipynb #2714779e
+@functools.lru_cache(1)
+def _tagger():
+    "HanTa's English tagger, or None if it is not installed."
+    try: from HanTa.HanoverTagger import HanoverTagger
+    except ImportError: return None
+    return HanoverTagger('morphmodel_en.pgz')
+
+def _tagged(text):
+    "Words and marks of a text as (word, base form, tag of the British National Corpus)."
+    words = re.findall(r"[A-Za-z]+(?:['-][A-Za-z]+)*|\d+|[.,;:!?()]", text.replace('’', "'"))
+    return [(w.lower(), _BASE.get(w.lower(), l.lower()), g) for w,l,g in _tagger().tag_sent(words)] if words else []
+
+# %% ../nbs/05b_captions.ipynb #013a2c93
+_AFTER,_DET = ('AT0', 'DT0', 'DPS', 'PRP', 'AVP', 'AV0', 'TO0', 'CRD', 'PNP', 'PUN'), ('AT0', 'DT0', 'DPS')
+
+def _before(t, i):
+    "The word before word i, adverbs left out."
+    return next((x for x in reversed(t[:i]) if x[2] not in ('AV0', 'XX0')), ('', '', ''))
+
+def _mended(t, i):
+    "Tag of word i of a tagged text, with what the tagger gets wrong in captions put right."
+    w,l,g = t[i]; p,n = _before(t, i), t[i+1] if i+1 < len(t) else ('', '', 'PUN')
+    if w.endswith('ing'):
+        if p[1] == 'be' or p[2].startswith('VB') or p[0] in ('starts', 'begins', 'keeps', 'continues', 'stops'): return 'VVG'
+        if n[0] in _NAMED or p[2] in _DET: return 'AJ0'
+    if g.startswith('NN') and w.endswith('s') and not w.endswith('ss') and (p[2] in ('NN1', 'NN0', 'NP0', 'CJC', 'PNP', 'PNQ') or p[0] in ('that', 'which')) and p[0] not in _STUFF:
+        if n[2] in _DET or n[2] == 'PNP' or (w in MOTION_WORDS and n[2] in _AFTER and n[0] not in 'of ,'.split() and p[2] != 'CJC'): return 'VVZ'
+    if w in MOTION_WORDS and l == w and g in ('NN1', 'VVN', 'AJ0') and (p[2] == 'NN2' or p[0] in ('people', 'police')) and n[2] in _AFTER: return 'VVB'
+    if g == 'VVZ' and (p[2] in (*_DET, 'CRD', 'AJ0', 'PRF') or i and t[i-1][2] == 'PRP'): return 'NN2'
+    if g in ('VVB', 'VVI') and (p[2] in ('AT0', 'DPS', 'PRF', 'AJ0') or i and t[i-1][2] == 'PRP'): return 'NN1'
+    if g == 'VVD' and p[2] in ('AT0', 'AJ0', 'DPS', 'PRP'): return 'VVN'
+    return 'VVD' if g == 'VVN' and p[0] in ('has', 'have', 'had') else g
+
+# %% ../nbs/05b_captions.ipynb #9d34228e
+def _lies(t, i):
+    "A road that runs, stairs that rise: is there such a thing before word i, and no verb between?"
+    for w,_,g in reversed(t[max(0, i-6):i]):
+        if w in _LIES: return True
+        if g == 'PUN' or g.startswith('VV'): return False
+    return False
+
+def _moves(t, i, strict):
+    "Whether word i of a tagged text is a verb of movement; strict: leave out poses, states and how a thing came to look."
+    w,l,g = t[i][0], t[i][1], _mended(t, i); n = t[i+1][0] if i+1 < len(t) else ''
+    if w in ('sits', 'stands', 'lies', 'gets', 'sit', 'stand', 'lie') and n in ('down', 'up', 'back') and g in ('VVZ', 'VVB'): return True
+    if not g.startswith('VV') or _lies(t, i): return False
+    if strict: return l in _REGULAR and l not in _POSES and g != 'VVN' and not (g == 'VVD' and (w == 'left' or l in _STATES or _before(t, i)[2] not in ('PNP', 'PNQ', 'NN1')))
+    return l in _CARRIED and _before(t, i)[1] == 'be' if g == 'VVN' else l not in _STATES
+
+# %% ../nbs/05b_captions.ipynb #649408b4
+AMBIGUOUS = frozenset("""left right row rows back head point points step steps sign signs track tracks wave waves fall falls rock rocks drop drops cross crosses open closed close slow start stop pan pass cut bow ski surf flow circle circles skip hit run drive ride fly dance rise change race
+walk slide slides swing swings orbit bend lower pick catch hammer burst burn switch shift speed rush spread stretch pointed signed raised leaves rolling swimming crossing rocking running roll rolls hand hands board boards place places lay land lands shape shapes type press trip tip drum steam
+hook cast wind milk dress pack load box beat split drill sail sailing walking climbing racing dancing hanging place""".split())
+
+def _listed(text, strict):
+    return [w for w in _words(text) if w in MOTION_WORDS and not (strict and w in AMBIGUOUS) and w not in ('left', 'right', 'back', 'head', 'row', 'closed', 'open', 'rolling', 'hands')]
+
+# %% ../nbs/05b_captions.ipynb #a64a643e
 def _words(text): return re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
-def motion_verbs(text, strict=False): # strict: leave out ambiguous words
+def motion_verbs(text, strict=False): # strict: only what no photograph could show; poses, states and places are left out
     "Words of movement in a text."
-    return [w for w in _words(text) if w in MOTION_WORDS and not (strict and w in AMBIGUOUS)]
+    if _tagger() is None: return _listed(text, strict)
+    t = _tagged(text); return [t[i][0] for i in range(len(t)) if _moves(t, i, strict)]
 
-STILL = re.compile(r'\b(still|static|motionless|nothing (moves|changes|happens)|no (movement|motion|change)|unmoving|stationary|remains?|stays?|freezes?|frozen)\b', re.I)
+STILL = re.compile(r'\b(still|static|motionless|nothing (else )?(moves|changes|happens)|no (movement|motion|change)|unmoving|stationary|remains?|stays?|freezes?|frozen|(does|do) not (move|change)|is fixed)\b', re.I)
 
-# %% ../nbs/05b_captions.ipynb #c3de9905
-_REFUSAL = re.compile(r"\b(i('| a)?m sorry|i (can ?not|can't|could not|am unable|am not able)|i'm (un|not )able|as an ai|(un|not )able to (view|see|watch|access|describe|process)|no (video|image|frame)s? (was|were|is|has been)? ?(provided|attached|given|visible)|please (provide|upload|share))\b", re.I)
-_ORDER = re.compile(r"<\|?[\w/ ]{1,30}\|?>|\[/?INST\]|\b(ignore|disregard|forget) (all |any |the |your |previous |prior |above )+(instruction|prompt|rule|message)s?|\bsystem prompt\b|\bnew instructions?:|\byou are now\b", re.I)
+# %% ../nbs/05b_captions.ipynb #71b6f0f5
+_FIRST = r"(?:^|[.!?:;,*]\s*|\b(?:so|but|and|or|because) )" # where a sentence or clause begins
+_REFUSAL = re.compile('|'.join((
+    _FIRST + r"i(?:'m| am) (?:very |so |really )?sorry\b", _FIRST + r"(?:i )?(?:apologi[sz]e|my apologies|apologies)\b(?! to)", r"^(?:sorry|unfortunately)\b",
+    _FIRST + r"i (?:can ?not|can't|could not|couldn't|won't|will not|must decline|(?:do not|don't) (?:see|have|know|have access)|am (?:un|not )able|am not capable)\b", r"\bi'm (?:un|not )able\b",
+    r"\bas an? (?:ai|large|language|text-based|artificial|virtual)\b", r"(?:^|[.!?]\s+)(?:un|not )able to (?:view|see|watch|access|describe|process|generate|provide|give|determine|assist|help|identify)\b",
+    r"\b(?:videos?|images?|frames?|clips?|footage|picture) (?:you \w+ )?(?:was|were|is|are|has|have|had|could|did|appears?|seems?)(?: not|n't)? (?:to be )?(?:be |been )?(?:provided|attached|given|included|load(?:ed)?|uploaded|supplied|visible to me|available|empty|missing|shared)\b",
+    r"\bno (?:videos?|images?|frames?|clips?|footage) (?:(?:was|were|is|are|has been|have been) )?(?:provided|attached|given|included|uploaded|supplied|available|shared|visible)\b",
+    r"\b(?:please|could you) (?:please )?(?:provide|upload|share|attach|send|try (?:up|re)loading|re-?upload)(?: (?:the|a|your|me|us|another|it|that))* ?(?:videos?|images?|clips?|frames?|files?|footage|it|again)\b",
+    r"\bwithout access to the\b", r"\byou (?:haven't|have not) (?:uploaded|provided|attached|shared)\b", r"\bcontent polic(?:y|ies)\b|\bviolates (?:the|our|my)\b", r"\b(?:attached to|in) (?:your|this) (?:message|request)\b")), re.I)
+_QUOTING = re.compile(r'(?:words?|reads?|reading|says?|saying|text|letters|written|mouths?|labell?ed|message|title|sign)[ :,"\']*$', re.I)
+
+def _refusal(text):
+    "The words in which a model says that it will not or cannot, or ''; what a sign or a person says does not count."
+    text = text.replace('’', "'")
+    return next((m[0].strip(' .,:;!?') for m in _REFUSAL.finditer(text) if not _QUOTING.search(text[:m.start() + (m[0][0] in ',:')])), '')
+
+# %% ../nbs/05b_captions.ipynb #6c19a1a6
+_PREAMBLE = re.compile('|'.join((r"^\s*(?:sure|certainly|of course|absolutely|okay|ok|alright|great|got it|no problem|definitely|gladly)\s*[!,.:]", r"^\s*(?:great|good) question\b", r"^\s*here(?:'s| is| are)\b.{0,60}?(?:sentence|description|summary|caption|narrative|answer|breakdown|account)s?\b",
+    r"^\s*(?:below is|the following is)\b.{0,40}?(?:sentence|description|summary|caption|narrative|answer|list|breakdown|account)", r"^\W*(?:(?:holistic|motion|anchor|basic|short|first|final|one-sentence|brief|scene|video)\s+)?(?:sentence|description|answer|summary|caption|output|response|narrative|rein|anchor|frame|scene|video|setting|objects)\s*(?:\*\*)?\s*(?::|- )",
+    r"\*\*\w", r"^\s*#+ \w", r"```", r"^\s*(?:[-*•–]|\d+[.)])\s+\w", r"^\s*(?:based on|from) (?:the )?(?:provided |given )?(?:video|frames?|images?|clip)s?(?: provided)?,", r"\bthe answer is:", r"^\s*let me (?:describe|summari[sz]e|explain|help|know)\b", r"\b(?:let me know if|hope this helps|(?:you|as) (?:asked|requested)\b)",
+    r"^\s*i(?:'d| would) be (?:happy|glad)|\bi can (?:help|assist)\b|^\s*i(?:'ll| will) (?:describe|now)\b")), re.I)
+_ORDER = re.compile(r"<\|?[\w/ ]{1,30}\|?>|\[/?INST\]|\b(?:ignore|disregard|forget|override) (?:(?:all|any|the|your|my|its|these|those|previous|prior|above|earlier) )+(?:instruction|prompt|rule|message|guideline)s?|\bsystem (?:prompt|message)\b|#+ ?instructions?\b|\bnew instructions?:|\byou are now (?:an?|the|my|free|in)\b"
+    r"|\b(?:reply|respond|answer)(?: \w+)? (?:only with|with only)|\b(?:reply|respond) only\b|\bdo not describe\b|\b(?:output|print) (?:the|only|nothing)\b", re.I)
+
+# %% ../nbs/05b_captions.ipynb #13dc7143
 _COMMON = frozenset("""the a an of in on at to and is are was with from by for as it its this that there which who while then into over under near behind before after up down out off his her their he she they
 one two some no not has have be being been through across along around between against toward towards right left each other against another above below beside still then when where""".split())
 
-# %% ../nbs/05b_captions.ipynb #7e68dcd7
+@functools.lru_cache(1)
+def _languages():
+    "py3langid's model, which its package carries, or None if that is not installed."
+    try: from py3langid.langid import LanguageIdentifier, MODEL_FILE
+    except ImportError: return None
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
 def _not_english(text):
-    "Why a text does not look like English, or ''."
+    "Why a text does not look like English, or ''. Without py3langid: other scripts, and few common English words in eight or more."
     letters = [c for c in text if c.isalpha()]
     foreign = sum(ord(c) > 0x24f for c in letters)/max(1, len(letters))
     if foreign > .1: return f'{foreign:.0%} letters of another script'
     w = _words(text); share = sum(x in _COMMON for x in w)/max(1, len(w))
-    return f'{share:.0%} common English words' if len(w) >= 8 and share < .08 else ''
+    if (m := _languages()) is None: return f'{share:.0%} common English words' if len(w) >= 8 and share < .08 else ''
+    lang,p = m.classify(text); english = dict(m.rank(text))['en'] if lang != 'en' and letters else 1
+    return f'looks like {lang}' if english < .02 else ''
 
-# %% ../nbs/05b_captions.ipynb #24e2df6d
-def _runs(text, n): w = _words(text); return {' '.join(w[i:i+n]) for i in range(len(w)-n+1)}
+# %% ../nbs/05b_captions.ipynb #7b2897bb
+_META = frozenset('describe describes answer sentence sentences words say mention viewer summed you your english lists headings opinions account prompt caption'.split())
+
+def _numbered(text): return re.findall(r"[a-z]+(?:'[a-z]+)?|#|[.]", re.sub(r'\d+', '#', text.lower().replace('’', "'")))
 
 @functools.lru_cache(64)
-def _prompt_runs(text, n=6): return frozenset(_runs(re.sub(r'\{\w+\}', ' . ', text), n))
+def _grams(prompt, n=3):
+    "Runs of n words of a prompt, numbers and the fields for numbers as `#`; the fields for texts break a run."
+    w = _numbered(re.sub(r'\{\w+\}', ' . ', re.sub(r'\{(max|n)_words\}', '0', prompt).replace('.', ' ')))
+    return frozenset(tuple(w[i:i+n]) for i in range(len(w)-n+1) if '.' not in w[i:i+n])
 
-def _echo(text, prompt, n=6):
-    "Six words in a row that are the instruction's own, or ''."
-    return next(iter(sorted(_runs(text, n) & _prompt_runs(prompt, n))), '')
+def _said(words, grams, n=3):
+    "Runs (start, end) of words that lie in the prompt."
+    runs = []
+    for i in range(len(words)-n+1):
+        if tuple(words[i:i+n]) in grams: runs = runs[:-1] + [(runs[-1][0], i+n)] if runs and runs[-1][1] > i else runs + [(i, i+n)]
+    return runs
+
+def _echo(text, prompt):
+    "Words in a row that are the instruction's own, or ''."
+    for s in re.split(r'[.!?]+(?:\s|$)', text):
+        w = [x for x in _numbered(s) if x != '.']
+        for a,b in _said(w, _grams(prompt)):
+            meta = sum(x in _META for x in w[a:b])
+            if b-a >= 6 and meta or b-a >= 4 and meta >= 2 or b-a >= 12 or b-a >= 6 and b-a >= .8*len(w): return ' '.join(w[a:b])
+    return ''
 
 # %% ../nbs/05b_captions.ipynb #63cc209b
 def _loop(text):
@@ -80,28 +205,38 @@ def _loop(text):
 # %% ../nbs/05b_captions.ipynb #a59c9e95
 WINDOW = 77    # tokens CLIP's text encoder sees, begin and end among them
 
-# %% ../nbs/05b_captions.ipynb #45f696c8
+# %% ../nbs/05b_captions.ipynb #bb4b1da5
+def _notes(x, where=''):
+    "Notes of a caption as {level: {...}}: a dict, or its JSON text as an export has it."
+    try: d = json.loads(x or '{}') if isinstance(x, str) else x if isinstance(x, dict) else {}
+    except ValueError: d = None
+    if not isinstance(d, dict) or any(not isinstance(v, dict) for v in d.values()): raise SemvideoError('The notes of a caption cannot be read', found=f'{where} {str(x)[:60]!r}'.strip(), expected='{level: {note: value}}, or its JSON text', remedy='restore them, or leave the column out')
+    return d
+
+# %% ../nbs/05b_captions.ipynb #9ad1334b
 def gates_of(row, # dict: basic, anchor, motion, holistic, and maybe notes
              prompts=DEFAULT, # `Prompts` that were used
              max_basic_words=20, # limit on the rein
              count=None): # function giving CLIP tokens of a text, begin and end included
     "What the gates catch in one clip's captions: list of (level, gate, detail)."
-    out,notes = [], row.get('notes') or {}
+    out,notes = [], _notes(row.get('notes'), row.get('clip_id', ''))
     for level in CAPTION_LEVELS:
         t = row[level]; say = lambda gate,detail: out.append((level, gate, detail)) if detail else None
+        if not isinstance(t, str): raise SemvideoError('A caption is not a text', found=f"clip {row.get('clip_id')}, {level}: {t!r}", expected='a text, maybe empty', remedy='mend the table, or mine the clip again')
         if not n_words(t): say('empty', repr(t[:20])); continue
-        say('refusal', (m := _REFUSAL.search(t)) and m[0]); say('prompt echo', _echo(t, getattr(prompts, level)) or _echo(t, prompts.system))
+        say('refusal', _refusal(t)); say('preamble', (m := _PREAMBLE.search(t)) and m[0]); say('prompt echo', next((e for k in ('system', 'shorten', *CAPTION_LEVELS) if (e := _echo(t, getattr(prompts, k)))), ''))
         say('order in the text', (m := _ORDER.search(t)) and m[0]); say('wrong language', _not_english(t)); say('loop', _loop(t))
         say('over length', f'{n_words(t)} words' if level == 'basic' and n_words(t) > max_basic_words else count and (k := count(t)) > WINDOW and f'{k} tokens')
         say('rein was cut', notes.get(level, {}).get('cut')); say('unfinished', notes.get(level, {}).get('finish') == 'length' and 'token budget spent')
         say('same as another level', next((f'as {l}' for l in CAPTION_LEVELS[:CAPTION_LEVELS.index(level)] if row[l] == t), ''))
     say = lambda level,gate,detail: out.append((level, gate, detail)) if detail else None
-    say('anchor', 'anchor speaks of motion', ', '.join(motion_verbs(row['anchor'], strict=True)[:4]))
-    say('motion', 'no verb of motion', n_words(row['motion']) and not motion_verbs(row['motion']) and not STILL.search(row['motion']) and row['motion'][:40])
+    found = {l: motion_verbs(row[l], strict=l == 'anchor') for l in ('anchor', 'motion')}
+    say('anchor', 'anchor speaks of motion', ', '.join(found['anchor'][:4]))
+    say('motion', 'no verb of motion', n_words(row['motion']) and not found['motion'] and not STILL.search(row['motion']) and row['motion'][:40])
     return out
 
-# %% ../nbs/05b_captions.ipynb #6db2186f
-GATES = ('empty', 'refusal', 'prompt echo', 'order in the text', 'wrong language', 'loop', 'over length', 'rein was cut', 'unfinished', 'same as another level', 'duplicate', 'anchor speaks of motion', 'no verb of motion')
+# %% ../nbs/05b_captions.ipynb #907d3368
+GATES = ('empty', 'refusal', 'preamble', 'prompt echo', 'order in the text', 'wrong language', 'loop', 'over length', 'rein was cut', 'unfinished', 'same as another level', 'duplicate', 'anchor speaks of motion', 'no verb of motion')
 
 # %% ../nbs/05b_captions.ipynb #6510c78f
 def check_captions(df, # DataFrame: clip_id, the four levels, and maybe notes
@@ -121,6 +256,15 @@ def gate_table(found, # of `check_captions`
     import pandas as pd
     t = found.pivot_table(index='gate', columns='level', values='clip_id', aggfunc='count', fill_value=0).reindex(index=list(GATES), columns=list(CAPTION_LEVELS), fill_value=0).astype(int)
     return t.assign(clips=found.groupby('gate').clip_id.nunique().reindex(t.index, fill_value=0).astype(int), share=lambda d: (d.clips/max(1, n)).round(3))
+
+# %% ../nbs/05b_captions.ipynb #63c8b12b
+def gate_rates(sentences, # DataFrame: gate, level, wrong (0 or 1), half, text
+               prompts=DEFAULT): # for the echo
+    "Hit and false-alarm rate of each gate on labelled sentences: DataFrame by gate and half."
+    fine = dict(basic='A dog runs.', anchor='A dog on a road.', motion='The dog runs.', holistic='A dog runs on a road.')
+    hit = [any((l, g) == (r.level, r.gate) for l,g,_ in gates_of(dict(fine, **{r.level: r.text}), prompts)) for r in sentences.itertuples()]
+    g = sentences.assign(hit=hit).groupby(['gate', 'half', 'wrong']).hit; t = g.agg(['mean', 'size']).unstack('wrong')
+    return t.set_axis([f'{a} {b}' for a,b in t.columns], axis=1).rename(columns={'mean 1': 'caught', 'size 1': 'of wrong', 'mean 0': 'false alarms', 'size 0': 'of fine'})[['caught', 'of wrong', 'false alarms', 'of fine']].round(2)
 
 # %% ../nbs/05b_captions.ipynb #22b0d5b6
 def clip_counter():
