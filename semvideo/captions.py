@@ -343,25 +343,19 @@ def meteor(a, b, synonyms=None): # candidate, reference, WordNet or None
     x,y = (re.findall(r"[^\W_]+(?:'[^\W_]+)?", t.lower()) for t in (b, a))
     return float(single_meteor_score(x, y, wordnet=synonyms or _NoSynonyms())) if x and y else 0.
 
-# %% ../nbs/05b_captions.ipynb #69af64f3
-def _clip_judge(bundle):
-    "CLIP's text side and its tokenizer: of a bundle, or of the hub (`metrics.HUB`)."
-    from transformers import CLIPModel, CLIPTokenizer
-    from semvideo.bundle import bundle_path, load_part
-    if bundle != 'hub': return CLIPModel.from_pretrained(str(bundle_path(bundle)/'clip')), load_part(bundle, 'tokenizer')
-    from semvideo.metrics import HUB
-    name,rev = HUB['clip'][:2]
-    try: return CLIPModel.from_pretrained(name, revision=rev), CLIPTokenizer.from_pretrained(name, revision=rev)
-    except OSError as e: raise SemvideoError("CLIP of the hub is not here and cannot be fetched", found=str(e).splitlines()[0][:100], expected=f'{name} at {rev[:12]}', remedy='run once with network access, or name a bundle folder with `clip` and `tokenizer`') from None
-
-# %% ../nbs/05b_captions.ipynb #b19689b5
-def clip_text_features(bundle='tiny'): # 'tiny', 'hub', or a folder with `clip` (CLIPModel) and `tokenizer`
+# %% ../nbs/05b_captions.ipynb #2bdc51af
+def clip_text_features(bundle='tiny'): # 'tiny', a folder with `clip` (CLIPModel) and `tokenizer`, or these two themselves
     "Function from texts to unit CLIP text features (N,D)."
-    from semvideo.bundle import tokens
+    from semvideo.bundle import bundle_path, load_part, tokens
     import torch
+    from transformers import CLIPModel
     from transformers.utils import logging
     logging.disable_progress_bar()
-    model,tok = _clip_judge(bundle); model.eval()
+    if isinstance(bundle, tuple): model,tok = bundle
+    else:
+        if not (folder := Path(bundle_path(bundle))/'clip').is_dir(): raise SemvideoError('No CLIP here', file=folder, expected='a bundle with `clip` and `tokenizer`', remedy="check the path, or take 'tiny'")
+        model,tok = CLIPModel.from_pretrained(str(folder)), load_part(bundle, 'tokenizer')
+    model.eval()
     def features(texts, batch=256):
         with torch.inference_mode():
             out = [model.get_text_features(tokens(tok, list(texts[i:i+batch]))) for i in range(0, len(texts), batch)]
@@ -415,7 +409,7 @@ def _one_identity(df, where):
     if len(kinds) > 1 or df.clip_id.duplicated().any(): raise SemvideoError('The store holds captions of several models or settings', file=where, found='; '.join(f'{" ".join(map(str, k[:3]))}: {n}' for k,n in kinds.items()), remedy='mine each into its own folder')
     return df
 
-# %% ../nbs/05b_captions.ipynb #4ca96420
+# %% ../nbs/05b_captions.ipynb #c883a35a
 def decoded_scores(source): # Study or its path
     "What captions led to: mean over subjects of the decoded videos' scores, if the study was evaluated; else {}."
     p = source.path if isinstance(source, Study) else Path(source) if isinstance(source, (str, Path)) else None
@@ -423,7 +417,7 @@ def decoded_scores(source): # Study or its path
     if not files: return {}
     import pandas as pd
     d = pd.concat([read_csv(f) for f in files]); d = d[d.system == 'SemVideo']
-    return {f'{m} {v}'.strip(): round(x, 4) for (m,v),x in d.fillna({'variant': ''}).groupby(['metric', 'variant']).value.mean().items()}
+    return {f'{m} {v}'.strip(): round(x, 4) for (m,v),x in d.assign(variant=d.variant.astype(object).where(d.variant.notna(), '')).groupby(['metric', 'variant']).value.mean().items()}
 
 # %% ../nbs/05b_captions.ipynb #3730cdd1
 def compare_stores(sources, # {name: anything `load_captions` takes}; the first is the reference
