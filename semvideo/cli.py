@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'QUIET', 'CHOICES', 'ONLY',
-           'STUDY_PARTS', 'BACKENDS', 'MINING', 'MOVIES', 'DEMO', 'STAGES', 'opt', 'verb', 'parser', 'main', 'say',
-           'keep_memory', 'subject_id', 'open_study', 'study_bundle', 'prepare_settings', 'do_prepare', 'forget_study',
-           'caption_files', 'caption_backend', 'do_mine', 'do_targets', 'do_train', 'do_decode', 'do_render',
-           'do_evaluate', 'do_explain', 'do_report', 'do_captions', 'do_score', 'do_leaderboard', 'Clockwork', 'demo',
-           'demo_settings', 'do_demo', 'row', 'check_python', 'check_torch', 'check_machine', 'check_parts',
+           'STUDY_PARTS', 'BACKENDS', 'MINING', 'MOVIES', 'CAPTION_ACTIONS', 'DEMO', 'STAGES', 'opt', 'verb', 'parser',
+           'main', 'say', 'keep_memory', 'subject_id', 'open_study', 'study_bundle', 'prepare_settings', 'do_prepare',
+           'forget_study', 'caption_files', 'caption_backend', 'do_mine', 'do_targets', 'do_train', 'do_decode',
+           'do_render', 'do_evaluate', 'do_explain', 'do_report', 'caption_source', 'check_source', 'hub_clip',
+           'caption_stats', 'merge_captions', 'do_captions', 'run_captions', 'do_score', 'do_leaderboard', 'Clockwork',
+           'demo', 'demo_settings', 'do_demo', 'row', 'check_python', 'check_torch', 'check_machine', 'check_parts',
            'check_download', 'check_study', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
@@ -267,22 +268,88 @@ def do_report(a):
     from semvideo import report
     say(report.report_study(study, s, force=a.force))
 
-# %% ../nbs/16_cli.ipynb #b5533a16
-@verb(opt('action', choices=['check', 'stats', 'compare', 'export', 'import'], help='what to do'), STUDY,
-      opt('--others', nargs='+', type=Path, default=[], metavar='DIR', help='studies, stores or exports to put beside this one (compare)'),
-      opt('--out', type=Path, default=None, metavar='DIR', help='folder of the dataset (export, import)'), opt('--name', default='CC2017-SE', help='name of the dataset (export)'), QUIET)
-def do_captions(a):
-    "Check, count, compare, export or import captions."
+# %% ../nbs/16_cli.ipynb #d47c279e
+CAPTION_ACTIONS = ('check', 'stats', 'compare', 'merge', 'export', 'import')
+
+def caption_source(path): # study, store or export
+    "A folder of captions as a `Study` where it is one, else as it is; nothing there raises `SemvideoError`."
     from semvideo.core import SemvideoError, Study
-    study = Study(a.study)
-    if a.action in ('export', 'import') and a.out is None: raise SemvideoError(f'captions {a.action} needs --out', expected='a folder', remedy='semvideo captions --help')
+    if (path/'manifest.json').is_file(): return Study(path)
+    if not any((d/f).is_file() for d,f in ((path, 'store.json'), (path, 'captions.json'), (path/'store', 'store.json'))): raise SemvideoError('No captions here', file=path, found='no such folder' if not path.exists() else 'neither manifest.json, store.json nor captions.json', expected='a study that was mined, a caption store, or an export', remedy='check the path')
+    return path
+
+def check_source(source): # `Study`, or path of a store or an export
+    "Gates over it: (table, clips with a caption, clips without)."
     from semvideo import captions
-    if a.action == 'check': say(captions.check_study(study)[0].to_string())
-    elif a.action == 'stats':
-        df = captions.load_captions(study); say(captions.table4(df, captions.clip_counter()).to_string()); say(captions.table5(df).to_string())
-    elif a.action == 'compare': say(captions.compare_stores({p.name: p for p in [study.path, *a.others]}).to_string())
-    elif a.action == 'export': say(captions.export_captions(study, a.out, name=a.name))
-    else: say({k: len(v) for k,v in captions.import_captions(a.out, study).items()})
+    if hasattr(source, 'clips'):
+        t = captions.check_study(source)[0]
+        return t, t.attrs['clips'] - t.attrs['missing'], t.attrs['missing']
+    df,prompts = captions.load_captions(source),source/'prompts.json'
+    found = captions.check_captions(df, captions.load_prompts(prompts if prompts.exists() else None), count=captions.clip_counter())
+    return captions.gate_table(found, len(df)), len(df), 0
+
+def hub_clip():
+    "CLIP and its tokenizer of the hub, as the judges are pinned; what cannot be fetched raises `SemvideoError`."
+    from semvideo.core import SemvideoError
+    from semvideo.metrics import HUB
+    from transformers import CLIPModel, CLIPTokenizer
+    name,rev = HUB['clip'][:2]
+    try: return CLIPModel.from_pretrained(name, revision=rev), CLIPTokenizer.from_pretrained(name, revision=rev)
+    except OSError as e: raise SemvideoError('CLIP of the hub is not here and cannot be fetched', found=str(e).splitlines()[0][:100], expected=f'{name} at {rev[:12]}', remedy='run once with network access, or give --models a folder with `clip` and `tokenizer`') from None
+
+def caption_stats(source, models=None): # judges: 'tiny', 'hub', a folder, or None for tiny where the study is simulated
+    "Print Tables 4 and 5, CLIP-S where there is a CLIP to judge it, METEOR's synonyms where WordNet is installed."
+    from semvideo import captions
+    from semvideo.report import is_simulated
+    df = captions.load_captions(source); say(captions.table4(df, captions.clip_counter()).to_string())
+    models = models or ('tiny' if hasattr(source, 'clips') and is_simulated(source) else None)
+    say(captions.table5(df, captions.clip_text_features(hub_clip() if models == 'hub' else models) if models else None, captions.wordnet()).to_string())
+    if len(df) == 1: say('one clip: there is no other clip to take a level from, so the floor is not known (NaN)')
+    if not models: say('no CLIP-S: it needs a CLIP that knows real captions: --models hub (a download), or a folder with `clip` and `tokenizer`')
+    if captions.wordnet() is None: say("no synonyms in METEOR: nltk's WordNet is not installed (python -m nltk.downloader wordnet)")
+
+def merge_captions(out, others): # store to write; stores or studies
+    "Merge stores into one and print what came from where."
+    from semvideo import semminer
+    from semvideo.core import SemvideoError
+    stores = [next((d for d in (p/'mine'/'store', p/'store', p) if (d/'store.json').is_file()), None) for p in others]
+    for p,d in zip(others, stores):
+        if d is None: raise SemvideoError('Not a caption store', file=p, found='no store.json', expected='a store, or a study that was mined', remedy='name the stores that `semvideo mine` filled')
+    m = semminer.merge_stores(out, *stores)
+    say(f'{out}: {len(m)} captions of {len({r["clip_id"] for r in m.records.values()})} clips')
+    for p,d in zip(others, stores): say(f'  {len(semminer.CaptionStore(d))} of {p}')
+
+# %% ../nbs/16_cli.ipynb #20d78b0d
+@verb(opt('action', choices=CAPTION_ACTIONS, help='what to do'), opt('--study', type=Path, required=True, metavar='DIR', help='study; check, stats, compare and export also take a caption store or an export; merge: the store to write'),
+      opt('--others', nargs='+', type=Path, default=[], metavar='DIR', help='studies, stores or exports to put beside this one (compare), or to put together (merge)'),
+      opt('--out', type=Path, default=None, metavar='DIR', help='folder of the dataset (export: to write, import: to read)'), opt('--name', default='CC2017-SE', help='name of the dataset (export)'),
+      opt('--licence', default=None, metavar='ID', help='licence of the texts, such as cc-by-4.0; yours to choose (export)'), opt('--models', default=None, help='CLIP for CLIP-S: tiny, hub, or a folder (stats; default: tiny for a simulated study, else none)'),
+      opt('--allow-other-frames', action='store_true', help='take captions made of other frames than the study holds (import)'), opt('--force', action='store_true', help='replace captions the study has (import)'), QUIET)
+def do_captions(a):
+    "Check, count, compare, merge, export or import captions."
+    import warnings
+    from semvideo.core import SemvideoError, Study
+    for option,actions,given in (('--out', ('export', 'import'), a.out), ('--licence', ('export',), a.licence), ('--others', ('compare', 'merge'), a.others)):
+        if a.action in actions and not given: raise SemvideoError(f'captions {a.action} needs {option}', expected=dict([('--out', 'a folder'), ('--licence', 'such as cc-by-4.0, or what your lab and the model allow'), ('--others', 'one or more folders')])[option], remedy='semvideo captions --help')
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter('ignore'); warnings.filterwarnings('always', category=UserWarning, module='semvideo')
+        run_captions(a)
+    for n in notes: say(f'note: {n.message}')
+
+def run_captions(a): # parsed options of `captions`, complete
+    "The action asked for."
+    from semvideo import captions
+    from semvideo.core import Study
+    if a.action == 'merge': return merge_captions(a.study, a.others)
+    if a.action == 'import': return say({k: len(v) for k,v in captions.import_captions(a.out, Study(a.study), a.force, a.allow_other_frames).items()})
+    source = caption_source(a.study)
+    if a.action == 'check':
+        t,n,missing = check_source(source); say(t.to_string()); say(f'{n} clips have a caption' + (f', {missing} of the study have none yet' if missing else ''))
+    elif a.action == 'stats': caption_stats(source, a.models)
+    elif a.action == 'export': say(captions.export_captions(source, a.out, name=a.name, licence=a.licence))
+    else:
+        t = captions.compare_stores(captions.unique_names([a.study, *a.others])); say(t.to_string())
+        for k,r in t[t['left out'] > 0].iterrows(): say(f'left out, since not every set has them: {int(r["left out"])} clips of {k}')
 
 # %% ../nbs/16_cli.ipynb #922d4323
 @verb(opt('pred', type=Path, help='reconstructions: a folder of mp4, GIF or frames, or a .npy'), opt('truth', type=Path, nargs='?', default=None, help='truth, the same; not needed for GIF grids that hold both'),
