@@ -8,8 +8,8 @@ __all__ = ['MOTION_WORDS', 'AMBIGUOUS', 'STILL', 'WINDOW', 'GATES', 'PAIRS', 'EX
            'published_captions', 'table4', 'rouge_1', 'rouge_l', 'bleu', 'wordnet', 'meteor', 'clip_text_features',
            'pair_scores', 'table5', 'load_captions', 'decoded_scores', 'compare_stores', 'unique_names',
            'published_mllm', 'texts_sha', 'Decisions', 'read_reviews', 'Review', 'apply_reviews', 'clip_mp4',
-           'ReviewWidget', 'reviews_path', 'study_reviews', 'review_study', 'export_captions', 'import_captions',
-           'check_study']
+           'ReviewWidget', 'reviews_path', 'study_reviews', 'keep_reviews', 'review_study', 'export_captions',
+           'import_captions', 'check_study']
 
 # %% ../nbs/05b_captions.ipynb #d5050652
 import collections, contextlib, functools, hashlib, html, inspect, json, os, re, shutil, warnings
@@ -591,14 +591,14 @@ def press(self:ReviewWidget, what): # name of a button
     self.review.go(dict(back=-1, next=1, good=1, bad=1).get(what, 0))
     self.show()
 
-# %% ../nbs/05b_captions.ipynb #dd8bc501
+# %% ../nbs/05b_captions.ipynb #59b82c7c
 def reviews_path(study): return study.path/'reviews.jsonl'
 
 def study_reviews(study): # `Study`
     "Files that hold decisions about a study's captions, the oldest first."
     return [p for p in (study.path/'mine'/'reviews.jsonl', reviews_path(study)) if p.exists()]
 
-def _keep_reviews(study):
+def keep_reviews(study): # `Study`
     "Move decisions out of `mine/`, where earlier versions wrote them and `--force` deletes."
     old,new = study.path/'mine'/'reviews.jsonl', reviews_path(study)
     if not old.exists(): return
@@ -607,11 +607,11 @@ def _keep_reviews(study):
     with atomic_path(new) as t: t.write_bytes(data)
     old.unlink()
 
-# %% ../nbs/05b_captions.ipynb #1a34d21e
+# %% ../nbs/05b_captions.ipynb #6b2f567b
 def review_study(study, # `Study` or its path, mined
                  only=None): # clip ids; default: those the gates caught, or all if they caught none
     "The review of a study's captions beside their clips; decisions are kept in `reviews.jsonl` in its folder. -> `ReviewWidget`"
-    study = study if isinstance(study, Study) else Study(study); _keep_reviews(study)
+    study = study if isinstance(study, Study) else Study(study); keep_reviews(study)
     df,found = load_captions(study), check_study(study)[1]
     where = {c: (s, i) for s in study.splits for i,c in enumerate(study.clip_ids(s))}
     frames = lambda c: study.frames(where[c][0])[where[c][1]]
@@ -656,7 +656,11 @@ def _card(name, licence, counts, models, description):
         '## Columns\n' + '\n'.join(f'- `{c}`: {t}' for c,t in EXPORT_COLUMNS.items()), '## What this is not\n' + _NOT, '## Rights\n' + _RIGHTS]
     return '\n'.join(['---', *front, '---', '']) + '\n\n'.join(body) + '\n'
 
-# %% ../nbs/05b_captions.ipynb #1be1613a
+# %% ../nbs/05b_captions.ipynb #8f5ebd91
+def _limit(study):
+    "The limit on the rein that a study was mined with."
+    return (study._stages() if study else {}).get('mine', {}).get('config', {}).get('max_basic_words', 20)
+
 def _splits_of(source, df, splits):
     "{clip_id: split} in the order of the export, and the prompts known: as given, the study's, an earlier export's, or all `train`."
     p = source.path if isinstance(source, Study) else Path(source) if isinstance(source, (str, Path)) else None
@@ -666,7 +670,7 @@ def _splits_of(source, df, splits):
     if splits is None and p and (p/'captions.json').exists(): splits = {c: s for s,d in import_captions(p).items() for c in d.clip_id}
     return study, splits or dict.fromkeys(df.clip_id, 'train'), prompts
 
-# %% ../nbs/05b_captions.ipynb #1832849e
+# %% ../nbs/05b_captions.ipynb #094220fc
 def export_captions(source, # Study, its path, a `CaptionStore`, a store or an export by path, or a DataFrame
                     out, # folder to write
                     name='CC2017-SE', # name of the dataset
@@ -683,7 +687,7 @@ def export_captions(source, # Study, its path, a `CaptionStore`, a store or an e
     if missing := [c for c in order if c not in set(df.clip_id)]: raise SemvideoError(f'{len(missing)} clips have no caption', found=f'{missing[:3]} ...', remedy='run `semvideo mine` again')
     df = df.set_index('clip_id').loc[list(order)].reset_index(); groups = {s: df[[order[c] == s for c in df.clip_id]].reset_index(drop=True) for s in dict.fromkeys(order.values())}
     card = _card(name, licence, {s: len(d) for s,d in groups.items()}, sorted({f'{b} {m} ({r})' for b,m,r in df[['backend', 'model', 'revision']].values}), description)
-    with _swapped(out) as tmp: _write_export(tmp, groups, card, dict(format='semvideo-captions-export', version=1, name=name, licence=licence, splits={s: len(d) for s,d in groups.items()}), prompts)
+    with _swapped(out) as tmp: _write_export(tmp, groups, card, dict(format='semvideo-captions-export', version=1, name=name, licence=licence, max_basic_words=_limit(study), splits={s: len(d) for s,d in groups.items()}), prompts)
     return out
 
 # %% ../nbs/05b_captions.ipynb #b6883a63
@@ -797,7 +801,7 @@ def _check_frames(study, rows, file):
     other = [c for s,i,c in ids if sha[c] and array_sha256(np.ascontiguousarray(study.frames(s)[i])) != sha[c]]
     if other: raise SemvideoError(f'{len(other)} captions were made of other frames than the study has', file=study.path, found=f'clip {", ".join(other[:3])}', expected=f'frames with the clip_sha of {file}', remedy='import into the study it was made for; if you know that the frames show the same, allow_other_frames=True (--allow-other-frames)')
 
-# %% ../nbs/05b_captions.ipynb #342417fd
+# %% ../nbs/05b_captions.ipynb #a849656f
 def import_captions(folder, # of `export_captions`
                     study=None, # `Study` or path: caption it with these
                     force=False, # replace captions the study has
@@ -809,18 +813,18 @@ def import_captions(folder, # of `export_captions`
     if (twice := rows.clip_id[rows.clip_id.duplicated()]).size: raise SemvideoError('Two captions for one clip', file=folder, found=twice.iloc[0], expected='one row a clip', remedy='export again')
     if study is not None:
         study = study if isinstance(study, Study) else Study(study)
-        _check_frames(study, rows.assign(clip_sha='') if allow_other_frames else rows, folder); _keep_reviews(study)
-        mine_study(study, FileBackend({s: folder/'data'/f'{s}.jsonl' for s in out}), force=force)
+        _check_frames(study, rows.assign(clip_sha='') if allow_other_frames else rows, folder); keep_reviews(study)
+        mine_study(study, FileBackend({s: folder/'data'/f'{s}.jsonl' for s in out}), max_basic_words=m.get('max_basic_words', 20), force=force)
+        if (folder/'prompts.json').exists(): write_json(study.path/'mine'/'prompts.json', read_json(folder/'prompts.json'))
     return out
 
-# %% ../nbs/05b_captions.ipynb #5a29fdd8
+# %% ../nbs/05b_captions.ipynb #1fea0f46
 def check_study(study, # `Study` or its path
                 count=None): # token counter, default `clip_counter()`
     "Gates over a mined study with the settings it was mined with: `(table, found)`; both are written beside the captions. `table.attrs` has the numbers of clips and of those without a caption, of which a warning tells."
     study = study if isinstance(study, Study) else Study(study)
     p = study.path/'mine'/'prompts.json'; df,ids = load_captions(study), set(study.clips.clip_id)
-    limit = study._stages().get('mine', {}).get('config', {}).get('max_basic_words', 20)
-    found = check_captions(df, load_prompts(p) if p.exists() else DEFAULT, limit, count or clip_counter()); table = gate_table(found, len(df))
+    found = check_captions(df, load_prompts(p) if p.exists() else DEFAULT, _limit(study), count or clip_counter()); table = gate_table(found, len(df))
     write_csv(study.path/'mine'/'gates.csv', found); write_csv(study.path/'mine'/'gate_table.csv', table.reset_index())
     table.attrs = dict(clips=len(ids), missing=len(ids - set(df.clip_id)))
     if table.attrs['missing']: warnings.warn(f"{table.attrs['missing']} of {len(ids)} clips have no caption yet: shares are of the {len(df)} that have one (`semvideo mine` continues)")

@@ -177,7 +177,7 @@ def caption_backend(a, # parsed options of `mine`
               server=lambda: dict(looks, url=a.url, concurrency=a.concurrency, timeout_s=a.timeout, retries=a.retries, video=a.video, api_key_env=a.api_key_env))
     return mllm.make_backend(a.backend, **kw[a.backend]())
 
-# %% ../nbs/16_cli.ipynb #ac5fc7ae
+# %% ../nbs/16_cli.ipynb #2d90f520
 MINING = (opt('--backend', choices=list(BACKENDS), default='file', help='who writes the captions; script reads the scene scripts of the miniature (default: file)'),
       opt('--captions', nargs='+', default=None, metavar='[SPLIT=]FILE', help='captions made elsewhere (file; with the split where they are numbered and not named), or the scene scripts (script)'),
       opt('--fill', choices=['error', 'repeat'], default='error', help='file with one caption a clip: refuse, or use it for all levels (default: error)'),
@@ -201,6 +201,9 @@ def do_mine(a):
     from semvideo import semminer
     if a.backend == 'script': say("backend 'script': captions come from the scene scripts of the miniature; nothing looked at the video")
     if a.backend == 'transformers' and a.revision not in (None, backend.revision): say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine with it again: --revision {backend.revision}')
+    if a.force:
+        from semvideo.captions import keep_reviews
+        keep_reviews(study)
     kw = dict(shard=a.shard, max_basic_words=a.max_basic_words, **(dict(prompts=a.prompts) if a.prompts else {}))
     out = semminer.mine_movie(a.movie, backend, a.out, clip_s=a.clip_s, n_frames=a.frames, size=a.size, **kw) if a.movie else semminer.mine_study(study, backend, force=a.force, **kw)
     say(out)

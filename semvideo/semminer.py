@@ -184,12 +184,12 @@ class TableBackend(Backend):
         return self.table[key]
     def provenance(self, key): return {k: _parsed(self.table[key][k]) if k in ('notes', 'decoding') else self.table[key][k] for k in PROVENANCE if k in self.table[key]} # what the file says of a caption
 
-# %% ../nbs/05_semminer.ipynb #a71d70d7
+# %% ../nbs/05_semminer.ipynb #b5eb69c4
 def _rows(path):
     "Lines of a JSONL file as dicts; raises `SemvideoError` naming the line."
     try: lines = [(i, l) for i,l in enumerate(Path(path).read_text(encoding='utf-8').split('\n'), 1) if l.strip()]     # not splitlines: a caption may hold U+2028
     except FileNotFoundError: raise SemvideoError('File not found', file=path) from None
-    except (OSError, UnicodeDecodeError) as e: raise SemvideoError('The file cannot be read', file=path, found=str(e), expected='JSON lines in UTF-8') from None
+    except (OSError, UnicodeDecodeError) as e: raise SemvideoError('The file cannot be read', file=path, found=str(e), expected='JSON lines in UTF-8', remedy='save it again as UTF-8, or get it again') from None
     for i,l in lines:
         try: r = json.loads(l)
         except (ValueError, RecursionError): r = None

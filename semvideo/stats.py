@@ -654,7 +654,7 @@ def align(pred, # {name: path} of the reconstructions
                                           expected='every clip on both sides', remedy='render the missing clips; or --align-by number or order')
     return [(k, a[k], b[k]) for k in b]
 
-# %% ../nbs/12_stats.ipynb #47d92cf8
+# %% ../nbs/12_stats.ipynb #365f5790
 def _collect(paths, what, size, frames, folder, **kw):
     "Clips of many files as one memory map (B,F,H,W,3), all of one shape; names the first that differs."
     from semvideo.metrics import resample, resize
@@ -673,8 +673,8 @@ def _same_rate(pairs):
     import av
     def rate(p):
         try:
-            with av.open(str(p)) as box: return box.streams.video[0].average_rate
-        except (av.error.FFmpegError, IndexError): return None   # named when its frames are read
+            with av.open(str(p)) as box: return float(box.streams.video[0].average_rate)
+        except (av.error.FFmpegError, IndexError, TypeError): return None   # named when its frames are read
     for _,a,b in pairs:
         if Path(a).suffix.lower() in _VIDEO and Path(b).suffix.lower() in _VIDEO and None not in (x := (rate(a), rate(b))) and abs(x[0]-x[1]) > x[1]/100:
             raise SemvideoError('Movies differ in frame rate', file=a, found=f'{float(x[0]):g} and {float(x[1]):g} frames a second', expected='the same', remedy='--frames N samples both at the same moments')

@@ -202,10 +202,10 @@ def edit_facts(out, change): f = out/'captions.json'; d = json.loads(f.read_text
 def set_splits(d, s): return dict(d, splits=s)
 
 TAMPERED = dict(emptied=(lambda o: (o/'SHA256SUMS').write_text(''), 'not in its checksums'), unlisted=(lambda o: (o/'SHA256SUMS').write_text(''.join(l for l in (o/'SHA256SUMS').read_text().splitlines(True) if 'test.parquet' not in l)), 'no line for data/test.parquet'),
-    malformed=(lambda o: (o/'SHA256SUMS').write_text((o/'SHA256SUMS').read_text() + 'abc  README.md\n'), 'line 9'), outside=(lambda o: (o/'SHA256SUMS').write_text((o/'SHA256SUMS').read_text() + '0'*64 + '  ../x\n'), '../x'), extra=(lambda o: shutil.copy(o/'data/test.jsonl', o/'data/more.jsonl'), 'data/more.jsonl'),
+    malformed=(lambda o: (o/'SHA256SUMS').write_text((o/'SHA256SUMS').read_text() + 'abc  README.md\n'), 'line 8'), outside=(lambda o: (o/'SHA256SUMS').write_text((o/'SHA256SUMS').read_text() + '0'*64 + '  ../x\n'), '../x'), extra=(lambda o: shutil.copy(o/'data/test.jsonl', o/'data/more.jsonl'), 'data/more.jsonl'),
     unknown=(lambda o: edit_rows(o, lambda r: r[2].update(evil='x')), 'row 3: unknown evil'), lacking=(lambda o: edit_rows(o, lambda r: r[0].pop('motion')), 'row 1: no motion'), null=(lambda o: edit_rows(o, lambda r: r[1].update(anchor=None)), 'row 2: anchor is None'), number=(lambda o: edit_rows(o, lambda r: r[1].update(anchor=3), False), 'anchor is 3'),
     differ=(lambda o: edit_rows(o, lambda r: r[0].update(anchor='other'), False), 'parquet of a split differ'), fewer=(lambda o: edit_rows(o, lambda r: r.pop()), 'captions.json counts'), notes=(lambda o: edit_rows(o, lambda r: r[0].update(notes='[1]')), 'notes'), twice=(lambda o: edit_rows(o, lambda r: r[0].update(clip_id='c01')), 'Two captions for one clip'),
-    latin=(lambda o: ((o/'data/train.jsonl').write_bytes(b'\xff\xfe'), resum(o)), 'Not UTF-8'), evil=(lambda o: edit_facts(o, lambda d: set_splits(d, {'../../evil': 1})), "'../../evil'"), listed=(lambda o: edit_facts(o, lambda d: [d]), 'list'), without=(lambda o: edit_facts(o, lambda d: {k: v for k,v in d.items() if k != 'splits'}), 'splits'),
+    latin=(lambda o: ((o/'data/train.jsonl').write_bytes(b'\xff\xfe'), resum(o)), 'in UTF-8'), evil=(lambda o: edit_facts(o, lambda d: set_splits(d, {'../../evil': 1})), "'../../evil'"), listed=(lambda o: edit_facts(o, lambda d: [d]), 'list'), without=(lambda o: edit_facts(o, lambda d: {k: v for k,v in d.items() if k != 'splits'}), 'splits'),
     counted=(lambda o: edit_facts(o, lambda d: set_splits(d, {'train': '8'})), 'splits'), garbage=(lambda o: ((o/'data/train.parquet').write_bytes(b'x'), resum(o)), 'Not a parquet'))
 @pytest.mark.parametrize('how', TAMPERED)
 def test_an_import_believes_nothing(mined, tmp_path, how):
@@ -257,6 +257,25 @@ def test_a_decision_is_about_the_texts_it_saw(mined, tmp_path):
     with pytest.warns(UserWarning, match='1 decisions are of an earlier caption and not applied: c01'): d = pd.concat(import_captions(export_captions(mined, tmp_path/'se', licence='cc0-1.0')).values()).set_index('clip_id')
     assert d.loc['c01', ['edited', 'verdict']].tolist() == ['', ''] and 'better' not in d.loc['c01', 'anchor'] and d.loc['c02', 'motion'] == 'typed'
     assert review_study(mined, only=['c01']).review.earlier == ['c01']
+
+def test_an_import_keeps_what_made_the_captions(tmp_path):
+    "Mined with prompts and a limit of one's own, reviewed, exported, imported into another copy of the study, exported again: the same bytes, and the same judgement by the gates."
+    from semvideo.semminer import Answer, Backend
+    class Looks(Backend):
+        name,model,revision = 'looks', 'someone/model', 'abc'
+        def open(self, frames, key, system): self.n = int(frames.astype(np.int64).sum()); return self
+        def ask(self, level, prompt): return Answer(f'{"A red car drives slowly along a wide grey road while " * 3}{self.n} people watch it.' if level == 'basic' else f'The {level} of thing {self.n} moves to the left.')
+    prompts = DEFAULT.replace(version='mine-1', system='Be brief.'); a,b = small_study(tmp_path/'a'), small_study(tmp_path/'b')
+    mine_study(a, Looks(), prompts=prompts, max_basic_words=40); Review(load_captions(a), reviews_path(a), only=['c01']).decide('good', anchor='A better one.')
+    one = export_captions(a, tmp_path/'one', licence='cc0-1.0'); import_captions(one, b); two = export_captions(b, tmp_path/'two', licence='cc0-1.0')
+    assert {f.name: f.read_bytes() for f in (one/'data').iterdir()} == {f.name: f.read_bytes() for f in (two/'data').iterdir()} and (one/'prompts.json').read_bytes() == (two/'prompts.json').read_bytes()
+    d = load_captions(b).set_index('clip_id'); assert set(d.model) == {'someone/model'} and set(d.prompts) == {f'mine-1@{prompts.hash}'} and d.loc['c01', ['edited', 'verdict', 'anchor']].tolist() == ['anchor', 'good', 'A better one.']
+    x,y = (f[(f.gate != 'duplicate') & (f.clip_id != 'c01')] for f in (check_study(a)[1], check_study(b)[1])); assert not (x.gate == 'over length').any() and y.values.tolist() == x.values.tolist() and len(x)
+
+def test_force_on_the_command_line_keeps_reviews_of_earlier_versions(mined, tmp_path):
+    from semvideo.cli import main
+    (mined.path/'mine'/'reviews.jsonl').write_text('{"clip_id": "c01", "verdict": "good", "edits": {}}\n')
+    assert main(['mine', '--study', str(mined.path), '--backend', 'script', '--captions', str(tmp_path/'x.jsonl'), '--force', '--quiet']) == 0 and read_reviews(reviews_path(mined))['c01']['verdict'] == 'good'
 
 def test_force_of_prepare_leaves_reviews(mined):
     from semvideo.cli import forget_study

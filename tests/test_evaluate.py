@@ -139,7 +139,7 @@ def test_card_and_page_know_the_rungs(scored):
     assert set(rung[rung == "ceiling"].index) == {"VAE round trip", "true conditions", "second seed"} and rung["ridge"] == rung["nearest training clip"] == "baseline" and set(rung[rung == "null"].index) == ALL-{"nearest training clip"}
     assert "over 2 seeds, 4 clips" in ok["seed variance"]["says"] and c.facts["fvd"][0]["system"] == OURS and "frozen" not in ok["pixel fidelity"]["says"]
     s.save_captions("test", pd.DataFrame({"clip_id": s.clip_ids("test"), **{l: "x" for l in ("basic", "anchor", "motion", "holistic")}})); s.save_captions("train", pd.DataFrame({"clip_id": s.clip_ids("train"), **{l: "x" for l in ("basic", "anchor", "motion", "holistic")}}))
-    d = page_data(s, 1, n=1); assert "true conditions (4)" in d["metrics_rule"] and any("FVD" in x["caption"] for x in d["trust"])
+    d = page_data(s, 1, n=1); assert "true conditions (4)" in d["rivals_rule"] and any("FVD" in x["caption"] for x in d["trust"])
 
 def test_scoring_again_changes_nothing_and_another_setting_is_refused(scored):
     from semvideo.evaluate import evaluate_study
