@@ -10,6 +10,6 @@ keep_memory()
 FIRST = ("test_demo.py", "test_notebooks.py", "test_cli.py", "test_house.py") # the longest
 
 def pytest_collection_modifyitems(items):
-    """Longest files first, so that two processes end together. With `--dist loadfile` a file stays in one process, where its fixtures
+    """Longest files first, so that two processes end together (xdist would begin with the files of most tests: `--no-loadscope-reorder`). With `--dist loadfile` a file stays in one process, where its fixtures
     are made once and its tests follow each other (`loadgroup` would be finer, but pytest-xdist 3.8 does not group under pytest 9.2)."""
     items.sort(key=lambda i: FIRST.index(i.path.name) if i.path.name in FIRST else len(FIRST))
