@@ -24,7 +24,7 @@ def _check_frames(frames):
         raise SemvideoError('Not a video', found=f'{a.dtype} {a.shape}', expected='uint8 (frames, height, width, 3)')
     return a
 
-# %% ../nbs/01_video.ipynb #862963fd
+# %% ../nbs/01_video.ipynb #ae542635
 def write_video(path, # .mp4 to write; written whole or not at all
                 frames, # uint8 (F,H,W,3), RGB
                 fps=30, # frames per second
@@ -37,7 +37,7 @@ def write_video(path, # .mp4 to write; written whole or not at all
     with atomic_path(path) as tmp, _open(tmp, 'w', format='mp4', options=dict(movflags='+faststart')) as box:
         st = box.add_stream('libx264', rate=Fraction(fps).limit_denominator(1000))
         st.height, st.width, st.pix_fmt = *a.shape[1:3], 'yuv420p'
-        st.options = dict(crf=str(crf), preset='veryfast')
+        st.options = {'crf': str(crf), 'preset': 'veryfast', 'x264-params': 'mbtree=0'}     # x264's macroblock tree reads memory it has not written: the same frames now and then gave other bytes
         for f in a: box.mux(st.encode(av.VideoFrame.from_ndarray(f, 'rgb24')))
         box.mux(st.encode())
     return Path(path)
