@@ -206,5 +206,5 @@ def test_the_same_frames_give_the_same_bytes(tmp_path):
     yy, xx = np.mgrid[:64, :64]; a = np.stack([np.stack([(xx*3 + 2*i) % 256, (yy*4 + 3*i) % 256, (xx*yy//8 + i) % 256], -1) for i in range(90)]).astype(np.uint8); r = np.random.default_rng(0); seen = set()
     for i in range(40):
         junk = [np.full(int(r.integers(1, 10**6)), r.integers(255), np.uint8) for _ in range(3)]; del junk
-        seen.add(write_video(tmp_path/"x.mp4", a, 30, crf=14).read_bytes())
+        seen.add(video.write_video(tmp_path/"x.mp4", a, 30, crf=14).read_bytes())
     assert len(seen) == 1
