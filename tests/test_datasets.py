@@ -309,7 +309,7 @@ def test_planted_leaks_are_caught(cc, study, tree, tmp_path):
     assert row(d, 'identical frames').status == 'leak' and row(d, 'identical frames')['count'] == 240
     assert row(d, 'near-duplicate').status == 'warn' and row(d, 'near-duplicate')['count'] > 200
     rep = d[d.check.str.startswith('repeated stimulus')]; assert len(rep) == 2 and (rep.status == 'leak').all()
-    n = pd.read_csv(s.path/'leak_neighbours.csv'); assert (n.nearest[:240].str.replace('seg2', 'test1') == n.clip_id[:240]).all()
+    n = pd.read_csv(s.path/'leak_neighbours.csv'); same = n.nearest[:240].str.replace('seg2', 'test1') == n.clip_id[:240]; assert n.identical[:240].all() and same.mean() > .98     # one frame in two clips of the film may be the same to the byte: then the first is named
 
 def test_statistics_from_test_data_are_caught(cc, study, tmp_path):
     s = Study(shutil.copytree(study.path, tmp_path/'s')); te = np.array(s.fmri(1, 'test')); v = s.voxels(1)
