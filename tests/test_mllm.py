@@ -170,7 +170,9 @@ def test_transformers_serve(served, tmp_path):
     assert mine_study(c, b).finished and all(a.captions(s).equals(c.captions(s)) for s in a.splits)      # greedy: the same again
     texts = [t for s in a.splits for t in a.captions(s).holistic]; assert all(texts) and len(set(texts)) > 1 # and it depends on the clip
     assert b.stats['most_in_flight'] == 2 and b.stats['retries'] == 0
-    if b._exchange('GET', '/models')[0] == 200:      # older releases cannot list a model that is a folder
+    try: listed = urllib.request.urlopen(f'{url}/models', timeout=60).status == 200
+    except OSError: listed = False      # older releases cannot list a model that is a folder
+    if listed:
         with pytest.raises(SemvideoError, match='no such model'): ServerBackend(url, 'another', 'files')
 
 def test_transformers_serve_says_what_it_said_in_this_process(served, tiny):
