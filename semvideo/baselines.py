@@ -49,7 +49,7 @@ class Ridge:
                  batch=4096): # targets in memory at a time while predicting
         self.alphas,self.per_target,self.batch = tuple(alphas),per_target,batch
 
-# %% ../nbs/13_baselines.ipynb #d4ab65a5
+# %% ../nbs/13_baselines.ipynb #981b2891
 def _r2_sums(pred, y, mean):
     "(residual, total) sums of squares per target; total about the training mean."
     return np.square(y-pred).sum(0),np.square(y-mean).sum(0)
@@ -73,10 +73,10 @@ def fit_each(self:Ridge,
              ys, # arrays of targets (N,...), in memory or mapped
              groups): # (N,) training segment of each row: held out whole to choose alpha
     "Yield a `Ridge` of these settings fitted to each of several targets: one eigendecomposition a segment for all, and one set of weights in memory at a time. Raises `SemvideoError` on NaN, a misfit or a single group."
-    x,groups = np.asarray(x, np.float32),np.asarray(groups)
+    x,groups = np.asarray(x, np.float32),np.asarray(groups); whole = np.isfinite(x).all()
     for y in ys:
         if not len(x) == len(y) == len(groups): raise SemvideoError('Rows do not match', found=f'{len(x)} responses, {len(y)} targets, {len(groups)} groups', expected='the same number')
-        if not (np.isfinite(x).all() and np.isfinite(y).all()): raise SemvideoError('Responses or targets hold NaN', remedy='mean_repeats(fmri) averages over missing repeats')
+        if not (whole and np.isfinite(y).all()): raise SemvideoError('Responses or targets hold NaN', remedy='mean_repeats(fmri) averages over missing repeats')
     if len(pd.unique(groups)) < 2: raise SemvideoError('One training segment cannot choose alpha', found=str(groups[0]), expected='at least two segments', remedy='give blocks of time as groups')
     flat = [y.reshape(len(y), -1) for y in ys]; scores = _search(x, flat, groups, self.alphas, self.batch)
     xm,xs = scaler(x); z = (x-xm)/xs; u,w = _eig(z)

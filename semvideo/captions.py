@@ -11,13 +11,13 @@ __all__ = ['MOTION_WORDS', 'AMBIGUOUS', 'STILL', 'WINDOW', 'GATES', 'PAIRS', 'EX
            'ReviewWidget', 'reviews_path', 'study_reviews', 'keep_reviews', 'review_study', 'export_captions',
            'import_captions', 'check_study']
 
-# %% ../nbs/05b_captions.ipynb #d5050652
+# %% ../nbs/05b_captions.ipynb #b624d8c9
 import collections, contextlib, functools, hashlib, html, inspect, json, os, re, shutil, warnings
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .core import SemvideoError, Study, CAPTION_LEVELS, array_sha256, atomic_path, ensure_torchvision, file_sha256, read_csv, read_json, write_csv, write_json, write_text
-from .semminer import DEFAULT, CaptionStore, FileBackend, load_prompts, mine_study, n_words, _rows
+from .semminer import DEFAULT, CaptionStore, FileBackend, find_store, load_prompts, mine_study, n_words, _rows
 
 # %% ../nbs/05b_captions.ipynb #6095f7d2
 _REGULAR = """move walk jump climb turn rotate spin roll slide swim sail float drift crawl approach recede pan zoom tilt shake wave swing drop fall rise lift push pull throw catch kick
@@ -389,15 +389,14 @@ def table5(df, # captions
         rows[f'{a} - {b}', 'other clip'] = pair_scores(df[a], np.roll(df[b].to_numpy(), len(df)//2), features, synonyms).mean()*(1 if len(df) > 1 else np.nan)
     return pd.DataFrame(rows).T.rename_axis(['pair', 'of']).round(3)
 
-# %% ../nbs/05b_captions.ipynb #3814684e
+# %% ../nbs/05b_captions.ipynb #613fe7be
 def load_captions(source): # Study, path of a study, a store or an export, or DataFrame
     "Captions from wherever they are, as one DataFrame (clip_id, the four levels, and notes and provenance if known)."
     import pandas as pd
     if isinstance(source, pd.DataFrame): return source
     if isinstance(source, CaptionStore): return source.frame()
     p = source.path if isinstance(source, Study) else Path(source)
-    for d in (p/'mine'/'store', p/'store', p):
-        if (d/'store.json').exists(): return _one_identity(CaptionStore(d).frame(), d)
+    if d := find_store(p): return _one_identity(CaptionStore(d).frame(), d)
     if (p/'captions.json').exists(): return pd.concat(import_captions(p).values(), ignore_index=True)
     if (p/'manifest.json').exists(): s = Study(p); return pd.concat([s.captions(k) for k in s.splits], ignore_index=True)
     raise SemvideoError('No captions here', file=p, expected='a study that was mined, a caption store, or an export')
@@ -771,15 +770,14 @@ def _check_sums(folder, splits):
         if n not in sums: raise SemvideoError('A file of the export is not in its checksums', file=folder/'SHA256SUMS', found=f'no line for {n}', expected='a line for every file', remedy='download it again, or export again')
         if (got := file_sha256(p)) != sums[n]: raise SemvideoError('A file of the export was changed', file=p, found=got[:12], expected=sums[n][:12], remedy='download it again, or export again after an edit')
 
-# %% ../nbs/05b_captions.ipynb #8edf042d
+# %% ../nbs/05b_captions.ipynb #298866df
 def _read_split(folder, split, n):
     "Rows of one split, which must be what the schema says, as many as counted, and the same in JSONL and parquet."
     import pandas as pd
     f,g,cols = folder/'data'/f'{split}.jsonl', folder/'data'/f'{split}.parquet', list(EXPORT_COLUMNS)
-    try: rows = list(_rows(f))
-    except UnicodeDecodeError as e: raise SemvideoError('Not UTF-8', file=f, found=f'byte {e.start}', expected='JSON lines in UTF-8', remedy='download it again') from None
+    rows = list(_rows(f))
     for i,r in enumerate(rows, 1):
-        odd = f'not an object: {r!r}'[:60] if not isinstance(r, dict) else ', '.join([f'no {c}' for c in cols if c not in r] + [f'unknown {c}' for c in r if c not in cols] + [f'{c} is {r[c]!r}'[:50] for c in cols if c in r and not isinstance(r[c], str)])
+        odd = ', '.join([f'no {c}' for c in cols if c not in r] + [f'unknown {c}' for c in r if c not in cols] + [f'{c} is {r[c]!r}'[:50] for c in cols if c in r and not isinstance(r[c], str)])
         if odd: raise SemvideoError('A row of the export is not what its schema says', file=f, found=f'row {i}: {odd}', expected='a text in each of ' + ', '.join(cols), remedy='export again')
         for c in ('notes', 'decoding'): _json_column(f, i, c, r[c])
     if len(rows) != n: raise SemvideoError('Another number of rows than captions.json counts', file=f, found=len(rows), expected=n, remedy='download it again, or export again')

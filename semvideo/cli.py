@@ -271,14 +271,15 @@ def do_report(a):
     from semvideo import report
     say(report.report_study(study, s, force=a.force))
 
-# %% ../nbs/16_cli.ipynb #d47c279e
+# %% ../nbs/16_cli.ipynb #7dc5975f
 CAPTION_ACTIONS = ('check', 'stats', 'compare', 'merge', 'export', 'import')
 
 def caption_source(path): # study, store or export
     "A folder of captions as a `Study` where it is one, else as it is; nothing there raises `SemvideoError`."
     from semvideo.core import SemvideoError, Study
+    from semvideo.semminer import find_store
     if (path/'manifest.json').is_file(): return Study(path)
-    if not any((d/f).is_file() for d,f in ((path, 'store.json'), (path, 'captions.json'), (path/'store', 'store.json'))): raise SemvideoError('No captions here', file=path, found='no such folder' if not path.exists() else 'neither manifest.json, store.json nor captions.json', expected='a study that was mined, a caption store, or an export', remedy='check the path')
+    if find_store(path) is None and not (path/'captions.json').is_file(): raise SemvideoError('No captions here', file=path, found='no such folder' if not path.exists() else 'neither manifest.json, store.json nor captions.json', expected='a study that was mined, a caption store, or an export', remedy='check the path')
     return path
 
 def check_source(source): # `Study`, or path of a store or an export
@@ -313,14 +314,9 @@ def caption_stats(source, models=None): # judges: 'tiny', 'hub', a folder, or No
 
 def merge_captions(out, others): # store to write; stores or studies
     "Merge stores into one and print what came from where."
-    from semvideo import semminer
-    from semvideo.core import SemvideoError
-    stores = [next((d for d in (p/'mine'/'store', p/'store', p) if (d/'store.json').is_file()), None) for p in others]
-    for p,d in zip(others, stores):
-        if d is None: raise SemvideoError('Not a caption store', file=p, found='no store.json', expected='a store, or a study that was mined', remedy='name the stores that `semvideo mine` filled')
-    m = semminer.merge_stores(out, *stores)
-    say(f'{out}: {len(m)} captions of {len({r["clip_id"] for r in m.records.values()})} clips')
-    for p,d in zip(others, stores): say(f'  {len(semminer.CaptionStore(d))} of {p}')
+    from semvideo.semminer import CaptionStore, merge_stores, store_path
+    m = merge_stores(out, *others); say(f'{out}: {len(m)} captions of {len({c for _,c in m.rows})} clips')
+    for p in others: say(f'  {len(CaptionStore(store_path(p)))} of {p}')
 
 # %% ../nbs/16_cli.ipynb #20d78b0d
 @verb(opt('action', choices=CAPTION_ACTIONS, help='what to do'), opt('--study', type=Path, required=True, metavar='DIR', help='study; check, stats, compare and export also take a caption store or an export; merge: the store to write'),

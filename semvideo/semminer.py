@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PROMPT_FIELDS', 'DEFAULT', 'PROVENANCE', 'STORE_FORMAT', 'Prompts', 'check_prompts', 'load_prompts', 'as_data',
            'n_words', 'strip_preamble', 'cut_words', 'Answer', 'ClipError', 'BackendGone', 'Backend', 'TableBackend',
-           'ScriptBackend', 'read_captions', 'FileBackend', 'SemMiner', 'caption_key', 'CaptionStore', 'store_path',
-           'merge_stores', 'Mined', 'mine_clips', 'MineConfig', 'mine_config', 'mine_study', 'movie_items',
-           'mine_movie']
+           'ScriptBackend', 'read_captions', 'FileBackend', 'SemMiner', 'caption_key', 'CaptionStore', 'find_store',
+           'store_path', 'merge_stores', 'Mined', 'mine_clips', 'MineConfig', 'mine_config', 'mine_study',
+           'movie_items', 'mine_movie']
 
 # %% ../nbs/05_semminer.ipynb #3f6a37da
 import bisect, collections, contextlib, fcntl, hashlib, io, itertools, json, os, re, string, threading
@@ -465,11 +465,14 @@ def frame(self:CaptionStore):
     for c in ('edited', 'verdict'): d[c] = d[c].astype(object).where(d[c].notna(), '')
     return d.sort_values(['clip_id', 'key'], ignore_index=True)
 
-# %% ../nbs/05_semminer.ipynb #e6c4a627
+# %% ../nbs/05_semminer.ipynb #99de0910
+def find_store(path):
+    "The caption store at a path (that of a study, one inside, or the folder itself), or None."
+    return next((p for p in (Path(path)/'mine'/'store', Path(path)/'store', Path(path)) if (p/'store.json').is_file()), None)
+
 def store_path(path):
-    "The caption store at a path: the folder itself, or that of a study; raises `SemvideoError` if there is none."
-    for p in (Path(path), Path(path)/'mine'/'store'):
-        if (p/'store.json').is_file(): return p
+    "As `find_store`; raises `SemvideoError` if there is none."
+    if p := find_store(path): return p
     raise SemvideoError('Not a caption store', file=path, found='no store.json' if Path(path).exists() else 'nothing', expected='a folder that was mined into, or a study')
 
 def merge_stores(out, # folder of the merged store

@@ -654,7 +654,7 @@ def align(pred, # {name: path} of the reconstructions
                                           expected='every clip on both sides', remedy='render the missing clips; or --align-by number or order')
     return [(k, a[k], b[k]) for k in b]
 
-# %% ../nbs/12_stats.ipynb #365f5790
+# %% ../nbs/12_stats.ipynb #bd4c733f
 def _collect(paths, what, size, frames, folder, **kw):
     "Clips of many files as one memory map (B,F,H,W,3), all of one shape; names the first that differs."
     from semvideo.metrics import resample, resize
@@ -677,7 +677,7 @@ def _same_rate(pairs):
         except (av.error.FFmpegError, IndexError, TypeError): return None   # named when its frames are read
     for _,a,b in pairs:
         if Path(a).suffix.lower() in _VIDEO and Path(b).suffix.lower() in _VIDEO and None not in (x := (rate(a), rate(b))) and abs(x[0]-x[1]) > x[1]/100:
-            raise SemvideoError('Movies differ in frame rate', file=a, found=f'{float(x[0]):g} and {float(x[1]):g} frames a second', expected='the same', remedy='--frames N samples both at the same moments')
+            raise SemvideoError('Movies differ in frame rate', file=a, found=f'{x[0]:g} and {x[1]:g} frames a second', expected='the same', remedy='--frames N samples both at the same moments')
 
 def swapped_channels(recon, truth, n=32):
     "Whether reversing the recon's channels brings it clearly closer to the truth (at least 1 dB on nine clips of ten): RGB taken for BGR."
