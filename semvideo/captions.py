@@ -11,12 +11,12 @@ __all__ = ['MOTION_WORDS', 'AMBIGUOUS', 'STILL', 'WINDOW', 'GATES', 'PAIRS', 'EX
            'ReviewWidget', 'reviews_path', 'study_reviews', 'keep_reviews', 'review_study', 'export_captions',
            'import_captions', 'check_study']
 
-# %% ../nbs/05b_captions.ipynb #b624d8c9
+# %% ../nbs/05b_captions.ipynb #536acb4c
 import collections, contextlib, functools, hashlib, html, inspect, json, os, re, shutil, warnings
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .core import SemvideoError, Study, CAPTION_LEVELS, array_sha256, atomic_path, ensure_torchvision, file_sha256, read_csv, read_json, write_csv, write_json, write_text
+from .core import SemvideoError, Study, CAPTION_LEVELS, array_sha256, atomic_path, ensure_torchvision, file_sha256, read_csv, read_json, whole_weights, write_csv, write_json, write_text
 from .semminer import DEFAULT, CaptionStore, FileBackend, find_store, load_prompts, mine_study, n_words, _rows
 
 # %% ../nbs/05b_captions.ipynb #6095f7d2
@@ -343,7 +343,7 @@ def meteor(a, b, synonyms=None): # candidate, reference, WordNet or None
     x,y = (re.findall(r"[^\W_]+(?:'[^\W_]+)?", t.lower()) for t in (b, a))
     return float(single_meteor_score(x, y, wordnet=synonyms or _NoSynonyms())) if x and y else 0.
 
-# %% ../nbs/05b_captions.ipynb #2bdc51af
+# %% ../nbs/05b_captions.ipynb #a9a54358
 def clip_text_features(bundle='tiny'): # 'tiny', a folder with `clip` (CLIPModel) and `tokenizer`, or these two themselves
     "Function from texts to unit CLIP text features (N,D)."
     from semvideo.bundle import bundle_path, load_part, tokens
@@ -354,7 +354,7 @@ def clip_text_features(bundle='tiny'): # 'tiny', a folder with `clip` (CLIPModel
     if isinstance(bundle, tuple): model,tok = bundle
     else:
         if not (folder := Path(bundle_path(bundle))/'clip').is_dir(): raise SemvideoError('No CLIP here', file=folder, expected='a bundle with `clip` and `tokenizer`', remedy="check the path, or take 'tiny'")
-        model,tok = CLIPModel.from_pretrained(str(folder)), load_part(bundle, 'tokenizer')
+        model,tok = whole_weights(CLIPModel.from_pretrained(str(folder), output_loading_info=True), folder), load_part(bundle, 'tokenizer')
     model.eval()
     def features(texts, batch=256):
         with torch.inference_mode():

@@ -271,7 +271,7 @@ def do_report(a):
     from semvideo import report
     say(report.report_study(study, s, force=a.force))
 
-# %% ../nbs/16_cli.ipynb #7dc5975f
+# %% ../nbs/16_cli.ipynb #0edd0638
 CAPTION_ACTIONS = ('check', 'stats', 'compare', 'merge', 'export', 'import')
 
 def caption_source(path): # study, store or export
@@ -294,11 +294,11 @@ def check_source(source): # `Study`, or path of a store or an export
 
 def hub_clip():
     "CLIP and its tokenizer of the hub, as the judges are pinned; what cannot be fetched raises `SemvideoError`."
-    from semvideo.core import SemvideoError
+    from semvideo.core import SemvideoError, whole_weights
     from semvideo.metrics import HUB
     from transformers import CLIPModel, CLIPTokenizer
     name,rev = HUB['clip'][:2]
-    try: return CLIPModel.from_pretrained(name, revision=rev), CLIPTokenizer.from_pretrained(name, revision=rev)
+    try: return whole_weights(CLIPModel.from_pretrained(name, revision=rev, output_loading_info=True), name), CLIPTokenizer.from_pretrained(name, revision=rev)
     except OSError as e: raise SemvideoError('CLIP of the hub is not here and cannot be fetched', found=str(e).splitlines()[0][:100], expected=f'{name} at {rev[:12]}', remedy='run once with network access, or give --models a folder with `clip` and `tokenizer`') from None
 
 def caption_stats(source, models=None): # judges: 'tiny', 'hub', a folder, or None for tiny where the study is simulated
