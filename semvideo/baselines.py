@@ -10,7 +10,7 @@ __all__ = ['LEVELS', 'mean_repeats', 'scaler', 'Ridge', 'ridge_decode', 'save_ri
 import copy
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .core import CAPTION_LEVELS, Decoded, SemvideoError, identity, read_safetensors
+from .core import CAPTION_LEVELS, Decoded, SemvideoError, Stage, identity
 from .metrics import as_video, clip_flow, identification, nearest_rows, resize, unit_rows, _each_clip
 from .stats import mean_video
 from .targets import target
@@ -121,12 +121,20 @@ def ridge_decode(study, # core.Study with fmri and targets
 # %% ../nbs/13_baselines.ipynb #a426064e
 def save_ridge(study, subject, split='test', repeats=None, **kw): # as `ridge_decode`
     "Decode a split by ridge and keep it beside the deep decoders' (decode/sub-s/split-ridge.safetensors); -> its path. What was made of the same data with the same settings is not made again."
-    p,stages = study.path/f'decode/sub-{subject}/{split}-ridge.safetensors',study._stages()
-    of = [stages.get(s, {}).get('hash') for s in ('prepare', 'targets')]; made = identity([of, repeats, kw])
-    if None in of or not p.is_file() or read_safetensors(p)[1].get('made') != made:
-        d,r2 = ridge_decode(study, subject, split, repeats=repeats, **kw)
-        d.save(p, dict(decoder='ridge', made=made, **{f'r2_{k}': f'{v:.4f}' for k,v in r2.items()}))
+    p = study.path/f'decode/sub-{subject}/{split}-ridge.safetensors'; needs = ('prepare', 'targets')
+    plain = not all(k in study.stages() for k in needs) # a study made by hand, without stages: nothing says what an old file was made of
+    st = None if plain else _ridge_stage(study, subject, split, dict(repeats=repeats, **kw), needs)
+    if st and st.done: return p
+    d,r2 = ridge_decode(study, subject, split, repeats=repeats, **kw)
+    d.save(p, dict(decoder='ridge', rows=identity(study.clip_ids(split)), **{f'r2_{k}': f'{v:.4f}' for k,v in r2.items()}))
+    if st: st.finish([p])
     return p
+
+def _ridge_stage(study, subject, split, config, needs):
+    "The stage of a ridge decoding; what was made of other data or with other settings goes into the trash: it costs seconds."
+    here = Stage(study, 'decode', config, study.require(needs, 'ridge'), f'sub-{subject}/{split}-ridge')
+    old = study.stages().get(here.key)
+    return study.stage('decode', config, needs, here.part, force=bool(old and old['hash'] != here.hash))
 
 # %% ../nbs/13_baselines.ipynb #27d65339
 def retrieve(pred, # (B,...) decoded features

@@ -658,7 +658,7 @@ def _card(name, licence, counts, models, description):
 # %% ../nbs/05b_captions.ipynb #8f5ebd91
 def _limit(study):
     "The limit on the rein that a study was mined with."
-    return (study._stages() if study else {}).get('mine', {}).get('config', {}).get('max_basic_words', 20)
+    return (study.settings_of('mine') if study else {}).get('max_basic_words', 20)
 
 def _splits_of(source, df, splits):
     "{clip_id: split} in the order of the export, and the prompts known: as given, the study's, an earlier export's, or all `train`."

@@ -12,6 +12,7 @@ import numpy as np
 from fastcore.basics import patch
 from .core import *
 from .bundle import *
+from .targets import bundle_content
 
 # %% ../nbs/10_cvr.ipynb #6fa805cb
 import torch
@@ -177,15 +178,20 @@ BLOCK = 8 # clips rendered together, fixed
 def render_study(study, subject, split='test', bundle='tiny', seed=0, mode='faithful', shard=None, force=False, device=None, decoded=None, name=None, **settings):
     "Stage `render/sub-{s}/{split}`: one .npy a block of eight clips, uint8 (clips,F,H,W,3); returns the Stage, done when all blocks are there."
     cfg = RenderConfig(bundle=str(bundle), mode=mode, seed=seed, **settings).resolved(); part = f'sub-{subject}/{name or split}'
-    st = study.stage('render', cfg, needs=(f'decode/sub-{subject}/{split}',), part=part, force=force)
+    ids = study.clip_ids(split); i,n = parse_shard(shard); blocks = list(range(0, len(ids), BLOCK))
+    mine = [study.path/f'render/{part}/{b:05d}.npy' for b in _shard(blocks, i, n)]
+    st = study.stage('render', cfg, needs=(f'decode/sub-{subject}/{split}',), part=part, force=force, inputs=dict(bundle=bundle_content(bundle)),
+                     pieces=('*.npy', len(blocks)), shard=(i, n), own=mine)
     if st.done: return st
-    d = decoded or Decoded.load(study.path/f'decode/sub-{subject}/{split}.safetensors'); ids = study.clip_ids(split); i,n = parse_shard(shard); blocks = list(range(0, len(ids), BLOCK))
+    d = decoded or Decoded.load(study.path/f'decode/sub-{subject}/{split}.safetensors')
+    if len(d) != len(ids): raise SemvideoError('Not as many decoded clips as the split has', file=st.dir, found=len(d), expected=len(ids), remedy='decode again')
     todo = [b for b in _shard(blocks, i, n) if not _block(st, b).exists()]
     if todo:
         cvr = CVR(bundle, device=device, **settings)
         for b in progress(todo, f'render sub-{subject} {name or split}'): write_npy(_block(st, b), cvr.render(d[b:b+BLOCK], seed, mode, ids[b:b+BLOCK]))
-    if all(_block(st, b).exists() for b in blocks): st.finish([_block(st, b) for b in blocks])
-    return st
+    with alone(st.file.parent/'finish.lock'):
+        if not st.done and all(_block(st, b).exists() for b in blocks): st.finish([_block(st, b) for b in blocks])
+    return st.release()
 
 # %% ../nbs/10_cvr.ipynb #abab0997
 _shard = shard

@@ -6,10 +6,11 @@
 __all__ = ['OURS', 'still_frames', 'null_makers', 'null_videos', 'marginals', 'same', 'class_names', 'two_parts',
            'plain_questions', 'score', 'interval', 'results_table', 'state_scores', 'decoded_systems',
            'nearest_training', 'rendered_systems', 'has_decoders', 'repeat_states', 'repeats_table', 'same_chance',
-           'fit_to', 'evenly', 'evaluate_study']
+           'fit_to', 'evenly', 'judges_content', 'evaluate_study']
 
 # %% ../nbs/13a_evaluate.ipynb #b20e1ebe
 import copy
+from pathlib import Path
 import numpy as np, pandas as pd
 from .core import *
 from .metrics import *
@@ -19,6 +20,7 @@ from .fmri import repeat_curve
 from .train import decode, load
 from .baselines import nearest_clips, save_ridge
 from .targets import LEVELS, target
+from .bundle import bundle_path
 from .stats import block_bootstrap, corrected, nulls, random_clips, shuffle_test, time_blocks
 
 # %% ../nbs/13a_evaluate.ipynb #ee581bb8
@@ -139,7 +141,7 @@ def decoded_systems(study, subject, split):
     folder = study.path/f'decode/sub-{subject}'
     out = {OURS: Decoded.load(folder/f'{split}.safetensors')}
     if study.select('train').segment.nunique() > 1:
-        repeats = study._stages()[f'decode/sub-{subject}/{split}']['config'].get('repeats')
+        repeats = study.settings_of(f'decode/sub-{subject}/{split}').get('repeats')
         out['ridge'] = Decoded.load(save_ridge(study, subject, split, repeats))
     return out
 
@@ -152,7 +154,7 @@ def rendered_systems(study, subject, split, # what was rendered
                      decoded, # {system: Decoded}, `OURS` among them
                      some): # rows of the clips to render
     "Simple decoders and ceilings on some clips, by the settings of the study's own rendering: {name: uint8 (n,F,H,W,3)}."
-    c = dict(study._stages()[f'render/sub-{subject}/{split}']['config']); bundle,seed,mode = (c.pop(k) for k in ('bundle', 'seed', 'mode'))
+    c = dict(study.settings_of(f'render/sub-{subject}/{split}')); bundle,seed,mode = (c.pop(k) for k in ('bundle', 'seed', 'mode'))
     cvr = CVR(bundle, **c); exact = copy.copy(cvr); exact.config = cvr.config.replace(motion_gain=1.) # true latents have not shrunk
     ids = [study.clip_ids(split)[i] for i in some]; true = Decoded(**{k: np.asarray(target(study, split, k)[some], np.float32) for k in (*LEVELS, 'latents')})
     todo = {'true conditions': (exact, true, seed), 'second seed': (cvr, decoded[OURS][some], seed+1)} | {k: (cvr, d[some], seed) for k,d in decoded.items() if k != OURS}
@@ -164,7 +166,7 @@ def has_decoders(study, subject): return all((study.path/f'train/sub-{subject}/s
 def repeat_states(study, subject, split, decoded, # Decoded of all repeats
                   repeats=None): # that were averaged for it; None: all there are
     "States that the trained decoders give for the mean of the first k repeats: yields (k, {level: (N,T,D)}); a k for which a clip has no response is left out. The last is `decoded` itself."
-    x,c = np.asarray(study.fmri(subject, split))[:, :repeats],study._stages()[f'decode/sub-{subject}/{split}']['config']
+    x,c = np.asarray(study.fmri(subject, split))[:, :repeats],study.settings_of(f'decode/sub-{subject}/{split}')
     nets = {l: load(study.path/f'train/sub-{subject}/sad-{l}') for l in LEVELS}; there = np.isfinite(x).all(2)
     for k in range(1, x.shape[1]):
         if there[:, :k].any(1).all(): yield k, {l: decode(n, np.nanmean(x[:, :k], 1), subject, ids=study.clip_ids(split), seed=c.get('seed', 0)) for l,n in nets.items()}
@@ -172,7 +174,7 @@ def repeat_states(study, subject, split, decoded, # Decoded of all repeats
 
 def repeats_table(study, subject, split, decoded, n_boot=2000, seed=0): # as `evaluate_study`
     "Identification of each text level, and the noise ceiling of the voxels, by the number of test repeats averaged: repeats, what, value, low, high, chance."
-    repeats = study._stages()[f'decode/sub-{subject}/{split}']['config'].get('repeats'); blocks,rows = time_blocks(study.select(split)),[]
+    repeats = study.settings_of(f'decode/sub-{subject}/{split}').get('repeats'); blocks,rows = time_blocks(study.select(split)),[]
     t = {l: np.asarray(target(study, split, l), np.float32) for l in LEVELS}; mean = {l: np.asarray(target(study, 'train', l)).mean(0, dtype=np.float64) for l in t}
     for k,s in repeat_states(study, subject, split, decoded, repeats):
         rows += [dict(repeats=k, what=f'{l} text state', **dict(zip(('value', 'low', 'high'), interval(identification(s[l], t[l], mean=mean[l]), blocks, n_boot, seed))), chance=.5) for l in t]
@@ -199,6 +201,14 @@ def evenly(n, k): # of n, this many; None: all
     "Row numbers at even distances."
     return np.unique(np.linspace(0, n-1, min(k or n, n)).round().astype(int))
 
+def judges_content(models): # `Models`, or what `load_models` takes
+    "Identity of the judges by content: their files, the pinned revisions of the hub, or the name of networks given in Python."
+    if models == 'hub': return identity(HUB, 64)
+    if not isinstance(models, (str, Path)): return 'given'
+    root = bundle_path('tiny') if models == 'tiny' else Path(models)
+    if not root.is_dir(): raise SemvideoError('No judging networks here', file=root, expected="'tiny', 'hub' or a folder", remedy='check --models')
+    return content(root)
+
 def evaluate_study(study, # `Study`
                    subject,
                    split='test', # split that was rendered
@@ -211,7 +221,8 @@ def evaluate_study(study, # `Study`
                    force=False): # score again
     "Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv, shuffle.csv (the paper's shuffle test), fvd.csv, repeats.csv (where the study holds the trained decoders) and results.csv. -> results, one row a system, metric and variant."
     config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed, shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips)
-    stage = study.stage('evaluate', config, needs=(f'render/sub-{subject}/{split}',), part=f'sub-{subject}', force=force)
+    needs = (f'render/sub-{subject}/{split}',); shown = (*needs, f'decode/sub-{subject}/{split}', f'frames/{split}.npy')
+    stage = study.stage('evaluate', config, needs=needs, part=f'sub-{subject}', force=force, inputs=dict(judges=judges_content(models)), verify=shown)
     if stage.done: return read_csv(stage.dir/'results.csv').fillna(dict(beaten=''))
     study.log('reads', split=split, by='evaluate', subject=subject)
     truth,clips = np.asarray(study.frames(split)),study.select(split)

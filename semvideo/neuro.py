@@ -571,7 +571,8 @@ def explain_study(study, # core.Study
                   **settings): # fields of ExplainConfig to change, such as seed=1
     "Maps, parcel tables and pictures of every level, under explain/sub-{subject}; gives the finished `Stage`. Done already: nothing is computed."
     config = (config or ExplainConfig()).replace(**settings); modules, needs = _decoders(study, subject, decoders); roles = load_roles(study, truth)
-    have = study._stages(); stage = study.stage('explain', config, tuple(k for k in needs if k in have), part=f'sub-{subject}', force=force)
+    have = study.stages(); wants = (*needs, f'decode/sub-{subject}/{config.split}') if 'latents' in modules else needs
+    stage = study.stage('explain', config, tuple(k for k in wants if k in have), part=f'sub-{subject}', force=force)
     if stage.done: return stage
     x = clip_mean(study.fmri(subject, config.split)); rows = np.unique(np.linspace(0, len(x)-1, min(len(x), config.max_clips)).round().astype(int)); x = x[rows]
     study.log('reads', split=config.split, by='explain', subject=subject); files, planted = [], []

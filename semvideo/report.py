@@ -6,8 +6,8 @@
 __all__ = ['OURS', 'QUESTIONS', 'STATES', 'GROUPS', 'CLAIMS', 'MOVES', 'BRAIN_TITLES', 'MAP_NAMES', 'STAGE_ORDER', 'RULES',
            'decoded_captions', 'shared_words', 'states_table', 'standing', 'choose_clips', 'side_by_side', 'data_uri',
            'video_uri', 'image_uri', 'contact_sheet', 'is_rival', 'is_ceiling', 'is_null', 'verdicts',
-           'decoder_verdicts', 'row_picture', 'metric_rows', 'is_simulated', 'page_data', 'report_study', 'animation',
-           'Explorer']
+           'decoder_verdicts', 'row_picture', 'metric_rows', 'is_simulated', 'page_data', 'report_study',
+           'report_stage', 'animation', 'Explorer']
 
 # %% ../nbs/15_report.ipynb #123d775e
 import base64, html, io, json, platform, re, tempfile
@@ -388,8 +388,8 @@ def _trust(study, subject, split, scored):
     tables += _selection(study) + _ceiling(study, subject, split)
     reads = pd.DataFrame([e for e in study.events() if e.get('event') == 'reads'], dtype=object)
     if len(reads): tables.append(_table(reads.drop(columns='event').drop_duplicates(), 'Which stages read which split', title='Who read what'))
-    st = dict(_in_order(study._stages())); stages = pd.DataFrame([dict(stage=k, identity=v['hash'], done=bool(v['done']), files=len(v.get('files', {}))) for k, v in st.items()])
-    if len(stages): tables.append(_table(stages, 'The identity is the hash of all settings, upstream ones included', title='Stages'))
+    st = dict(_in_order(study.stages())); stages = pd.DataFrame([dict(stage=k, identity=v['hash'], result=result_of(v), done=bool(v['done']), files=len(v['files'])) for k, v in st.items()])
+    if len(stages): tables.append(_table(stages, 'The identity is the hash of the settings and of all that was read, upstream results included; the result, of that and of the bytes of its files', title='Stages'))
     details = [dict(title=f'Settings of {k}', text=json.dumps(v['config'], indent=1, sort_keys=True)) for k, v in st.items()]
     details.append(dict(title='The study', text=json.dumps({k: v for k, v in study.manifest.items() if k != 'stages'}, indent=1, sort_keys=True)))
     details.append(dict(title='Software', text='\n'.join(f'{k} {v}' for k, v in _versions().items())))
@@ -408,14 +408,14 @@ RULES = dict(
 
 def is_simulated(study):
     "Does the study hold the miniature? Its tree lies in the study, or its scene scripts made the captions."
-    m, mine = study.manifest, study._stages().get('mine', {}).get('config', {})
+    m, mine = study.manifest, study.settings_of('mine')
     return (study.path/'miniature').is_dir() or mine.get('backend') == 'script' or bool(re.search('simulat|miniature', f'{m["name"]} {m["source"]}', re.I))
 
 def _notes(study):
     "What a reader must know before reading on."
     out = []
     if is_simulated(study): out.append(dict(kind='', text='The film and the brain of this study are simulated. The numbers show whether the method and its checks work; they say nothing about what can be read from a real brain.'))
-    if study._stages().get('mine', {}).get('config', {}).get('backend') == 'script': out.append(dict(kind='', text="Captions were made by the backend 'script', which reads the scene scripts of the simulated film. No model looked at the video."))
+    if study.settings_of('mine').get('backend') == 'script': out.append(dict(kind='', text="Captions were made by the backend 'script', which reads the scene scripts of the simulated film. No model looked at the video."))
     return out
 
 def _heading(study, subject, n, split):
@@ -489,9 +489,18 @@ def report_study(study, # core.Study
     "Write the page of a study: one HTML file that needs nothing else. -> its path."
     from jinja2 import Environment, StrictUndefined
     template = (resources.files('semvideo')/'data'/'report.html').read_text(encoding='utf-8')
+    st = None if out or recon is not None else report_stage(study, subject, split, n)
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template).render(page_data(study, subject, split, recon, n))
     out = Path(out or study.path/'report.html'); write_text(out, page)
+    if st: st.finish([out])
     return out
+
+def report_stage(study, subject, split, n):
+    "The stage `report`, opened anew, once everything the page prints was read whole and found as its stages wrote it."
+    have = study.stages(); shown = (f'render/sub-{subject}/{split}', f'evaluate/sub-{subject}', f'explain/sub-{subject}')
+    needs = tuple(k for k in shown if k in have)
+    facts = study.require(needs, 'report', verify=(*needs, f'decode/sub-{subject}/{split}', 'mine', f'frames/{split}.npy'))
+    return Stage(study, 'report', dict(subject=subject, split=split, n=n), facts).rewrite()
 
 # %% ../nbs/15_report.ipynb #f451d96b
 def animation(frames, fps): # uint8 (F,H,W,3)

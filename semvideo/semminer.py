@@ -10,14 +10,14 @@ __all__ = ['PROMPT_FIELDS', 'DEFAULT', 'PROVENANCE', 'STORE_FORMAT', 'Prompts', 
            'movie_items', 'mine_movie']
 
 # %% ../nbs/05_semminer.ipynb #3f6a37da
-import bisect, collections, contextlib, fcntl, hashlib, io, itertools, json, os, re, string, threading
+import bisect, collections, contextlib, fcntl, hashlib, io, itertools, json, os, re, shutil, string, threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .video import probe, read_clip
-from .core import (SemvideoError, Config, Study, CAPTION_LEVELS, array_sha256, file_sha256, identity, parse_shard, shard as take_shard,
+from .core import (SemvideoError, Config, Study, alone, CAPTION_LEVELS, array_sha256, file_sha256, identity, parse_shard, shard as take_shard,
     progress, atomic_path, read_json, write_json, write_csv)
 
 # %% ../nbs/05_semminer.ipynb #ba4038f5
@@ -620,11 +620,14 @@ def _collect(study, split, miner, store, keys):
 # %% ../nbs/05_semminer.ipynb #fda40020
 def _forget(study, cfg, needs, splits, i, n):
     "What `force` throws away: everything made with other settings; of what these settings made, this shard's clips only."
-    for split in study.splits: (study.path/f'captions/{split}.csv').unlink(missing_ok=True)
-    try: stage = study.stage('mine', cfg, needs=needs)
-    except SemvideoError: return study.stage('mine', cfg, needs=needs, force=True)
-    if n > 1 and (stage.dir/'store').is_dir(): CaptionStore(stage.dir/'store', f'{i}-of-{n}').forget(c for s in splits for c in take_shard(study.clip_ids(s), i, n)); stage.file.unlink(); return stage.claim()
-    return stage.reset().claim()
+    kept,captions = study.path/'mine/store',[study.path/f'captions/{s}.csv' for s in study.splits]
+    stage = study.stage('mine', cfg, needs=needs, force=True, shard=(i, n), own=[kept, *captions])
+    study.discard(captions, 'captions of a mining that was replaced')
+    moved = [study.path/'trash'/t['entry']/'kept/mine/store' for t in study.trash() if t['why'].startswith(f'mine, part {i} of {n}')]
+    if n > 1 and moved and not kept.exists() and moved[-1].is_dir(): # the other shards' captions stay
+        shutil.copytree(moved[-1], kept)
+        CaptionStore(kept, f'{i}-of-{n}').forget(c for s in splits for c in take_shard(study.clip_ids(s), i, n))
+    return stage
 
 def mine_study(study, # `Study` or its path
                backend, # a `Backend`
@@ -638,12 +641,12 @@ def mine_study(study, # `Study` or its path
     "Caption a study; continues where it stopped. Captions are written when every split is complete. -> `Mined`"
     study = study if isinstance(study, Study) else Study(study)
     miner,(i,n),splits = SemMiner(backend, prompts, max_basic_words),parse_shard(shard),splits or study.splits
-    cfg = mine_config(miner); stage = _forget(study, cfg, needs, splits, i, n) if force else study.stage('mine', cfg, needs=needs)
+    cfg = mine_config(miner); stage = _forget(study, cfg, needs, splits, i, n) if force else study.stage('mine', cfg, needs=needs, shard=(i, n))
     if not backend.by_id: write_json(stage.dir/'prompts.json', miner.prompts.to_dict())
     store = CaptionStore(stage.dir/'store', f'{i}-of-{n}')
     try: out,keys = mine_clips([it for s in splits for it in _split_items(study, s, i, n)], miner, store, workers)
     finally: store.close()
-    return _finish(study, stage, miner, out, keys)
+    with alone(stage.file.parent/'finish.lock'): return _finish(study, stage, miner, out, keys)
 
 # %% ../nbs/05_semminer.ipynb #2145b938
 def _finish(study, stage, miner, out, keys):
@@ -655,7 +658,8 @@ def _finish(study, stage, miner, out, keys):
         df,lack = _collect(study, split, miner, store, keys); missing += [(c, split, why.get(c, 'not mined yet')) for c in lack]
         if not lack: study.save_captions(split, df); files.append(study.path/f'captions/{split}.csv')
     write_csv(stage.dir/'missing.csv', pd.DataFrame(missing, columns=['clip_id', 'split', 'reason']))
-    if not missing: stage.finish(files, captions=len(store), torn=store.torn); out.finished = True
+    if missing: stage.release()
+    else: stage.finish([*files, *sorted((stage.dir/'store').glob('*.json*')), stage.dir/'missing.csv'], captions=len(store), torn=store.torn); out.finished = True
     return out
 
 # %% ../nbs/05_semminer.ipynb #50882fb9

@@ -383,7 +383,7 @@ def train_part(study, part, r, w, stage_part, needs, config, module, subjects, f
     "Train one stage if it is not done; returns its row of the report."
     st = study.stage('train', dict(model=r.mad if part == 'mad' else r.sad, train=config, subjects=subjects), needs=needs, part=stage_part, force=force and w.rank == 0) if w.rank == 0 else None
     folder = study.path/'train'/stage_part; w.wait(); row = dict(part=stage_part)
-    if not study._stages()[f'train/{stage_part}']['done']:
+    if not study.stages()[f'train/{stage_part}']['done']:
         res = fit(module(), study, config, subjects, folder, w.device, desc=stage_part); last = res.history[-1]
         row |= dict(epochs=res.best, loss=round(last['loss'], 4), seconds=round(res.seconds, 1), **({'held-out identification': round(last['val_identification'], 4)} if 'val_identification' in last else {}))
         if st: st.finish([folder/'model.safetensors', folder/'config.json', folder/'history.csv'], epochs=res.best, loss=last['loss'])
@@ -424,12 +424,14 @@ def decode_study(study, subject, # core.Study, a subject that `train_study` was 
                  seed=0, batch=64, force=False, device=None):
     "Decode a split to decode/sub-{subject}/{split}.safetensors; returns `core.Decoded`."
     parts = {p: study.path/f'train/sub-{subject}/{p}' for p in PARTS}; file = study.path/f'decode/sub-{subject}/{split}.safetensors'
+    x = study.fmri(subject, split); n = x.shape[1]
+    if repeats is not None and not 1 <= repeats <= n: raise SemvideoError('Not so many repeats', file=study.path/f'fmri/sub-{subject}/{split}.npy', found=f'repeats={repeats}', expected=f'1 to {n}')
     st = study.stage('decode', dict(split=split, repeats=repeats, seed=seed), needs=[f'train/sub-{subject}/{p}' for p in PARTS], part=f'sub-{subject}/{split}', force=force)
     if st.done and file.is_file(): return Decoded.load(file)
     study.log('reads', split=split, by='decode', subject=subject)
-    x = np.nanmean(np.asarray(study.fmri(subject, split))[:, :repeats], 1); ids,dev = study.clip_ids(split),world(device).device; d = {}
+    x = np.nanmean(np.asarray(x)[:, :repeats], 1); ids,dev = study.clip_ids(split),world(device).device; d = {}
     for p in progress(PARTS, f'decode {split}'):
         kw = dict(text=d['motion']) if p == 'mad' else dict(ids=ids, seed=seed)
         d['latents' if p == 'mad' else p.split('-')[1]] = decode(load(parts[p]), x, subject, batch=batch, device=dev, **kw)
-    out = Decoded(**d); out.save(file, dict(source=f'sub-{subject}/{split}')); st.finish([file])
+    out = Decoded(**d); out.save(file, dict(source=f'sub-{subject}/{split}', rows=identity(ids))); st.finish([file])
     return out
