@@ -82,6 +82,7 @@ def plan_train(a):
             say_plan(a, p)
             if p.does != 'keep': say(f'  then the fine-tuning of {part} on one subject')
 
+# %% ../nbs/16_cli.ipynb #ec70ff01
 def say_plan(a, p): # options, `Planned`
     "A plan in words: what happens, what moves, what becomes stale, time and disk."
     from semvideo.core import Study
@@ -104,6 +105,7 @@ def disk_of(study, a):
     per_clip = dict(targets=2*(3*77*width + latent), decode=4*(3*77*width + latent), render=int(frames[0]*frames[1]*frames[2]*3))
     return clips*per_clip.get(a.verb, 0)
 
+# %% ../nbs/16_cli.ipynb #ec70ff02
 class Terminated(BaseException): "SIGTERM arrived: what Slurm and Docker send before they kill."
 
 def on_terminate():
@@ -116,6 +118,7 @@ def on_terminate():
     old = signal.signal(signal.SIGTERM, end)
     return lambda: signal.signal(signal.SIGTERM, old)
 
+# %% ../nbs/16_cli.ipynb #ec70ff03
 def end_children():
     "End the processes that this one started, so that none is left behind."
     import psutil
@@ -131,6 +134,7 @@ def as_error(e): # any exception
     if not isinstance(e, OSError) or e.errno not in known: return e
     return SemvideoError(f'The system refused: {os.strerror(e.errno)}', file=e.filename, remedy='free space or fix permissions, then run the same command again: it continues')
 
+# %% ../nbs/16_cli.ipynb #ec70ff04
 def main(argv=None): # words after `semvideo`; default those of the command line
     "Run one verb. -> exit status: 0 done, 1 a check failed, 2 something the user can mend, 130 interrupted, 143 terminated."
     a = parser().parse_args(argv)
@@ -142,6 +146,9 @@ def main(argv=None): # words after `semvideo`; default those of the command line
         end_children()
         print('\ninterrupted: what was finished is kept; the same command continues', file=sys.stderr)
         return 143 if isinstance(e, Terminated) else 130
+    except BrokenPipeError: # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
     except Exception as e:
         from semvideo.core import SemvideoError
         e = as_error(e)
@@ -507,6 +514,7 @@ def empty_demo(out):
     if (out/'manifest.json').is_file(): Study(out).discard([out/p for p in ('miniature', *STUDY_PARTS)], 'the demo, begun anew')
     elif (out/'miniature').is_dir(): import shutil; shutil.rmtree(out/'miniature')
 
+# %% ../nbs/16_cli.ipynb #433e9001
 def demo_settings(out, settings, force=False): # folder, settings of this call, begin again
     "Claim a folder for a demo; one begun with other settings, or a folder with something else in it, raises `SemvideoError`."
     from semvideo.core import SemvideoError, read_json, write_json
@@ -600,6 +608,7 @@ def study_status(path, verify=False): # study folder; read every byte
     except SemvideoError as e: out.append(dict(stage='log', state='damaged', why=f'log.jsonl, {e.found}', files=1, bytes=0, do=e.remedy))
     return out
 
+# %% ../nbs/16_cli.ipynb #4449f601
 def todo(study, verb, state):
     "What to do about a stage."
     again = f'semvideo {verb} --study {study.path}'
@@ -613,6 +622,7 @@ def check_study(path): # study folder
         found = r['state'] if not r['why'] else f"{r['state']}: {r['why']}"
         yield row(r['stage'], words.get(r['state'], 'note'), found, r['do'])
 
+# %% ../nbs/16_cli.ipynb #4449f602
 @verb(STUDY, VERIFY, opt('--json', action='store_true', help='as JSON'), QUIET)
 def do_status(a):
     "What of a study is done, partial, stale or damaged, and what to run next. Exit status 1 if anything is not in order."
@@ -628,6 +638,7 @@ def do_status(a):
     if next_: say(f"next: {next_['do']}")
     return int(bool(bad))
 
+# %% ../nbs/16_cli.ipynb #4449f603
 @verb(STUDY, QUIET)
 def do_undo(a):
     "Bring back what was moved into the trash last."

@@ -189,7 +189,7 @@ def render_study(study, subject, split='test', bundle='tiny', seed=0, mode='fait
     if todo:
         cvr = CVR(bundle, device=device, **settings)
         for b in progress(todo, f'render sub-{subject} {name or split}'): write_npy(_block(st, b), cvr.render(d[b:b+BLOCK], seed, mode, ids[b:b+BLOCK]))
-    with alone(st.file.parent/'finish.lock'):
+    with alone(st.locks/'finish.lock'):
         if not st.done and all(_block(st, b).exists() for b in blocks): st.finish([_block(st, b) for b in blocks])
     return st.release()
 

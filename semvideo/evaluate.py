@@ -242,5 +242,5 @@ def evaluate_study(study, # `Study`
     tables = ({'fvd': pd.DataFrame(sets)} if sets else {}) | ({'repeats': repeats_table(study, subject, split, decoded[OURS], n_boot, seed)} if has_decoders(study, subject) else {})
     tables |= dict(clips=scores, results=out, shuffle=shuffle_test(recon[some], truth[some], seed=seed, clip_ids=clips.clip_id.to_numpy()[some].tolist()))
     for k,t in tables.items(): write_csv(stage.dir/f'{k}.csv', t)
-    stage.finish([stage.dir/f'{k}.csv' for k in tables], systems=sorted(scores.system.unique()))
+    stage.finish([p for p in stage.dir.rglob('*') if p.is_file() and not p.name.startswith('.')], systems=sorted(scores.system.unique()))
     return out

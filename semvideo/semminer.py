@@ -641,12 +641,12 @@ def mine_study(study, # `Study` or its path
     "Caption a study; continues where it stopped. Captions are written when every split is complete. -> `Mined`"
     study = study if isinstance(study, Study) else Study(study)
     miner,(i,n),splits = SemMiner(backend, prompts, max_basic_words),parse_shard(shard),splits or study.splits
-    cfg = mine_config(miner); stage = _forget(study, cfg, needs, splits, i, n) if force else study.stage('mine', cfg, needs=needs, shard=(i, n))
+    cfg = mine_config(miner); stage = _forget(study, cfg, needs, splits, i, n) if force else study.stage('mine', cfg, needs=needs, shard=(i, n), mends='mine/store/')
     if not backend.by_id: write_json(stage.dir/'prompts.json', miner.prompts.to_dict())
     store = CaptionStore(stage.dir/'store', f'{i}-of-{n}')
     try: out,keys = mine_clips([it for s in splits for it in _split_items(study, s, i, n)], miner, store, workers)
     finally: store.close()
-    with alone(stage.file.parent/'finish.lock'): return _finish(study, stage, miner, out, keys)
+    with alone(stage.locks/'finish.lock'): return _finish(study, stage, miner, out, keys)
 
 # %% ../nbs/05_semminer.ipynb #2145b938
 def _finish(study, stage, miner, out, keys):

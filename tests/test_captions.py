@@ -2,7 +2,7 @@
 import hashlib, json, shutil, subprocess, sys
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
-from semvideo.core import SemvideoError, CAPTION_LEVELS
+from semvideo.core import SemvideoError, Study, CAPTION_LEVELS, write_json
 from semvideo.semminer import DEFAULT, CaptionStore, ScriptBackend, merge_stores, mine_study
 from semvideo.captions import (GATES, Review, bleu, check_captions, check_study, clip_counter, compare_stores, export_captions, gate_rates, gate_table, gates_of, import_captions, inflect, load_captions, meteor, motion_verbs, pair_scores,
     published_captions, read_reviews, review_study, reviews_path, rouge_1, rouge_l, table4, table5, unique_names)
@@ -278,14 +278,21 @@ def test_force_on_the_command_line_keeps_reviews_of_earlier_versions(mined, tmp_
     assert main(['mine', '--study', str(mined.path), '--backend', 'script', '--captions', str(tmp_path/'x.jsonl'), '--force', '--quiet']) == 0 and read_reviews(reviews_path(mined))['c01']['verdict'] == 'good'
 
 def test_force_of_prepare_leaves_reviews(mined):
-    from semvideo.cli import forget_study
-    review_study(mined, only=['c01']).buttons['bad'].click(); forget_study(mined.path); assert read_reviews(reviews_path(mined))['c01']['verdict'] == 'bad' and not (mined.path/'mine').exists()
+    from semvideo.cli import renew_study
+    clips = mined.clips
+    review_study(mined, only=['c01']).buttons['bad'].click(); renew_study(mined.path, lambda p: Study.create(p, 'anew', 'x', clips)); assert read_reviews(reviews_path(mined))['c01']['verdict'] == 'bad' and not (mined.path/'mine').exists()
 
 def test_reviews_of_earlier_versions_are_read_and_moved(mined, tmp_path):
     old = mined.path/'mine/reviews.jsonl'; old.write_text('{"clip_id": "c03", "edits": {"anchor": "old edit"}, "verdict": "good"}\n{"clip_id": "c04", "edi')
     with pytest.warns(UserWarning, match='cut off'): d = pd.concat(import_captions(export_captions(mined, tmp_path/'se', licence='cc0-1.0')).values()).set_index('clip_id')
     assert d.loc['c03', ['anchor', 'edited', 'verdict']].tolist() == ['old edit', 'anchor', 'good']
     w = review_study(mined, only=['c03']); assert w.texts['anchor'].value == 'old edit' and not old.exists() and (mined.path/'mine/reviews.torn').read_text() == '{"clip_id": "c04", "edi\n'
+
+def sealed(record):
+    "A record with its own seal, as if it had been written so."
+    from semvideo.core import identity
+    r = {k: v for k, v in record.items() if k != 'seal'}
+    return dict(r, seal=identity(r, 64))
 
 BAD_LINES = ['{"verdict": "good"}', '5', '[1]', '{"clip_id": "c", "edits": null}', '{"clip_id": "c", "edits": {"motion": 5}}', '{"clip_id": "c", "edits": {"mood": "x"}}', '{"clip_id": "c", "verdict": "maybe"}', '{"clip_id": 3}', 'x', '{"clip_id": "c", "of": 1}']
 @pytest.mark.parametrize('line', BAD_LINES)
@@ -319,7 +326,7 @@ def test_check_study_uses_the_limit_it_was_mined_with(tmp_path):
     mine_study(study, ScriptBackend(tmp_path/'x.jsonl'), max_basic_words=10, shard='1/6')
     with pytest.warns(UserWarning, match='9 of 12 clips have no caption yet'): t = check_study(study)[0]
     assert t.attrs == dict(clips=12, missing=9) and t.loc['over length', 'basic'] == 0
-    b = small_study(tmp_path/'b'); mine_study(b, ScriptBackend(tmp_path/'x.jsonl'), max_basic_words=30); (b.path/'stages/mine/stage.json').write_text((b.path/'stages/mine/stage.json').read_text().replace('"max_basic_words": 30', '"max_basic_words": 5')); assert check_study(b)[0].loc['over length', 'basic'] == 12
+    b = small_study(tmp_path/'b'); mine_study(b, ScriptBackend(tmp_path/'x.jsonl'), max_basic_words=30); old = b.stages()['mine']; write_json(b.path/'stages/mine/stage.json', sealed(dict(old, config=dict(old['config'], max_basic_words=5)))); assert check_study(b)[0].loc['over length', 'basic'] == 12
 
 # the verb
 
@@ -355,7 +362,7 @@ def test_the_verb_merges_and_imports(mined, tmp_path, verb):
     rc,_,err = verb('merge', '--study', tmp_path/'n', '--others', tmp_path); assert rc == 2 and 'Not a caption store' in err and not (tmp_path/'n').exists()
     out = export_captions(mined, tmp_path/'se', licence='cc0-1.0')
     rc,_,err = verb('import', '--study', mined.path, '--out', out); assert rc == 2 and '--force' in err
-    assert verb('import', '--study', mined.path, '--out', out, '--force')[0] == 0 and mined._stages()['mine']['config']['backend'] == 'file'
+    assert verb('import', '--study', mined.path, '--out', out, '--force')[0] == 0 and mined.settings_of('mine')['backend'] == 'file'
     rc,_,err = verb('import', '--study', other.path, '--out', out, '--force'); assert rc == 2 and '--allow-other-frames' in err
     assert verb('import', '--study', other.path, '--out', out, '--force', '--allow-other-frames')[0] == 0
 

@@ -43,7 +43,7 @@ def recipe(small):
 
 def state(folder):
     "Bytes of what a study holds, but for its log."
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in ("log.jsonl", "report.html")}
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name not in ("log.jsonl", "report.html") and p.suffix != ".lock" and "trash" not in p.parts}
 
 @pytest.fixture
 def cli(capsys):
@@ -233,13 +233,18 @@ def test_bad_paths_and_words(tmp_path, cli):
     with pytest.raises(SystemExit) as e: main(["no-such-verb"])
     assert e.value.code == 2
 
-def test_force_deletes_only_a_study(tmp_path):
-    from semvideo.cli import forget_study
-    (tmp_path/"photos").mkdir(); (tmp_path/"photos/a.jpg").write_text("x")
-    forget_study(tmp_path)
-    assert (tmp_path/"photos/a.jpg").exists()
-    write_json(tmp_path/"manifest.json", {}); (tmp_path/"train").mkdir(); forget_study(tmp_path)
-    assert (tmp_path/"photos/a.jpg").exists() and not (tmp_path/"train").exists() and not (tmp_path/"manifest.json").exists()
+def test_force_replaces_only_a_study(tmp_path):
+    "Preparing anew moves the study's own parts into its trash, and only once the new study stands."
+    from semvideo.cli import renew_study
+    clips = pd.DataFrame(dict(clip_id=["a"], split=["train"], segment=["x"], onset_s=[0.], duration_s=[2.], source=["x"]))
+    make = lambda p, name="new": Study.create(p, name, "x", clips)
+    make(tmp_path, "old"); (tmp_path/"photos").mkdir(); (tmp_path/"photos/a.jpg").write_text("x"); (tmp_path/"train").mkdir()
+    with pytest.raises(ZeroDivisionError): renew_study(tmp_path, lambda p: 1/0)
+    assert (tmp_path/"train").exists() and Study(tmp_path).manifest["name"] == "old"
+    study = renew_study(tmp_path, make)
+    assert (tmp_path/"photos/a.jpg").exists() and not (tmp_path/"train").exists() and study.manifest["name"] == "new"
+    study.undo()
+    assert (tmp_path/"train").exists() and Study(tmp_path).manifest["name"] == "old"
 
 def test_demo_does_not_write_into_a_folder_of_something_else(tmp_path, cli):
     (tmp_path/"thesis.txt").write_text("x")
