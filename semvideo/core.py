@@ -177,14 +177,16 @@ def write_safetensors(path, tensors, # {name: NumPy array}
                       metadata=None): # {str: str}
     "Atomically write arrays as safetensors."
     from safetensors.numpy import save
-    data = save({k: np.ascontiguousarray(v) for k,v in tensors.items()}, metadata={k: str(v) for k,v in (metadata or {}).items()} or None)
+    facts = json.dumps({k: str(v) for k,v in (metadata or {}).items()}, sort_keys=True) # one entry: several are written in an order that changes
+    data = save({k: np.ascontiguousarray(v) for k,v in tensors.items()}, metadata=dict(semvideo=facts) if metadata else None)
     with atomic_path(path) as t: t.write_bytes(data)
 
 def read_safetensors(path, framework='np'): # 'np' or 'pt'
     "Read safetensors as `({name: array}, metadata)`."
     from safetensors import safe_open, SafetensorError
     try:
-        with safe_open(str(path), framework) as f: return {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}
+        with safe_open(str(path), framework) as f: tensors,facts = {k: f.get_tensor(k) for k in f.keys()},f.metadata() or {}
+        return tensors, json.loads(facts['semvideo']) if 'semvideo' in facts else facts
     except OSError as e: raise unreadable(path, e) from None
     except (SafetensorError, ValueError, TypeError, MemoryError) as e: raise SemvideoError('Not a safetensors file', file=path, found=str(e), remedy='make it again') from None
 
