@@ -152,7 +152,8 @@ def read_npy(path, mmap=True):
     "Read a `.npy`, memory-mapped read-only by default; pickled arrays are refused."
     try: return np.load(path, mmap_mode='r' if mmap else None, allow_pickle=False)
     except OSError as e: raise unreadable(path, e) from None
-    except (ValueError, EOFError, SyntaxError, OverflowError, MemoryError, TypeError) as e: raise SemvideoError('Not a plain .npy array', file=path, found=str(e), remedy='make it again') from None
+    except Exception as e: # NumPy parses the header as Python, and what it raises for a broken one has no common kind
+        raise SemvideoError('Not a plain .npy array', file=path, found=str(e), remedy='make it again') from None
 
 # %% ../nbs/00_core.ipynb #45b79fab
 def _open_map(path, shape, dtype):
@@ -208,7 +209,7 @@ def parse_shard(s): # 'i/n', 1 <= i <= n
     "Text such as `2/8` to `(2, 8)`; raises `SemvideoError` otherwise."
     if s is None: return 1, 1
     if isinstance(s, tuple): return s
-    m = re.fullmatch(r'(\d{1,9})/(\d{1,9})', str(s))
+    m = re.fullmatch('([0-9]{1,9})/([0-9]{1,9})', str(s))
     i,n = map(int, m.groups()) if m else (0, 0)
     if not 1 <= i <= n: raise SemvideoError('Not a shard', found=s, expected='i/n with 1 <= i <= n, as in 2/8')
     return i, n
@@ -297,9 +298,10 @@ def check_clips(clips, # DataFrame
     "The clips, if they have all columns, names that are names, times that are numbers, and each its own id; else `SemvideoError`."
     _need(clips, CLIP_COLUMNS, 'The clips', file)
     if not len(clips): raise SemvideoError('A study without clips', file=file, expected='one row a clip')
-    if clips.clip_id.duplicated().any(): raise SemvideoError('Clip ids are not unique', file=file, found=clips.clip_id[clips.clip_id.duplicated()].iloc[0], expected='one row a clip')
     for c in ('clip_id', 'split', 'segment'):
-        for name in clips[c].unique(): check_name(name, c, file)
+        for name in dict.fromkeys(clips[c].tolist()): check_name(name, c, file)
+    if clips.clip_id.duplicated().any(): raise SemvideoError('Clip ids are not unique', file=file, found=clips.clip_id[clips.clip_id.duplicated()].iloc[0], expected='one row a clip')
+
     for c in ('onset_s', 'duration_s'):
         t = clips[c]
         fits = t.dtype.kind in 'if' and np.isfinite(t).all()
@@ -841,7 +843,7 @@ def reset(self:Stage):
         self.hold(others=True)
         try: old = read_record(self.file) if self.file.is_file() else {}
         except SemvideoError: old = {}
-        self.study.discard([self.dir, self.file, *(self.study.path/f for f in old.get('files', {}))], f'{self.key}, replaced')
+        self.study.discard([self.dir, self.file, *(self.study.path/f for f in old.get('files', {}) if f not in ('manifest.json', 'clips.csv'))], f'{self.key}, replaced')
     return self
 
 # %% ../nbs/00_core.ipynb #4b26f9c9

@@ -29,7 +29,7 @@ def make(out):
     "A miniature of two training segments and a study of it, every stage done."
     from semvideo.simulate import make_miniature
     tree = make_miniature(out/"miniature", n_subjects=1, seed=3, n_train=2, test_repeats=2); study = out/"study"
-    for verb in (["prepare", "--root", tree, "--study", study], *(words(v, study, tree) for v in VERBS)):
+    for verb in (["prepare", "--root", tree, "--study", study, "--subject", "1"], *(words(v, study, tree) for v in VERBS)):
         rc, _, err = run(*verb)
         assert rc == 0, (verb, err)
     return Path(study), Path(tree)
