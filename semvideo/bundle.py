@@ -374,7 +374,7 @@ def _classes():
 
 def _whole(cls, where, *a, **kw):
     "`from_pretrained` that refuses networks with weights missing."
-    return whole_weights(cls.from_pretrained(*a, output_loading_info=True, **kw), where) if issubclass(cls, torch.nn.Module) else cls.from_pretrained(*a, **kw)
+    return whole_weights(cls.from_pretrained(*a, output_loading_info=True, use_safetensors=True, **kw), where) if issubclass(cls, torch.nn.Module) else cls.from_pretrained(*a, **kw)
 
 def load_part(bundle, # 'tiny', 'sd15' or a folder
               part, # a key of HUB

@@ -354,7 +354,7 @@ def clip_text_features(bundle='tiny'): # 'tiny', a folder with `clip` (CLIPModel
     if isinstance(bundle, tuple): model,tok = bundle
     else:
         if not (folder := Path(bundle_path(bundle))/'clip').is_dir(): raise SemvideoError('No CLIP here', file=folder, expected='a bundle with `clip` and `tokenizer`', remedy="check the path, or take 'tiny'")
-        model,tok = whole_weights(CLIPModel.from_pretrained(str(folder), output_loading_info=True), folder), load_part(bundle, 'tokenizer')
+        model,tok = whole_weights(CLIPModel.from_pretrained(str(folder), output_loading_info=True, use_safetensors=True), folder), load_part(bundle, 'tokenizer')
     model.eval()
     def features(texts, batch=256):
         with torch.inference_mode():

@@ -382,7 +382,7 @@ def hub_clip():
     from semvideo.metrics import HUB
     from transformers import CLIPModel, CLIPTokenizer
     name,rev = HUB['clip'][:2]
-    try: return whole_weights(CLIPModel.from_pretrained(name, revision=rev, output_loading_info=True), name), CLIPTokenizer.from_pretrained(name, revision=rev)
+    try: return whole_weights(CLIPModel.from_pretrained(name, revision=rev, output_loading_info=True, use_safetensors=True), name), CLIPTokenizer.from_pretrained(name, revision=rev)
     except OSError as e: raise SemvideoError('CLIP of the hub is not here and cannot be fetched', found=str(e).splitlines()[0][:100], expected=f'{name} at {rev[:12]}', remedy='run once with network access, or give --models a folder with `clip` and `tokenizer`') from None
 
 def caption_stats(source, models=None): # judges: 'tiny', 'hub', a folder, or None for tiny where the study is simulated

@@ -4,22 +4,22 @@
 
 # %% auto #0
 __all__ = ['KNOWN_BAD', 'BLOCK', 'MINIATURE', 'PUBLISHED_VOXELS', 'HCP_CLIPS', 'HCP_RUN', 'HCP_MOVIE', 'HCP_LAG', 'HCP_VERSION',
-           'TABLE_COLUMNS', 'SOURCES', 'PrepareConfig', 'Segment', 'find_dir', 'cc2017_segments', 'open_subject',
-           'train_correlations', 'choose_voxels', 'selection_table', 'prepare_cc2017', 'lag_diagnostic', 'phash',
-           'hamming', 'thumb_embedding', 'Prints', 'fingerprints', 'closest', 'audit_frames', 'audit_repeats',
+           'TABLE_COLUMNS', 'SOURCES', 'PrepareConfig', 'Segment', 'find_dir', 'cc2017_subjects', 'cc2017_segments',
+           'open_subject', 'train_correlations', 'choose_voxels', 'selection_table', 'prepare_cc2017', 'lag_diagnostic',
+           'phash', 'hamming', 'thumb_embedding', 'Prints', 'fingerprints', 'closest', 'audit_frames', 'audit_repeats',
            'audit_times', 'audit_statistics', 'leak_audit', 'hcp_run_file', 'hcp_movies', 'hcp_version', 'hcp_segments',
            'prepare_hcp', 'read_table', 'table_segments', 'prepare_table', 'load_tensor', 'load_array',
            'prepare_neuroclips', 'prepare_mindvideo', 'doctor_table']
 
 # %% ../nbs/03_datasets.ipynb #3fef09e8
-import contextlib, mmap, os, re, sys
+import contextlib, mmap, os, re, sys, warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import fmri, video
-from .core import Config, SemvideoError, Study, file_sha256, progress, read_csv, read_npy, write_csv, write_npy
+from .core import Config, SemvideoError, Study, check_name, content, file_sha256, progress, read_csv, read_npy, write_csv, write_npy
 
 # %% ../nbs/03_datasets.ipynb #2678368f
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def _series(seg, run, cfg, lo=0, hi=None, rows=None):
     "Clean series of vertices lo..hi of a run, one column per clip: ((v,n) float32, (v,) dead). `rows` picks among them."
     x = run.rows(lo, hi)
     if rows is not None: x = x[rows]
+    if not np.isfinite(x).all(): warnings.warn(f'{run.path.name}: {int((~np.isfinite(x)).any(1).sum())} voxels hold values that are no numbers; they count as dead in this run (zero)')
     if seg.at is None:
         return fmri.clean_rows(x[:, fmri.trim_slice(run.volumes, len(seg), lag=cfg.lag, file=run.path)], cfg.poly, cfg.ddof)
     pos = seg.at(run) + cfg.lag
@@ -98,6 +99,12 @@ def _numbered(folder, pattern):
 
 # %% ../nbs/03_datasets.ipynb #cadbab54
 KNOWN_BAD = {(3, 'test2', 9): 'left out by earlier work (Mind-Animator averages the other nine)'}
+
+def cc2017_subjects(root):
+    "The subjects whose runs are below a folder; raises `SemvideoError` if there are none."
+    have = tuple(s for s in range(1, 10) if find_dir(root, f'subject{s}', 'fmri'))
+    if not have: raise SemvideoError('No subject of CC2017 here', file=root, expected='subject1/fmri, subject2/fmri ...', remedy='download one from doi:10.4231/R7SF2TCW; `semvideo doctor --root` lists what is missing')
+    return have
 
 def cc2017_segments(root, # the download, however it was unzipped
                     subjects=(1, 2, 3), # subject numbers
@@ -317,34 +324,48 @@ def _check_settings(cfg, splits):
         if getattr(cfg, k) not in v: raise SemvideoError(f'Unknown {k}', found=getattr(cfg, k), expected=', '.join(v))
     if unknown := [s for s in cfg.average if s not in splits]: raise SemvideoError('Cannot average a split that is not there', found=', '.join(unknown), expected=' or '.join(splits), remedy='average takes a tuple of splits')
     if not 0 < cfg.alpha < 1: raise SemvideoError('alpha is no level of a test', found=cfg.alpha, expected='between 0 and 1, such as 0.05')
+    whole = lambda v, least: isinstance(v, (int, np.integer)) and v >= least
+    sizes = (cfg.size,) if not isinstance(cfg.size, (tuple, list)) else cfg.size
+    wrong = {k: v for k,v,ok in (('n_frames', cfg.n_frames, whole(cfg.n_frames, 1)), ('blocks', cfg.blocks, cfg.blocks is None or whole(cfg.blocks, 1)), ('k', cfg.k, cfg.k is None or whole(cfg.k, 1)),
+                                 ('lag', cfg.lag, whole(cfg.lag, -1000)), ('poly', cfg.poly, cfg.poly is None or whole(cfg.poly, 0)), ('size', cfg.size, cfg.size is None or all(whole(s, 1) for s in sizes))) if not ok}
+    if wrong: raise SemvideoError('A setting is out of range', found=', '.join(f'{k}={v}' for k,v in wrong.items()), expected='whole numbers above 0')
     if not cfg.subjects: raise SemvideoError('No subject', found='subjects=()', expected='one or more')
     if cfg.method == 'topk' and not cfg.k: raise SemvideoError('topk needs k', found=cfg.k, expected='a number of voxels')
+
+def _source_hashes(segments, cfg):
+    "Content of every movie, run and mask that is read, by name: a file replaced under its name is another study."
+    files = {g.source: g.movie for g in segments}
+    files |= {f'sub-{s}/{g.name}/{r}/{p.name}': p for g in segments for s in cfg.subjects for r,p in g.runs.get(s, {}).items()}
+    files |= {f'mask/{Path(g.mask).name}': g.mask for g in segments if isinstance(g.mask, (str, Path))}
+    return {k: content(p) for k,p in progress(files.items(), 'what is read', total=len(files))}
 
 def _prepare(out, name, source, segments, cfg, tr, known_bad=None, published=None, workers=None):
     "Segments to a Study: frames, voxels, fMRI, audit. Continues where it stopped; refuses other settings."
     workers = workers or os.cpu_count() or 1
     _check_settings(cfg, list(dict.fromkeys(g.split for g in segments)))
+    for s in cfg.subjects: check_name(s, 'subject')
     if segments[0].split != 'train': raise SemvideoError('No training movies', found=', '.join(sorted({g.split for g in segments})), expected='train first')
     study = Study.create(out, name, source, _clips(segments), cfg, exist_ok=True)
-    stage = study.stage('prepare', cfg)
+    stage = study.stage('prepare', cfg, inputs=_source_hashes(segments, cfg))
     if stage.done: return study
     _sweep(study)
     _save_frames(study, segments, cfg, workers)
     for s in cfg.subjects: _finish_subject(study, stage, segments, s, cfg, tr, known_bad, workers, (published or {}).get(s))
     leak_audit(study)
-    files = [f for d in ('frames', 'fmri', 'prepare') for f in sorted((study.path/d).rglob('*')) if f.is_file() and not f.name.startswith('.')]
+    files = [study.path/'manifest.json', study.path/'clips.csv'] + [f for d in ('frames', 'fmri', 'prepare') for f in sorted((study.path/d).rglob('*')) if f.is_file() and not f.name.startswith('.')]
     stage.finish(files + [study.path/f for f in ('leak_audit.csv', 'leak_neighbours.csv')], fitted_on=dict(voxels='train repeats' if cfg.method != 'all' else 'areas and mask', scale='train' if cfg.scale == 'train' else 'each run by itself'))
     return study
 
 # %% ../nbs/03_datasets.ipynb #38c3e7c1
 def prepare_cc2017(root, # the download: stimuli/ and subjectN/, however unzipped
                    out, # study folder to make
-                   subjects=(1, 2, 3), # subject numbers
+                   subjects=None, # subject numbers; None: all that are there
                    n_frames=8, # frames sampled per clip
                    size=None, # int (square), (height, width) or None
                    workers=None, # threads; None: one per core. Results do not depend on it
                    **settings): # any other field of `PrepareConfig`
     "CC2017 in its official layout to a Study. Raises `SemvideoError` naming the file for anything that does not fit."
+    subjects = cc2017_subjects(root) if subjects is None else subjects
     cfg = PrepareConfig.from_dict(dict(dataset='cc2017', subjects=tuple(subjects), n_frames=n_frames, size=size, **settings))
     segs = cc2017_segments(root, subjects)
     if (Path(root)/MINIATURE).is_file(): return _prepare(out, 'miniature', 'a simulated film and brain, written in the layout of CC2017', segs, cfg, 2., workers=workers)
@@ -622,15 +643,21 @@ def read_table(path):
     path = Path(path)
     if path.is_dir(): raise SemvideoError('The table is a folder', file=path, expected='a csv file with the columns ' + ', '.join(TABLE_COLUMNS))
     t = read_csv(path, dtype=dict(subject=str))
+    if len(t.columns) == 1 and (sep := next((c for c in ';\t|' if c in t.columns[0]), None)):
+        raise SemvideoError('The table is not separated by commas', file=path, found={';': 'semicolons', '\t': 'tabs', '|': 'bars'}[sep] + ' as separator', expected='commas', remedy='save it as comma-separated')
     for c in TABLE_COLUMNS:
         if c not in t:
             near = difflib.get_close_matches(c, [x for x in t.columns if x not in TABLE_COLUMNS], 1)
             raise SemvideoError(f'The table has no column {c!r}', file=path, found=', '.join(t.columns), expected=', '.join(TABLE_COLUMNS), remedy=f'rename {near[0]!r} to {c!r}' if near else f'add {c!r}')
     if not len(t): raise SemvideoError('The table is empty', file=path)
     for c in ('onset_s', 'tr_s', 'repeat'):
-        v = pd.to_numeric(t[c], errors='coerce'); low = dict(onset_s=-np.inf, tr_s=1e-3, repeat=1)[c]
-        if not (v >= low).all(): raise SemvideoError(f'Column {c} is not a number where it should be', file=path, found=f'row {int(np.flatnonzero(~(v >= low))[0]) + 2}: {t[c][~(v >= low)].iloc[0]}', expected='seconds' if c != 'repeat' else '1, 2, ...')
+        v = pd.to_numeric(t[c], errors='coerce'); low,high = dict(onset_s=(-1e6, 1e6), tr_s=(1e-3, 1e3), repeat=(1, 1000))[c]
+        ok = (v >= low) & (v <= high) & ((v == np.round(v)) | (c != 'repeat'))
+        if not ok.all(): raise SemvideoError(f'Column {c} is not a number where it should be', file=path, found=f'row {int(np.flatnonzero(~ok)[0]) + 2}: {t[c][~ok].iloc[0]}', expected='seconds' if c != 'repeat' else '1, 2, ... at most 1000')
         t[c] = v
+    for c in ('split', 'subject'):
+        if t[c].isna().any(): raise SemvideoError(f'Column {c} is empty', file=path, found=f'row {int(np.flatnonzero(t[c].isna())[0]) + 2}', expected='a name')
+        for name in dict.fromkeys(t[c].astype(str)): check_name(name, c, path)
     for c in ('movie', 'run'):
         t[c] = [path.parent/p for p in t[c].astype(str)]
         for i,p in enumerate(t[c]):
@@ -686,7 +713,8 @@ def prepare_table(table_csv, # table of runs; see the columns above
     "A film and its scans, described by a table, to a Study. Raises `SemvideoError` naming row or file for anything that does not fit."
     t = read_table(table_csv); trs = sorted(set(t.tr_s))
     if clip_s is None and len(trs) > 1: raise SemvideoError('Runs have different TRs', file=table_csv, found=trs, expected='one, or clip_s=')
-    if clip_s is not None and not clip_s > 0: raise SemvideoError('Clips must last', found=f'clip_s {clip_s:g}', expected='seconds above 0')
+    if clip_s is not None and not .05 <= clip_s <= 3600: raise SemvideoError('Clips must last', found=f'clip_s {clip_s:g}', expected='seconds, 0.05 to 3600')
+    if not abs(lag_s) <= 60: raise SemvideoError('The haemodynamic lag is out of range', found=f'lag_s {lag_s:g}', expected='seconds, at most 60')
     clip_s = float(clip_s or trs[0]); subjects = tuple(dict.fromkeys(map(_subject, t.subject)))
     for r in t.itertuples():
         tr = _open(r.run, mask).tr
@@ -728,7 +756,8 @@ def _import_release(out, name, source, cfg, parts, clip_s, per_segment=240):
                 for i in range(0, p['n'], 64): o[i:i + 64] = get(i, min(i + 64, p['n']))
     for k in cfg.subjects: study.save_voxels(k, _unknown_voxels(study, k))
     leak_audit(study)
-    stage.finish([study.path/f'frames/{s}.npy' for s in parts], fitted_on=dict(voxels='by the release', scale='by the release'))
+    made = [f for d in ('frames', 'fmri') for f in sorted((study.path/d).rglob('*')) if f.is_file() and not f.name.startswith('.')]
+    stage.finish([study.path/'manifest.json', study.path/'clips.csv', *made, study.path/'leak_audit.csv', study.path/'leak_neighbours.csv'], fitted_on=dict(voxels='by the release', scale='by the release'))
     return study
 
 def _unknown_voxels(study, subject):

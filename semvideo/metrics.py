@@ -445,7 +445,7 @@ def _load_part(part, where, revision=None, **kw):
     import transformers
     cls = getattr(transformers, HUB[part][2]); local = Path(where).is_dir()
     try:
-        with _no_bars() if local else contextlib.nullcontext(): m = whole_weights(cls.from_pretrained(where, output_loading_info=True, **({} if local else dict(revision=revision)), **kw), where)
+        with _no_bars() if local else contextlib.nullcontext(): m = whole_weights(cls.from_pretrained(where, output_loading_info=True, use_safetensors=True, **({} if local else dict(revision=revision)), **kw), where)
     except SemvideoError: raise
     except Exception as e:
         raise SemvideoError(f'Cannot load {part}', file=where, found=(str(e).strip() or type(e).__name__).splitlines()[0], expected=f'{cls.__name__} in `from_pretrained` layout',

@@ -174,7 +174,7 @@ def _load(self:TransformersBackend, revision, device, dtype, local_only):
         self.processor = AutoProcessor.from_pretrained(self.model, **kw)
         if getattr(self.processor, 'video_processor', None) is None or not hasattr(self.processor, 'video_token_id'):
             raise SemvideoError('This model has no video input', found=f'{type(self.processor).__name__} of {AutoConfig.from_pretrained(self.model, **kw).model_type}', expected='a model of ' + ', '.join(FAMILIES) + ', or another that takes video')
-        self.net = whole_weights(AutoModelForImageTextToText.from_pretrained(self.model, dtype=dtype, output_loading_info=True, **kw), self.model).eval()
+        self.net = whole_weights(AutoModelForImageTextToText.from_pretrained(self.model, dtype=dtype, output_loading_info=True, use_safetensors=True, **kw), self.model).eval()
         self.net.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self._settle_tokens(GenerationConfig); self._check_tail()
     except Exception as e:
@@ -347,11 +347,19 @@ def _exchange(self:ServerBackend, method, path, body=None):
     finally: watch.cancel()
 
 # %% ../nbs/05a_mllm.ipynb #3f08c690
+def _nothing_said(choice):
+    "Why an answer without words is none."
+    m = choice['message']; thought = any(m.get(k) for k in ('reasoning', 'reasoning_content'))
+    was = 'null' if m['content'] is None else 'empty'
+    return f'content is {was}' + (': the model put its words into its reasoning; turn thinking off at the server, or give it more tokens' if thought else ': no answer')
+
 def _answer(data):
     "The answer in a chat completion; raises `ValueError` on anything else."
     try: c = json.loads(data)['choices'][0]; text = c['message']['content']; text = '' if text is None else text
     except (ValueError, KeyError, IndexError, TypeError, RecursionError) as e: raise ValueError(f'not a chat completion: {_shown(data, 80)}') from e
     if not isinstance(text, str): raise ValueError('not a chat completion: content is no text')
+    if not text.strip() and c.get('finish_reason') != 'content_filter': raise ValueError(_nothing_said(c))
+    if len(text) > 20_000: raise ValueError(f'an answer of {len(text):,} characters where a sentence was asked for')
     return Answer(text, c.get('finish_reason') if c.get('finish_reason') in ('length', 'content_filter') else 'stop')
 
 def _shown(data, n): return repr(' '.join(data[:n].decode('utf-8', 'replace').split()))     # marks and all: HTML must be seen to be HTML

@@ -21,6 +21,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .core import SemvideoError, Study, array_sha256, new_map, read_csv, read_json, rng_for, write_csv, write_json, write_text
 from .fmri import spearman_brown
+from .video import open_movie
 from .metrics import (FlowCache, IDEAL, LOWER, TEN, as_video, check_pair, clip_flow, content_key, evaluate, flow_table, identification, load_models, unit_rows, _each_clip)
 
 # %% ../nbs/12_stats.ipynb #fb582d79
@@ -614,7 +615,7 @@ def _movie_frames(p):
     "Every frame of a movie, uint8 RGB."
     import av
     try:
-        with av.open(str(p)) as box:
+        with open_movie(p) as box:
             st = box.streams.video[0]; st.thread_type = 'NONE'
             x = [f.to_ndarray(format='rgb24') for f in box.decode(st)]
     except (av.error.FFmpegError, IndexError) as e: raise SemvideoError('Cannot read this movie', file=p, found=str(e) or 'no video in it', expected='a playable video file') from e
@@ -673,7 +674,7 @@ def _same_rate(pairs):
     import av
     def rate(p):
         try:
-            with av.open(str(p)) as box: return float(box.streams.video[0].average_rate)
+            with open_movie(p) as box: return float(box.streams.video[0].average_rate)
         except (av.error.FFmpegError, IndexError, TypeError): return None   # named when its frames are read
     for _,a,b in pairs:
         if Path(a).suffix.lower() in _VIDEO and Path(b).suffix.lower() in _VIDEO and None not in (x := (rate(a), rate(b))) and abs(x[0]-x[1]) > x[1]/100:
