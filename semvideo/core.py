@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'STUDY_PARTS', 'CAPTION_LEVELS', 'planning', 'RECORD', 'SemvideoError',
-           'identity', 'Config', 'seed_for', 'rng_for', 'torch_generator', 'unreadable', 'atomic_path', 'write_text',
-           'write_json', 'read_json', 'write_csv', 'read_csv', 'write_npy', 'read_npy', 'new_map', 'write_safetensors',
-           'read_safetensors', 'file_sha256', 'array_sha256', 'parse_shard', 'shard', 'progress', 'ensure_torchvision',
-           'check_name', 'Planned', 'plans', 'check_clips', 'Study', 'join_rows', 'file_stamp', 'content', 'seen_path',
-           'read_record', 'result_of', 'made_with', 'Stage', 'check_key', 'alone', 'size_of', 'Decoded',
-           'whole_weights']
+           'identity', 'Config', 'seed_for', 'rng_for', 'torch_generator', 'unreadable', 'left_behind', 'atomic_path',
+           'write_text', 'write_json', 'read_json', 'write_csv', 'read_csv', 'write_npy', 'read_npy', 'new_map',
+           'write_safetensors', 'read_safetensors', 'file_sha256', 'array_sha256', 'parse_shard', 'shard', 'progress',
+           'ensure_torchvision', 'check_name', 'Planned', 'plans', 'check_clips', 'Study', 'join_rows', 'file_stamp',
+           'content', 'seen_path', 'read_record', 'result_of', 'made_with', 'Stage', 'check_key', 'alone', 'size_of',
+           'sweep', 'Decoded', 'whole_weights']
 
 # %% ../nbs/00_core.ipynb #100e269d
 import contextlib, dataclasses, difflib, errno, hashlib, io, json, os, random, re, shutil, sys, tempfile
@@ -101,11 +101,24 @@ def unreadable(path, e):
     why = os.strerror(e.errno) if e.errno else str(e)
     return SemvideoError('The file cannot be read', file=path, found=why, remedy='check its permissions and the disk')
 
+def _host():
+    "Six digits for this machine: a process number says nothing of another one."
+    import platform
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+def left_behind(part): # temporary file of `atomic_path`
+    "Was it left by a process that is no more? On another machine that cannot be seen: a day without a change counts as dead."
+    import time
+    fields = part.name.split('.')
+    pid,where = fields[-3:-1] if len(fields) > 4 else ('', '')
+    if pid.isdigit() and where.startswith(_host()): return int(pid) != os.getpid() and not Path(f'/proc/{pid}').exists()
+    return time.time() - part.stat().st_mtime > 86400
+
 @contextlib.contextmanager
 def atomic_path(path): # final path; its folder is made
     "Yield a temporary path; rename it to `path` on success, remove it on error. A full disk or a missing permission is a `SemvideoError`."
     path = Path(path)
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}.{random.randrange(1<<30):x}.part')
+    tmp = path.with_name(f'.{path.name}.{os.getpid()}.{_host()}{random.randrange(1<<30):x}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield tmp
@@ -687,7 +700,7 @@ def undo(self:Study):
 @patch
 def clean(self:Study, dry_run=False):
     "Empty the trash and remove what killed processes left half-written; -> (files, bytes) freed."
-    parts = [p for p in self.path.rglob('.*.part') if not _alive(p)]
+    parts = [p for p in self.path.rglob('.*.part') if left_behind(p)]
     top = [p for p in [self.path/'trash'] if p.exists()]
     files = [*parts, *(f for t in top for f in t.rglob('*') if f.is_file() and f not in parts)]
     freed = sum(f.stat().st_size for f in files)
@@ -696,10 +709,10 @@ def clean(self:Study, dry_run=False):
         for t in top: shutil.rmtree(t)
     return len(files), freed
 
-def _alive(part):
-    "Does the process that writes this temporary file still run on this machine?"
-    pid = part.name.split('.')[-3] if part.name.count('.') > 2 else ''
-    return pid.isdigit() and Path(f'/proc/{pid}').exists()
+def sweep(folder):
+    "Remove what killed processes left half-written in a folder."
+    for p in Path(folder).rglob('.*.part') if Path(folder).is_dir() else ():
+        if left_behind(p): p.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #41db14b1
 def _damage(record, now):
@@ -790,6 +803,7 @@ def claim(self:Stage, shard=(1, 1)):
         if not (self.mends and bad.startswith(self.mends)): raise SemvideoError(f'{self.key} is damaged', file=self.dir, found=bad, expected='the files it wrote', remedy=f'restore the file, or --force to make it again{self.cost(old)}')
         old = None
     self.hold(shard)
+    sweep(self.dir)
     if not old: self.write_record(False)
     return self
 

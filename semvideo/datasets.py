@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import fmri, video
-from .core import Config, SemvideoError, Study, check_name, content, file_sha256, progress, read_csv, read_npy, write_csv, write_npy
+from .core import Config, SemvideoError, Study, check_name, content, sweep, file_sha256, progress, read_csv, read_npy, write_csv, write_npy
 
 # %% ../nbs/03_datasets.ipynb #2678368f
 @dataclass(frozen=True)
@@ -313,9 +313,7 @@ def _finish_subject(study, stage, segments, subject, cfg, tr, known_bad, workers
 def _sweep(study):
     "Remove temporary files that a killed preparation left behind."
     for d in ('frames', 'fmri', 'prepare'):
-        for p in (study.path/d).rglob('.*.part') if (study.path/d).is_dir() else ():
-            pid = p.name.split('.')[-3]
-            if not (pid.isdigit() and int(pid) != os.getpid() and Path(f'/proc/{pid}').exists()): p.unlink(missing_ok=True)
+        sweep(study.path/d)
 
 def _check_settings(cfg, splits):
     "Raise at once for a setting that would be found wrong after hours, or never."

@@ -462,3 +462,19 @@ def test_doctor(cc, study, hcp):
     assert d.status['frames, train'] == 'ok' and d.status['captions'] == 'missing' and d.remedy['captions'] == 'semvideo mine' and d['size']['fMRI of subject 1, train'].endswith('kB')
     h = D.doctor_table(hcp).set_index('item'); assert h.status['HCP 7T movies'] == 'ok' and h.status['HCP subject 100610, movie runs'] == 'ok'
     assert D.doctor_table('/nowhere/at/all').status.iloc[-1] == 'missing' and D.doctor_table(study='/nowhere').status.iloc[-1] == 'missing'
+
+@pytest.mark.parametrize('settings', [dict(n_frames=0), dict(n_frames=-1), dict(blocks=-1), dict(k=-5, method='topk'), dict(size=0), dict(lag=1.5)])
+def test_a_setting_out_of_range_makes_no_folder(cc, tmp_path, settings):
+    with pytest.raises(SemvideoError, match='out of range'): D.prepare_cc2017(cc, tmp_path/'s', subjects=(1,), **settings)
+    assert not (tmp_path/'s').exists()
+
+def test_subjects_are_those_that_are_there(cc, tmp_path):
+    assert D.cc2017_subjects(cc) == (1, 3)
+    with pytest.raises(SemvideoError, match='No subject of CC2017'): D.cc2017_subjects(tmp_path)
+
+def test_a_film_replaced_after_prepare_is_noticed(cc, tmp_path):
+    import shutil
+    root = tmp_path/'cc'; shutil.copytree(cc, root); s = D.prepare_cc2017(root, tmp_path/'s', subjects=(1,))
+    a,b = sorted((root/'stimuli').glob('*.mp4') if (root/'stimuli').is_dir() else root.rglob('*.mp4'))[:2]; shutil.copyfile(b, a)
+    with pytest.raises(SemvideoError, match='stale') as e: D.prepare_cc2017(root, tmp_path/'s', subjects=(1,))
+    assert a.name in str(e.value)

@@ -208,3 +208,14 @@ def test_the_same_frames_give_the_same_bytes(tmp_path):
         junk = [np.full(int(r.integers(1, 10**6)), r.integers(255), np.uint8) for _ in range(3)]; del junk
         seen.add(video.write_video(tmp_path/"x.mp4", a, 30, crf=14).read_bytes())
     assert len(seen) == 1
+
+@pytest.mark.parametrize('text', ['ffconcat version 1.0\nfile a.mp4\n', '#EXTM3U\n#EXTINF:1,\na.mp4\n#EXT-X-ENDLIST\n', '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"></MPD>'])
+def test_a_film_that_reads_other_files_is_not_opened(tmp_path, text):
+    "A list that points at another film would read whatever lies there; the same bytes as a film are refused."
+    video.write_video(tmp_path/'a.mp4', np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8), 4)
+    p = tmp_path/'film.mp4'; p.write_text(text)
+    import av
+    if text.startswith('ffconcat'):
+        with av.open(str(p)) as box: assert box.streams.video # unguarded, it is opened
+    for f in (lambda: video.probe(p), lambda: video.read_clip(p, 0, 1, 2)):
+        with pytest.raises(SemvideoError, match='film.mp4'): f()
