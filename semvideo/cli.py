@@ -9,10 +9,10 @@ __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', '
            'as_error', 'main', 'say', 'keep_memory', 'subject_id', 'open_study', 'study_bundle', 'prepare_settings',
            'do_prepare', 'renew_study', 'caption_files', 'caption_backend', 'do_mine', 'do_targets', 'do_train',
            'do_decode', 'do_render', 'do_evaluate', 'do_explain', 'do_report', 'caption_source', 'check_source',
-           'hub_clip', 'caption_stats', 'merge_captions', 'do_captions', 'run_captions', 'do_score', 'do_leaderboard',
-           'Clockwork', 'demo', 'empty_demo', 'demo_settings', 'do_demo', 'row', 'check_python', 'check_torch',
-           'check_machine', 'check_parts', 'check_download', 'study_status', 'todo', 'check_study', 'do_status',
-           'do_undo', 'do_clean', 'do_doctor']
+           'hub_clip', 'caption_stats', 'merge_captions', 'do_captions', 'adopt_captions', 'run_captions', 'do_score',
+           'do_leaderboard', 'Clockwork', 'demo', 'empty_demo', 'demo_settings', 'do_demo', 'row', 'check_python',
+           'check_torch', 'check_machine', 'check_parts', 'check_download', 'study_status', 'todo', 'check_study',
+           'do_status', 'do_undo', 'do_clean', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
 import argparse, os, sys, time
@@ -356,7 +356,7 @@ def do_report(a):
     say(report.report_study(study, s, force=a.force))
 
 # %% ../nbs/16_cli.ipynb #0edd0638
-CAPTION_ACTIONS = ('check', 'stats', 'compare', 'merge', 'export', 'import')
+CAPTION_ACTIONS = ('check', 'stats', 'compare', 'merge', 'export', 'import', 'adopt')
 
 def caption_source(path): # study, store or export
     "A folder of captions as a `Study` where it is one, else as it is; nothing there raises `SemvideoError`."
@@ -409,7 +409,7 @@ def merge_captions(out, others): # store to write; stores or studies
       opt('--licence', default=None, metavar='ID', help='licence of the texts, such as cc-by-4.0; yours to choose (export)'), opt('--models', default=None, help='CLIP for CLIP-S: tiny, hub, or a folder (stats; default: tiny for a simulated study, else none)'),
       opt('--allow-other-frames', action='store_true', help='take captions made of other frames than the study holds (import)'), opt('--force', action='store_true', help='replace captions the study has (import)'), QUIET)
 def do_captions(a):
-    "Check, count, compare, merge, export or import captions."
+    "Check, count, compare, merge, export or import captions, or take over what was edited by hand."
     import warnings
     from semvideo.core import SemvideoError, Study
     for option,actions,given in (('--out', ('export', 'import'), a.out), ('--licence', ('export',), a.licence), ('--others', ('compare', 'merge'), a.others)):
@@ -419,12 +419,19 @@ def do_captions(a):
         run_captions(a)
     for n in notes: say(f'note: {n.message}')
 
+def adopt_captions(study):
+    "Take captions/*.csv as they were edited by hand, once every clip is found to have its row."
+    for s in study.splits: study.captions(s)
+    edited = study.adopt('mine')
+    say(f"taken over: {', '.join(edited)}; what was made of them is stale now" if edited else 'nothing was edited')
+
 def run_captions(a): # parsed options of `captions`, complete
     "The action asked for."
     from semvideo import captions
     from semvideo.core import Study
     if a.action == 'merge': return merge_captions(a.study, a.others)
     if a.action == 'import': return say({k: len(v) for k,v in captions.import_captions(a.out, Study(a.study), a.force, a.allow_other_frames).items()})
+    if a.action == 'adopt': return adopt_captions(Study(a.study))
     source = caption_source(a.study)
     if a.action == 'check':
         t,n,missing = check_source(source); say(t.to_string()); say(f'{n} clips have a caption' + (f', {missing} of the study have none yet' if missing else ''))
@@ -612,7 +619,8 @@ def study_status(path, verify=False): # study folder; read every byte
 def todo(study, verb, state):
     "What to do about a stage."
     again = f'semvideo {verb} --study {study.path}'
-    return dict(done='', partial=again, stale=f'{again} --force', damaged=f'restore the file, or {again} --force')[state]
+    own = f', or semvideo captions adopt --study {study.path} if the edit is meant' if verb == 'mine' else ''
+    return dict(done='', partial=again, stale=f'{again} --force', damaged=f'restore the file{own}, or {again} --force')[state]
 
 def check_study(path): # study folder
     "Which stages of a study are in order, and the verb that comes next: the doctor's view of `study_status`."

@@ -809,6 +809,19 @@ def claim(self:Stage, shard=(1, 1)):
 
 # %% ../nbs/00_core.ipynb #1faadd01
 @patch
+def adopt(self:Study, key):
+    "Take the files of a finished stage as they are now, edited by hand: its result changes, what was made of it becomes stale, and the log says so. -> the files that differ."
+    p = self.path/'stages'/check_key(key)/'stage.json'
+    if not p.is_file(): raise SemvideoError(f'There is no {key} to take over', file=self.path, remedy=f'run `semvideo {key.split("/")[0]}` first')
+    r = read_record(p); now = self.hashes(r['files'], verify=True)
+    gone = [f for f,sha in now.items() if sha is None]
+    if gone: raise SemvideoError('A file that is gone cannot be taken over', file=self.path/gone[0], remedy='restore it, or make the stage again with --force')
+    edited = [f for f in now if now[f] != r['files'][f]]
+    r = {k: v for k,v in r.items() if k != 'seal'} | dict(files=now, facts=dict(r['facts'], edited=sorted({*edited, *r['facts'].get('edited', [])})))
+    if edited: write_json(p, dict(r, seal=identity(r, 64))); self.log('adopted', stage=key, files=edited)
+    return edited
+
+@patch
 def refusal(self:Stage, old):
     "The `SemvideoError` of a stage that is there with another identity: other settings, or the same made of something else."
     now,was = (dict(settings=o['config'], code_version=o['version'], computed_from=o['needs'], inputs=o['inputs']) for o in (dict(config=self.config, version=self.version, needs=self.needs, inputs=self.inputs), old))

@@ -238,3 +238,11 @@ def test_permission_denied(study, monkeypatch):
     for name, f in (("numpy.load", lambda: study.frames("train")), ("pandas.read_csv", lambda: study.clips)):
         monkeypatch.setattr(name, no); refuses(f, "cannot be read", "Permission denied"); monkeypatch.undo()
     monkeypatch.setattr("builtins.open", no); refuses(lambda: study.log("reads"), "log.jsonl", "Permission denied"); monkeypatch.undo()
+
+def test_an_edit_that_is_meant_is_taken_over_and_said(tmp_path):
+    s = chain(tmp_path); f = s.path/"captions/train.csv"; s.stage("mine", {}).finish([f]); s.stage("targets", dict(b=2), needs=("prepare", "mine"), force=True)
+    d = read_csv(f, dtype=str); d.loc[0, "anchor"] = "a better caption"; write_csv(f, d); assert states(s)["mine"] == "damaged"
+    write_csv(f, d[1:]); assert main(["captions", "adopt", "--study", str(s.path)]) == 2 # a row is missing
+    write_csv(f, d); assert main(["captions", "adopt", "--study", str(s.path)]) == 0
+    assert states(s)["mine"] == "done" and s.stages()["mine"]["facts"]["edited"] == ["captions/train.csv"] and s.events()[-1]["event"] == "adopted"
+    refuses(lambda: s.stage("targets", dict(b=2), needs=("mine",)))
