@@ -650,7 +650,8 @@ def release(self:Stage):
 @patch
 def discard(self:Study,
             paths, # files and folders in the study
-            why): # one line
+            why, # one line
+            undone=False): # moved aside by `undo`, which then does not bring it back
     "Move into trash/NNNN, together with a list of what lay where; -> that folder, or None where there was nothing."
     there = [p for p in dict.fromkeys(map(Path, paths)) if p.exists()]
     there = [p for p in there if not any(q in p.parents for q in there)]
@@ -659,7 +660,7 @@ def discard(self:Study,
     n = max([int(p.name) for p in top.iterdir() if p.name.isdigit()] or [0]) + 1
     entry = top/f'{n:04d}'
     rels = [p.relative_to(self.path).as_posix() for p in there]
-    write_json(entry/'entry.json', dict(why=why, paths=rels))
+    write_json(entry/'entry.json', dict(why=why, paths=rels, undone=undone))
     for rel in rels: _move(self.path/rel, entry/'kept'/rel)
     return entry
 
@@ -674,7 +675,7 @@ def trash(self:Study):
     out = []
     for p in sorted((self.path/'trash').glob('[0-9]*/entry.json')):
         e = read_json(p)
-        out.append(dict(entry=p.parent.name, why=str(e.get('why')), paths=list(e.get('paths', [])), bytes=size_of(p.parent)))
+        out.append(dict(entry=p.parent.name, why=str(e.get('why')), paths=list(e.get('paths', [])), bytes=size_of(p.parent), undone=bool(e.get('undone'))))
     return out
 
 def size_of(path):
@@ -685,13 +686,13 @@ def size_of(path):
 # %% ../nbs/00_core.ipynb #3ee23b01
 @patch
 def undo(self:Study):
-    "Bring back what was thrown away last; what stands in its place goes into the trash. -> the paths brought back."
-    last = (self.trash() or [None])[-1]
+    "Bring back what was thrown away last; what stands in its place goes into the trash. Called again, what was thrown away before it. -> the paths brought back."
+    last = ([t for t in self.trash() if not t['undone']] or [None])[-1]
     if last is None: raise SemvideoError('There is nothing to bring back', file=self.path/'trash', found='an empty trash')
     entry = self.path/'trash'/last['entry']
     for rel in last['paths']:
         if any(not NAME.fullmatch(part) or '..' in part for part in rel.split('/')): raise SemvideoError('Not a path of the study', file=entry/'entry.json', found=rel)
-    self.discard([self.path/rel for rel in last['paths']], f'replaced by undo of {last["entry"]}')
+    self.discard([self.path/rel for rel in last['paths']], f'replaced by undo of {last["entry"]}', undone=True)
     for rel in last['paths']:
         if (entry/'kept'/rel).exists(): _move(entry/'kept'/rel, self.path/rel)
     shutil.rmtree(entry)

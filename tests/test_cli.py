@@ -280,3 +280,46 @@ def test_a_study_keeps_its_bundle_and_its_judges(tmp_path):
     assert study_bundle(s) == 'tiny'
     s.stage('prepare', {}).finish(); s.stage('targets', dict(bundle='sd15'), needs=('prepare',)).finish()
     assert study_bundle(s) == 'sd15'
+
+# a study that cannot lie, through the verbs: each attack is put right again
+
+def both(cli, *words):
+    rc, out, err = cli(*words)
+    return rc, out + err
+
+def test_status_and_doctor_say_the_same(small, cli):
+    rc, said = both(cli, "status", "--study", small, "--verify"); assert rc == 0 and "every byte was read" in said
+    rows = json.loads(cli("status", "--study", small, "--json")[1]); assert {r["state"] for r in rows} == {"done"} and {r["stage"] for r in rows} >= {"prepare", "mine", "targets", "decode/sub-1/test", "render/sub-1/test", "report"}
+    f = small/"targets/train/motion.npy"; b = f.read_bytes(); f.unlink()
+    assert cli("status", "--study", small)[0] == cli("doctor", "--study", small)[0] == 1
+    f.write_bytes(b); assert cli("status", "--study", small)[0] == 0
+
+@pytest.mark.parametrize("file,verb", [("captions/train.csv", "train"), ("targets/test/latents.npy", "evaluate"), ("train/sub-1/mad/model.safetensors", "decode"), ("decode/sub-1/test.safetensors", "render"), ("render/sub-1/test/00008.npy", "evaluate"), ("evaluate/sub-1/results.csv", "report"), ("explain/sub-1/anchor.csv", "report")])
+def test_nothing_is_built_on_or_printed_from_a_changed_file(small, cli, file, verb):
+    f = small/file; b = f.read_bytes(); new = bytearray(b); new[-3] ^= 1; f.write_bytes(new); page = (small/"report.html").read_bytes()
+    try: refuses(cli, verb, "--study", small, "--subject", 1, "--quiet", says="was changed")
+    finally: f.write_bytes(b)
+    assert (small/"report.html").read_bytes() == page and cli("status", "--study", small)[0] == 0
+
+def test_a_forced_shard_spares_the_others(small, cli):
+    before = state(small); words = ("render", "--study", small, "--subject", 1, "--quiet", "--force")
+    assert cli(*words, "--shard", "2/2", "--dry-run")[0] == 0 and state(small) == before
+    t = {p.name: p.stat().st_mtime_ns for p in (small/"render/sub-1/test").glob("*.npy")}
+    assert cli(*words, "--shard", "2/2")[0] == 0
+    now = {p.name: p.stat().st_mtime_ns for p in (small/"render/sub-1/test").glob("*.npy")}
+    assert [n for n in t if t[n] != now[n]] == ["00008.npy"] and state(small) == before
+
+def test_other_seeds_make_stale_all_the_way_down(small, recipe, cli):
+    assert cli("train", "--study", small, "--subject", 1, "--recipe", recipe, "--seed", 1, "--force", "--quiet")[0] == 0
+    for verb in ("decode", "render", "evaluate", "report"): refuses(cli, verb, "--study", small, "--subject", 1, "--quiet", says="stale")
+    rc, said = both(cli, "status", "--study", small); assert rc == 1 and "render/sub-1/test" in said and "made again" in said
+    for _ in range(8): assert cli("undo", "--study", small)[0] == 0
+    assert cli("status", "--study", small, "--verify")[0] == 0
+
+@pytest.mark.parametrize("words", [["--frames", -1], ["--blocks", -1], ["--method", "topk", "--k", -5]])
+def test_prepare_refuses_before_it_begins(tree, tmp_path, cli, words):
+    refuses(cli, "prepare", "--root", tree, "--study", tmp_path/"s", *words, says="out of range"); assert not (tmp_path/"s").exists()
+
+@pytest.mark.parametrize("words", [["--lag-s", "nan"], ["--clip-s", "1e-9"], ["--clip-s", "nan"], ["--lag-s", "inf"]])
+def test_seconds_that_are_none(own, tmp_path, cli, words):
+    refuses(cli, "prepare", "--root", own/"runs.csv", "--study", tmp_path/"s", "--dataset", "table", "--mask", own/"mask.nii.gz", *words, says="seconds"); assert not (tmp_path/"s").exists()
