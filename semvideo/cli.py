@@ -130,7 +130,7 @@ def as_error(e): # any exception
     "A full disk or a forbidden file, wherever it was met, as a `SemvideoError`; anything else as it is."
     import errno
     from semvideo.core import SemvideoError
-    known = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+    known = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
     if not isinstance(e, OSError) or e.errno not in known: return e
     return SemvideoError(f'The system refused: {os.strerror(e.errno)}', file=e.filename, remedy='free space or fix permissions, then run the same command again: it continues')
 

@@ -19,7 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .core import SemvideoError, Study, array_sha256, new_map, read_csv, read_json, rng_for, write_csv, write_json, write_text
+from .core import SemvideoError, Study, array_sha256, new_map, read_csv, read_json, read_npy, rng_for, write_csv, write_json, write_text
 from .fmri import spearman_brown
 from .video import open_movie
 from .metrics import (FlowCache, IDEAL, LOWER, TEN, as_video, check_pair, clip_flow, content_key, evaluate, flow_table, identification, load_models, unit_rows, _each_clip)
@@ -601,15 +601,23 @@ def _frames_of(path, part='pred', layout='single', legacy=False):
     if p.is_dir():
         from PIL import Image
         fs = sorted((f for f in p.iterdir() if f.suffix.lower() in _IMAGE), key=lambda f: _natural(f.name))
-        x = np.stack([np.asarray(Image.open(f).convert('RGB')) for f in fs])
-    elif ext == '.npy': x = np.load(p, allow_pickle=False)
+        x = np.stack([_picture(f) for f in fs])
+    elif ext == '.npy': x = read_npy(p, mmap=False)
     elif ext == '.gif':
         from PIL import Image, ImageSequence
-        with Image.open(p) as im: x = np.stack([np.asarray(f.convert('RGB')) for f in ImageSequence.Iterator(im)])
+        try:
+            with Image.open(p) as im: x = np.stack([np.asarray(f.convert('RGB')) for f in ImageSequence.Iterator(im)])
+        except (OSError, SyntaxError, ValueError, EOFError) as e: raise SemvideoError('The GIF cannot be read', file=p, found=str(e)[:120], remedy='make or copy it again') from None
     else: x = _movie_frames(p)
     if x.ndim != 4: raise SemvideoError('A clip must be (frames, height, width, 3)', file=p, found=f'shape {x.shape}')
     x = as_video(x[None], p.name)[0]
     return x if LAYOUTS[layout] is None else split_grid(x, legacy=legacy)[LAYOUTS[layout].index(part)]
+
+def _picture(p):
+    "One picture, uint8 RGB."
+    from PIL import Image
+    try: return np.asarray(Image.open(p).convert('RGB'))
+    except (OSError, SyntaxError, ValueError) as e: raise SemvideoError('The picture cannot be read', file=p, found=str(e)[:120], remedy='make or copy it again') from None
 
 def _movie_frames(p):
     "Every frame of a movie, uint8 RGB."

@@ -235,11 +235,12 @@ def validate(module, data, c, clips): # (N,) bool
 # %% ../nbs/09_train.ipynb #ccabbf88
 def save_checkpoint(path, module, opt, meta, best): # meta: what JSON can hold; best: {name: tensor}
     "Write everything a run needs to go on, atomically."
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     t = {f'model.{k}': v for k,v in module.state_dict().items()} | {f'best.{k}': v for k,v in best.items()}
     for i,p in enumerate(opt.param_groups[0]['params']): t |= {f'optim.{i}.{k}': v for k,v in opt.state.get(p, {}).items()}
     import json
-    with atomic_path(path) as f: save_file({k: v.detach().cpu().contiguous().clone() for k,v in t.items()}, f, {'meta': json.dumps(meta)})
+    data = save({k: v.detach().cpu().contiguous().clone() for k,v in t.items()}, {'meta': json.dumps(meta)})
+    with atomic_path(path) as f: f.write_bytes(data)
 
 def load_checkpoint(path, module, opt, key): # key: identity of the run
     "Restore a run; returns (meta, best). Raises `SemvideoError` if the checkpoint is of another run."
@@ -339,9 +340,10 @@ def tidy(folder):
 
 def save(module, folder):
     "Write model.safetensors and config.json: all that `load` needs."
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     d = dict(kind=type(module).__name__, config=module.config, n_voxels=[[s, v] for s,v in module.n_voxels.items()], n_frames=getattr(module, 'n_frames', None))
-    with atomic_path(Path(folder)/'model.safetensors') as f: save_file({k: v.detach().cpu().contiguous() for k,v in module.state_dict().items()}, f)
+    data = save({k: v.detach().cpu().contiguous() for k,v in module.state_dict().items()})
+    with atomic_path(Path(folder)/'model.safetensors') as f: f.write_bytes(data)
     write_json(Path(folder)/'config.json', d)
 
 def load(path, device='cpu'): # folder written by `fit`

@@ -13,7 +13,7 @@ ENV = dict(os.environ, SEMVIDEO_QUIET="1", HF_HUB_OFFLINE="1", OMP_NUM_THREADS="
 VERBS = ("mine", "targets", "train", "decode", "render", "evaluate", "explain", "report")
 
 
-def start(*words): return subprocess.Popen([*COMMAND, *map(str, words)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(*words, **kw): return subprocess.Popen([*COMMAND, *map(str, words)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw)
 
 def run(*words):
     p = start(*words)
@@ -64,17 +64,30 @@ def kills(study, tree, verb, n=10, seed=0):
     shutil.copytree(study, copy); t0 = time.time(); rc, _, err = run(*words(verb, copy, tree), "--force")
     assert rc == 0, err
     seconds, hit = time.time() - t0, 0
-    run("clean", "--study", copy); run(*words(verb, copy, tree), "--force", "--dry-run")
-    from semvideo.core import Study
-    for k, r in list(Study(copy).stages().items()): # begin with nothing of this verb
-        if k.split("/")[0] == verb: Study(copy).discard([copy/k, copy/"stages"/k/"stage.json", *(copy/f for f in r["files"])], "harness")
-    run("clean", "--study", copy)
+    shutil.rmtree(copy); copy = fresh(study, verb, f"killed-{verb}")
     for _ in range(n):
         p = start(*words(verb, copy, tree)); time.sleep(rng.uniform(.3, 1)*min(seconds, 20)); hit += p.poll() is None; p.kill(); p.communicate()
     rc, _, err = run(*words(verb, copy, tree)); free, _, _ = run("clean", "--study", copy)
     got = state(copy); differ = sorted(k for k in want.keys() | got.keys() if want.get(k) != got.get(k))
     shutil.rmtree(copy)
     return dict(verb=verb, kills=n, hit=hit, rc=rc, says=err[-300:], differ=differ, left=[k for k in got if k.endswith(".part")])
+
+def fresh(study, verb, name):
+    "A copy of the study in which this verb has not begun."
+    from semvideo.core import Study
+    copy = study.parent/name; shutil.copytree(study, copy)
+    for k, r in list(Study(copy).stages().items()):
+        if k.split("/")[0] == verb and not k.endswith("-ridge"): Study(copy).discard([copy/k, copy/"stages"/k/"stage.json", *(copy/f for f in r["files"])], "harness")
+    run("clean", "--study", copy)
+    return copy
+
+def disk(study, tree, verb, kb=40):
+    "No file may grow beyond some kB, as on a disk that is full: one clear line; with room again, the bytes of an undisturbed run. -> dict"
+    import resource
+    want = state(study); copy = fresh(study, verb, f"full-{verb}")
+    p = start(*words(verb, copy, tree), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (kb*1024, resource.RLIM_INFINITY))); _, err = p.communicate()
+    parts = len(list(copy.rglob("*.part"))); rc, _, again = run(*words(verb, copy, tree)); got = state(copy); shutil.rmtree(copy)
+    return dict(verb=verb, rc=p.returncode, says=err.strip()[-400:], clear=p.returncode == 2 and "Traceback" not in err and len(err.strip().splitlines()) <= 6, parts=parts, rc_again=rc, differ=sorted(k for k in want.keys() | got.keys() if want.get(k) != got.get(k)))
 
 def pairs(study, tree, verb, other, rounds=1):
     "Two commands at once on one study: each ends well or with one clear line, and what is there is in order afterwards. -> dict"
@@ -93,7 +106,7 @@ def pairs(study, tree, verb, other, rounds=1):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("out", type=Path); p.add_argument("--only", choices=["flips", "kills", "pairs"]); p.add_argument("--n", type=int, default=None); p.add_argument("--verbs", nargs="+", default=VERBS)
+    p.add_argument("out", type=Path); p.add_argument("--only", choices=["flips", "kills", "disk", "pairs"]); p.add_argument("--n", type=int, default=None); p.add_argument("--verbs", nargs="+", default=VERBS)
     a = p.parse_args(); a.out.mkdir(parents=True, exist_ok=True); study, tree = (a.out/"study", a.out/"miniature") if (a.out/"study/report.html").is_file() else make(a.out)
     file = a.out/"attacked.json"; found = json.loads(file.read_text()) if file.is_file() else {}
     def keep(**kw): found.update(kw); file.write_text(json.dumps(found, indent=1) + "\n")
@@ -102,6 +115,8 @@ def main():
     if a.only in (None, "flips"): keep(flips=flips(study, a.n or 300))
     if a.only in (None, "kills"):
         for v in a.verbs: keep(kills={**found.get("kills", {}), v: kills(study, tree, v, a.n or 10)})
+    if a.only in (None, "disk"):
+        for v in a.verbs: keep(disk={**found.get("disk", {}), v: disk(study, tree, v)})
     if a.only in (None, "pairs"):
         for v in a.verbs:
             if v in ("mine", "report", "targets", "explain"): others = [[*words(v, study, tree), "--force"]]

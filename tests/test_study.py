@@ -246,3 +246,26 @@ def test_an_edit_that_is_meant_is_taken_over_and_said(tmp_path):
     write_csv(f, d); assert main(["captions", "adopt", "--study", str(s.path)]) == 0
     assert states(s)["mine"] == "done" and s.stages()["mine"]["facts"]["edited"] == ["captions/train.csv"] and s.events()[-1]["event"] == "adopted"
     refuses(lambda: s.stage("targets", dict(b=2), needs=("mine",)))
+
+def test_pickled_weights_are_not_read(tmp_path):
+    import shutil, torch
+    from safetensors.torch import load_file
+    from semvideo.bundle import bundle_path, load_part
+    d = tmp_path/"b"; shutil.copytree(bundle_path("tiny"), d); f = next((d/"text_encoder").glob("*.safetensors"))
+    torch.save(load_file(f), d/"text_encoder/pytorch_model.bin"); f.unlink()
+    refuses(lambda: load_part(d, "text_encoder"), "Cannot load text_encoder", "safetensors")
+
+def test_a_broken_picture_is_named(tmp_path):
+    from semvideo.stats import score
+    for d in ("a", "b"): (tmp_path/d/"clip").mkdir(parents=True); (tmp_path/d/"clip/0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    refuses(lambda: score(tmp_path/"a", tmp_path/"b", out=tmp_path/"o", models=None), "0.png")
+
+@pytest.mark.slow
+def test_the_harness(tmp_path):
+    "Flips, kills, a full disk and two commands at once, on a small miniature, each a few times (`python tests/harness.py OUT` does it whole)."
+    s, tree = harness.make(tmp_path)
+    assert harness.flips(s, 40)["missed"] == []
+    for verb in ("targets", "render"):
+        k = harness.kills(s, tree, verb, 2); assert k["rc"] == 0 and k["differ"] == [] and k["left"] == [], k
+    d = harness.disk(s, tree, "render"); assert d["clear"] and d["rc_again"] == 0 and d["differ"] == [], d
+    p = harness.pairs(s, tree, "decode", [*harness.words("decode", s, tree, 1), "--force"], 2); assert p["bad"] == [], p
