@@ -794,6 +794,12 @@ def _differences(new, old, at=''):
     return [] if new == old else [f'{at}: {old} -> {new}']
 
 @patch
+def ready(self:Stage):
+    "Is it done, with these settings, from these sources, and are its files what it wrote?"
+    old = self.record
+    return bool(old and old['done'] and old['hash'] == self.hash and not _damage(old, self.study.hashes(old['files'])))
+
+@patch
 def claim(self:Stage, shard=(1, 1)):
     "Claim the stage: raises `SemvideoError` if it holds results of other settings or other sources, if they were damaged, or if another process is at it."
     old = self.record
@@ -912,6 +918,7 @@ def stage(self:Study,
     "Open a stage; raises `SemvideoError` if a stage it needs is missing, stale or damaged, or if it holds results of other settings or sources."
     st = Stage(self, name, config, self.require(needs, name, verify), part, inputs, version, pieces, mends)
     if planning: raise Planned(**st.plan(force, own if tuple(shard) != (1, 1) else ()))
+    if not force and st.ready(): return st # nothing is written, so a study one may only read is served too
     with alone(st.locks/'claim.lock'):
         if force: st.make_room(shard, own)
         return st.claim(shard)

@@ -21,7 +21,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .core import SemvideoError, Study, array_sha256, new_map, read_csv, read_json, read_npy, rng_for, write_csv, write_json, write_text
 from .fmri import spearman_brown
-from .video import open_movie
+from .video import open_movie, turns
 from .metrics import (FlowCache, IDEAL, LOWER, TEN, as_video, check_pair, clip_flow, content_key, evaluate, flow_table, identification, load_models, unit_rows, _each_clip)
 
 # %% ../nbs/12_stats.ipynb #fb582d79
@@ -554,6 +554,8 @@ def trust_card(study, # core.Study, or its path
     "Trust card of a run of a study. Raises `SemvideoError` if the run has not been evaluated. The first system of the table is the one judged."
     study = study if isinstance(study, Study) else Study(study); subject,sets = None,{}
     if not isinstance(run, pd.DataFrame):
+        key = f'evaluate/sub-{run}'
+        if key in study.stages(): study.require([key], 'the trust card', verify=(key,))
         subject = run; folder = study.path/f'evaluate/sub-{run}'
         if not (folder/'clips.csv').is_file(): raise SemvideoError('Not evaluated yet', file=folder/'clips.csv', remedy='run `semvideo evaluate`')
         run = read_csv(folder/'clips.csv', dtype=dict(clip_id=str))
@@ -625,7 +627,7 @@ def _movie_frames(p):
     try:
         with open_movie(p) as box:
             st = box.streams.video[0]; st.thread_type = 'NONE'
-            x = [f.to_ndarray(format='rgb24') for f in box.decode(st)]
+            x = [np.rot90(f.to_ndarray(format='rgb24'), turns(f)) for f in box.decode(st)]
     except (av.error.FFmpegError, IndexError) as e: raise SemvideoError('Cannot read this movie', file=p, found=str(e) or 'no video in it', expected='a playable video file') from e
     if not x: raise SemvideoError('A movie without frames', file=p)
     return np.stack(x)

@@ -219,3 +219,24 @@ def test_a_film_that_reads_other_files_is_not_opened(tmp_path, text):
         with av.open(str(p)) as box: assert box.streams.video # unguarded, it is opened
     for f in (lambda: video.probe(p), lambda: video.read_clip(p, 0, 1, 2)):
         with pytest.raises(SemvideoError, match='film.mp4'): f()
+
+def turned(p, quarter):
+    "A film of four coloured fields, shown turned by `quarter` clockwise turns: the matrix of its track header is set by hand."
+    import struct
+    f = np.zeros((12, 64, 96, 3), np.uint8); f[:, :32, :48] = (200, 30, 30); f[:, :32, 48:] = (30, 200, 30); f[:, 32:, :48] = (30, 30, 200); f[:, 32:, 48:] = (200, 200, 30)
+    b = bytearray(video.write_video(p, f, 12, crf=1).read_bytes()); k = b.find(b'tkhd')+4; k += 40 if b[k] == 0 else 52; one = 65536
+    m = [(one, 0, 0, one, 0, 0), (0, one, -one, 0, 64 << 16, 0), (-one, 0, 0, -one, 96 << 16, 64 << 16), (0, -one, one, 0, 0, 96 << 16)][quarter]
+    b[k:k+36] = struct.pack('>9i', m[0], m[1], 0, m[2], m[3], 0, m[4], m[5], 1 << 30); p.write_bytes(b)
+    return np.rot90(f, -quarter, (1, 2))
+
+@pytest.mark.parametrize('quarter', [0, 1, 2, 3])
+def test_a_film_is_shown_as_a_player_shows_it(tmp_path, quarter):
+    p = tmp_path/'phone.mp4'; want = turned(p, quarter)[:2]; i = video.probe(p)
+    assert (i['height'], i['width']) == want.shape[1:3]
+    from semvideo.stats import _movie_frames
+    for got in (video.read_clip(p, 0, .5, 2), video.read_clips(p, [0.], .5, 2)[0], _movie_frames(p)[:2]): assert got.shape == want.shape and np.abs(got.astype(int) - want).mean() < 8
+    small = video.read_clip(p, 0, .5, 2, size=(32, 16)); assert small.shape == (2, 32, 16, 3)
+
+@pytest.mark.parametrize('start,length,n', [(0, float('nan'), 2), (float('nan'), 1, 2), (0, float('inf'), 2), (0, 1, 0), (0, 1, -1)])
+def test_times_that_are_none(tmp_path, start, length, n):
+    with pytest.raises(SemvideoError, match='Not a clip'): video.sample_times(start, length, n)
