@@ -122,7 +122,10 @@ def on_terminate():
 def end_children():
     "End the processes that this one started, so that none is left behind."
     import psutil
-    left = psutil.Process().children(recursive=True)
+    def tidies(p): # joblib's tracker ends by itself, and removes what others left
+        try: return any('resource_tracker' in w for w in p.cmdline())
+        except psutil.Error: return False
+    left = [p for p in psutil.Process().children(recursive=True) if not tidies(p)]
     for p in left: p.terminate()
     for p in psutil.wait_procs(left, timeout=3)[1]: p.kill()
 

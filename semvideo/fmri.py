@@ -7,7 +7,7 @@ __all__ = ['MESH', 'METHODS', 'VISUAL_AREAS', 'write_run', 'Grayordinates', 'Run
            'clean_run', 'block_correlations', 'auto_blocks', 'segment_correlations', 'fisher_mean',
            'repeat_reliability', 't_test', 'keep', 'select_by_r', 'select_voxels', 'mmp_labels', 'dlabel_labels',
            'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'spearman_brown', 'repeat_curve',
-           'lag_profile', 'VolumeRun', 'open_volume_run']
+           'lag_profile', 'mask_on_grid', 'VolumeRun', 'open_volume_run']
 
 # %% ../nbs/02_fmri.ipynb #2890098f
 import functools, hashlib, warnings
@@ -415,19 +415,37 @@ def lag_profile(bold, # (T,V), or (S,T,V) for several segments, repeats averaged
     return pd.DataFrame(rows)
 
 # %% ../nbs/02_fmri.ipynb #de271ebc
+def _as_4d(img):
+    "A series without the singleton axes that some programs write behind the fourth."
+    import nibabel as nib
+    extra = img.shape[4:]
+    return nib.funcs.squeeze_image(img) if img.ndim > 4 and set(extra) == {1} else img.slicer[..., 0, :] if img.ndim == 5 and img.shape[3] == 1 else img
+
+def mask_on_grid(mask, run): # nibabel images
+    "The mask as bool on the grid of a run, resampled (nearest neighbour) where orientation, size or place of its voxels differ. Raises `SemvideoError` if the run does not reach where the mask is."
+    grid = run.shape[:3]; m = np.asarray(mask.dataobj).reshape(mask.shape[:3]) > 0
+    if not m.any(): raise SemvideoError('Mask is empty', file=mask.get_filename())
+    if mask.shape[:3] == grid and np.allclose(mask.affine, run.affine, atol=1e-3): return m
+    import nibabel as nib
+    from nilearn.image import resample_img
+    as_numbers = nib.Nifti1Image(m.astype(np.uint8), mask.affine)
+    try: inside = np.asarray(resample_img(as_numbers, run.affine, grid, interpolation='nearest', force_resample=True, copy_header=True).dataobj) > 0
+    except ValueError: inside = np.zeros(grid, bool) # nilearn refuses boxes that do not meet
+    share = inside.sum()*abs(np.linalg.det(run.affine[:3, :3]))/(m.sum()*abs(np.linalg.det(mask.affine[:3, :3])))
+    if share < .8: raise SemvideoError('Mask and run do not cover the same place', file=mask.get_filename(), found=f'{share:.0%} of the mask lies in the run', expected='affines of one space', remedy='bring mask and run into one space, such as that of the run')
+    warnings.warn(f'{Path(mask.get_filename()).name}: resampled to the grid of {Path(run.get_filename()).name}')
+    return inside
+
 @functools.lru_cache(maxsize=2)
 def _masked(path, mask, mtime):
     "Masked series (V,T) float32, mask positions (V,), left side (V,), grid, TR."
     import nibabel as nib
-    img, m = nib.load(path), nib.load(mask)
+    whole, m = nib.load(path), nib.load(mask); img = _as_4d(whole)
     if img.ndim != 4: raise SemvideoError('Not a 4D series', file=path, found=img.shape, expected='(x, y, z, volumes)')
-    if m.shape[:3] != img.shape[:3] or not np.allclose(m.affine, img.affine, atol=1e-3):
-        raise SemvideoError('Mask and run are on different grids', file=mask, found=m.shape, expected=img.shape[:3], remedy='resample the mask to the run')
-    inside = np.asarray(m.dataobj).reshape(img.shape[:3]) > 0; pos = np.flatnonzero(inside)
-    if not len(pos): raise SemvideoError('Mask is empty', file=mask)
+    img.set_filename(path); inside = mask_on_grid(m, img); pos = np.flatnonzero(inside)
     x = np.asarray(img.dataobj)[inside].astype(np.float32)
-    zoom = float(img.header.get_zooms()[3]); unit = img.header.get_xyzt_units()[1]
-    xyz = np.stack(np.unravel_index(pos, inside.shape), 1) @ m.affine[:3, :3].T + m.affine[:3, 3]
+    zooms = whole.header.get_zooms(); zoom = float(zooms[4] if whole.ndim == 5 and whole.shape[3] == 1 else zooms[3]); unit = img.header.get_xyzt_units()[1]
+    xyz = np.stack(np.unravel_index(pos, inside.shape), 1) @ img.affine[:3, :3].T + img.affine[:3, 3]
     return x, pos, xyz[:, 0] < 0, inside.shape, zoom/(1000 if unit == 'msec' else 1)
 
 @dataclass(frozen=True)

@@ -171,9 +171,22 @@ def test_volumes(tmp_path):
     r = fmri.open_volume_run(tmp_path/'r.nii.gz', tmp_path/'m.nii')
     assert np.array_equal(r.rows(3, 9), x[m][3:9]) and r.volumes == 12 and abs(r.tr - 1.5) < 1e-6 and (r.gray.column == np.flatnonzero(m)).all()
     assert ((r.gray.hemisphere == 'L') == (5 - 2*np.unravel_index(r.gray.column, m.shape)[0] < 0)).all()
-    nib.save(nib.Nifti1Image(m.astype('u1'), np.eye(4)), tmp_path/'m2.nii'); nib.save(nib.Nifti1Image(m.astype('u1')*0, aff), tmp_path/'m3.nii'); (tmp_path/'bad.nii').write_bytes(b'abc')
-    for run,mask,says in (('r.nii.gz', 'm2.nii', 'different grids'), ('r.nii.gz', 'm3.nii', 'empty'), ('bad.nii', 'm.nii', 'readable NIfTI'), ('none.nii', 'm.nii', 'not found'), ('m.nii', 'm.nii', 'Not a 4D')):
+    far = np.eye(4); far[:3, 3] = 500; nib.save(nib.Nifti1Image(m.astype('u1'), far), tmp_path/'m2.nii'); nib.save(nib.Nifti1Image(m.astype('u1')*0, aff), tmp_path/'m3.nii'); (tmp_path/'bad.nii').write_bytes(b'abc')
+    for run,mask,says in (('r.nii.gz', 'm2.nii', '0% of the mask'), ('r.nii.gz', 'm3.nii', 'empty'), ('bad.nii', 'm.nii', 'readable NIfTI'), ('none.nii', 'm.nii', 'not found'), ('m.nii', 'm.nii', 'Not a 4D')):
         with pytest.raises(SemvideoError, match=says): fmri.open_volume_run(tmp_path/run, tmp_path/mask)
+
+@pytest.mark.parametrize('axis', [0, 1, 2])
+def test_a_mask_on_another_grid_is_brought_to_the_run(tmp_path, axis):
+    "The same mask stored with an axis reversed, and the same run with a fifth axis of one: the same series."
+    rng = np.random.default_rng(1); aff = np.diag([3., 3, 3, 1]); x = rng.normal(size=(6, 5, 4, 12)).astype('f4'); m = rng.random((6, 5, 4)) > .5
+    flip = np.eye(4); flip[axis, axis] = -1; flip[axis, 3] = m.shape[axis]-1
+    save = lambda a, f, name: nib.save(nib.Nifti1Image(a, f), tmp_path/name)
+    save(x, aff, 'r.nii.gz'); save(x[..., None, :], aff, 'between.nii.gz'); save(x[..., None], aff, 'behind.nii.gz'); save(m.astype('u1'), aff, 'm.nii'); save(np.flip(m, axis).astype('u1'), aff@flip, 'turned.nii')
+    want = fmri.open_volume_run(tmp_path/'r.nii.gz', tmp_path/'m.nii')
+    with pytest.warns(UserWarning, match='turned.nii: resampled'): got = fmri.open_volume_run(tmp_path/'r.nii.gz', tmp_path/'turned.nii')
+    assert np.array_equal(got.rows(), want.rows()) and (got.gray.hemisphere == want.gray.hemisphere).all()
+    for name in ('between.nii.gz', 'behind.nii.gz'):
+        r = fmri.open_volume_run(tmp_path/name, tmp_path/'m.nii'); assert r.volumes == 12 and np.array_equal(r.rows(), want.rows())
 
 def test_label_files_are_read_by_name_not_key(tmp_path):
     "A label file with keys the other way round (1-180 right), in HCP's own naming."
