@@ -263,9 +263,8 @@ def test_a_broken_picture_is_named(tmp_path):
 @pytest.mark.slow
 def test_the_harness(tmp_path):
     "Flips, kills, a full disk and two commands at once, on a small miniature, each a few times (`python tests/harness.py OUT` does it whole)."
-    s, tree = harness.make(tmp_path)
-    assert harness.flips(s, 40)["missed"] == []
-    for verb in ("targets", "render"):
-        k = harness.kills(s, tree, verb, 2); assert k["rc"] == 0 and k["differ"] == [] and k["left"] == [], k
-    d = harness.disk(s, tree, "render"); assert d["clear"] and d["rc_again"] == 0 and d["differ"] == [], d
-    p = harness.pairs(s, tree, "decode", [*harness.words("decode", s, tree, 1), "--force"], 2); assert p["bad"] == [], p
+    s, tree = harness.make(tmp_path, ("mine", "targets"), 1)
+    assert harness.flips(s, 30)["missed"] == []
+    k = harness.kills(s, tree, "targets", 2); assert k["rc"] == 0 and k["differ"] == [] and k["left"] == [], k
+    d = harness.disk(s, tree, "targets"); assert d["clear"] and d["rc_again"] == 0 and d["differ"] == [], d
+    p = harness.pairs(s, tree, "targets", [*harness.words("targets", s, tree), "--force"]); assert p["bad"] == [], p
