@@ -67,7 +67,7 @@ def _movie(path, threads=None):
             if threads: st.codec_context.thread_count = threads
             yield box, st
     except (av.FFmpegError, av.error.FFmpegError) as e:
-        raise SemvideoError('Movie cannot be decoded', file=path, found=str(e).splitlines()[0], remedy='copy or download it again; does a player show it?') from e
+        raise SemvideoError('Movie cannot be decoded', file=path, found=str(e).splitlines()[0], remedy='copy or download it again; does a player show it? Playlists, which point to other files, are not opened') from e
 
 # %% ../nbs/01_video.ipynb #b330795e
 def _shown(box, st):
