@@ -12,7 +12,7 @@ __all__ = ['KNOWN_BAD', 'BLOCK', 'MINIATURE', 'PUBLISHED_VOXELS', 'HCP_CLIPS', '
            'prepare_neuroclips', 'prepare_mindvideo', 'doctor_table']
 
 # %% ../nbs/03_datasets.ipynb #3fef09e8
-import contextlib, mmap, os, re, sys, warnings
+import contextlib, mmap, os, re, sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +72,7 @@ def _series(seg, run, cfg, lo=0, hi=None, rows=None):
     "Clean series of vertices lo..hi of a run, one column per clip: ((v,n) float32, (v,) dead). `rows` picks among them."
     x = run.rows(lo, hi)
     if rows is not None: x = x[rows]
-    if not np.isfinite(x).all(): warnings.warn(f'{run.path.name}: {int((~np.isfinite(x)).any(1).sum())} voxels hold values that are no numbers; they count as dead in this run (zero)')
+
     if seg.at is None:
         return fmri.clean_rows(x[:, fmri.trim_slice(run.volumes, len(seg), lag=cfg.lag, file=run.path)], cfg.poly, cfg.ddof)
     pos = seg.at(run) + cfg.lag
@@ -171,6 +171,23 @@ def _check_run(g, run, cfg, tr):
     elif (need := int(np.ceil(g.at(run).max())) + 1) > run.volumes: raise SemvideoError('Run is shorter than its clips', file=run.path, found=f'{run.volumes} volumes', expected=f'at least {need}')
     return '' if run.tr is None or abs(run.tr - tr) < 1e-3 else f'header says TR {run.tr:g} s; {tr:g} s is used'
 
+def _check_values(g, run, cfg):
+    "Read the part of a run that is used; raise if a value is no number. A voxel that holds none at all has no signal, as a constant one has none: a note says how many."
+    used = fmri.trim_slice(run.volumes, len(g), lag=cfg.lag, file=run.path) if g.at is None else slice(None)
+    bad, first, empty = 0, None, 0
+    for lo in range(0, len(run.gray), BLOCK):
+        odd = ~np.isfinite(run.rows(lo, lo + BLOCK)[:, used])
+        if not odd.any(): continue
+        none = odd.all(1)
+        empty += int(none.sum())
+        odd[none] = False
+        bad += int(odd.sum())
+        if odd.any():
+            at = int(np.flatnonzero(odd.any(0))[0]) + (used.start or 0)
+            first = at if first is None else min(first, at)
+    if bad: raise SemvideoError('A run holds values that are no numbers', file=run.path, found=f'{bad} NaN or infinite, the first in volume {first}', expected='numbers', remedy='process the run again, or leave it out')
+    return f'{empty} voxels hold no numbers: zero in this run' if empty else ''
+
 def open_subject(segments, subject, cfg, tr=2., known_bad=None):
     "Open all runs of a subject: ({(segment, repeat): run}, report DataFrame). Raises `SemvideoError` on damage (unless bad_runs='skip') or mixed vertices."
     n_rep = {sp: max([r for g in segments if g.split == sp for rs in g.runs.values() for r in rs] or [0]) for sp in {g.split for g in segments}}
@@ -182,7 +199,9 @@ def open_subject(segments, subject, cfg, tr=2., known_bad=None):
             if p is None: status, note = 'missing', 'no file'
             elif bad: status, note = 'skipped', bad
             else:
-                try: run = _open(p, g.mask); note = _check_run(g, run, cfg, tr)
+                try:
+                    run = _open(p, g.mask)
+                    note = '; '.join(filter(None, [_check_run(g, run, cfg, tr), _check_values(g, run, cfg)]))
                 except SemvideoError as e:
                     if cfg.bad_runs != 'skip':
                         if len(g.runs[subject]) > 1: e.remedy = '; '.join(filter(None, [e.remedy, "or bad_runs='skip' goes on with the other repeats"]))
@@ -256,6 +275,11 @@ def selection_table(r, # (S,V) correlations of the training repeats
     return d
 
 # %% ../nbs/03_datasets.ipynb #b0bba9b2
+def _mean_of_repeats(x): # (n,R,V)
+    "Average of the repeats that are there, (n,1,V); NaN where there is none."
+    there = np.isfinite(x).sum(1, keepdims=True)
+    with np.errstate(invalid='ignore', divide='ignore'): return np.nansum(x, 1, keepdims=True)/there
+
 def _gather(study, segments, runs, kept, cfg, subject, workers):
     "fmri/sub-{subject}/{split}.npy for every split."
     col = np.flatnonzero(kept); n_dead = {}
@@ -274,8 +298,9 @@ def _gather(study, segments, runs, kept, cfg, subject, workers):
                         j = slice(*np.searchsorted(col, (lo, lo + BLOCK)))
                         if j.start == j.stop: continue
                         y, dead = _series(g, runs[g.name, r], cfg, lo, lo + BLOCK, col[j] - lo)
+                        if mean: y[dead] = np.nan # a voxel without signal in one repeat must not pull the average to zero
                         x[:, r - 1, j] = y.T; n_dead[g.name, r] = n_dead.get((g.name, r), 0) + int(dead.sum())
-                out[at[i]:at[i + 1]] = np.nanmean(x, 1, keepdims=True) if mean else x
+                out[at[i]:at[i + 1]] = np.nan_to_num(_mean_of_repeats(x)) if mean else x
                 _let_go(out)
             _each(one, range(len(segs)), f'subject {subject}, {split}', workers)
             if cfg.scale == 'train': _rescale(study, out, subject, split)

@@ -159,9 +159,30 @@ def test_wrong_tr_in_the_header_is_repaired_and_said(tree, study, tmp_path):
     assert np.array_equal(s.fmri(1, 'train'), study.fmri(1, 'train')) and 'header says TR 1 s; 2 s is used' in (s.path/'prepare/runs-1.csv').read_text()
 
 def test_constant_and_nan_voxels(tree, tmp_path):
-    def spoil(x): x = x.copy(); x[:, 3] = 5; x[7, 4] = np.nan; return x
+    def spoil(x): x = x.copy(); x[:, 3] = 5; x[:, 4] = np.nan; return x
     for r in (1, 2): rewrite(path(tree, 'seg1', r), spoil)
     v = D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW).voxels(1); assert not {3, 4} & set(v.grayordinate) and {0, 1, 2, 5} <= set(v.grayordinate)
+
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+@pytest.mark.parametrize('where', [(10, 5), (10, slice(None))])
+def test_a_value_that_is_no_number_never_reaches_an_average(cc, tree, tmp_path, value, where):
+    "Refused by name; with bad_runs='skip' the repeat is missing, and the average is that of the others."
+    def spoil(x): x = x.copy(); x[where] = value; return x
+    p = path(tree, 'test1', 2); rewrite(p, spoil); kw = dict(KW, average=('test',))
+    with pytest.raises(SemvideoError, match='no numbers') as e: D.prepare_cc2017(tree, tmp_path/'s', (1,), **kw)
+    assert p.name in str(e.value) and 'volume 10' in str(e.value) and "bad_runs='skip'" in str(e.value)
+    s = D.prepare_cc2017(tree, tmp_path/'t', (1,), bad_runs='skip', **kw); runs = pd.read_csv(s.path/'prepare/runs-1.csv').set_index(['segment', 'repeat'])
+    assert runs.status['test1', 2] == 'skipped' and 'no numbers' in runs.note['test1', 2] and runs.status['test1', 1] == 'used'
+    whole = D.prepare_cc2017(cc, tmp_path/'w', (1,), **KW); n = int((whole.select('test').segment == 'test1').sum())
+    want = np.delete(np.asarray(whole.fmri(1, 'test'))[:n], 1, 1).mean(1); assert np.allclose(np.asarray(s.fmri(1, 'test'))[:n, 0], want, atol=1e-5)
+
+def test_a_voxel_without_signal_in_one_repeat_keeps_the_average_of_the_others(cc, tree, tmp_path):
+    whole = D.prepare_cc2017(cc, tmp_path/'w', (1,), **KW); v = int(whole.voxels(1).grayordinate[2]); n = int((whole.select('test').segment == 'test1').sum())
+    def spoil(x): x = x.copy(); x[:, v] = np.nan; return x
+    rewrite(path(tree, 'test1', 2), spoil); s = D.prepare_cc2017(tree, tmp_path/'s', (1,), **dict(KW, average=('test',)))
+    want = np.asarray(whole.fmri(1, 'test'))[:n]; got = np.asarray(s.fmri(1, 'test'))[:n, 0]
+    assert np.allclose(got[:, 2], np.delete(want, 1, 1).mean(1)[:, 2], atol=1e-5) and np.allclose(got[:, 3], want.mean(1)[:, 3], atol=1e-5)
+    assert '1 voxels hold no numbers' in pd.read_csv(s.path/'prepare/runs-1.csv').set_index(['segment', 'repeat']).note['test1', 2]
 
 @pytest.mark.parametrize('lose,says', [('subject', 'subject 1 not found'), ('segment', 'No usable run of seg2'), ('stimuli', 'movies not found'), ('root', 'folder not found')])
 def test_missing_parts(tree, tmp_path, lose, says):
