@@ -7,12 +7,12 @@ __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', '
            'CHOICES', 'ONLY', 'BACKENDS', 'MINING', 'MOVIES', 'CAPTION_ACTIONS', 'DEMO', 'STAGES', 'opt', 'verb',
            'parser', 'plan_verb', 'plan_train', 'say_plan', 'disk_of', 'Terminated', 'on_terminate', 'end_children',
            'as_error', 'main', 'say', 'keep_memory', 'subject_id', 'open_study', 'study_bundle', 'prepare_settings',
-           'do_prepare', 'renew_study', 'caption_files', 'caption_backend', 'do_mine', 'do_targets', 'do_train',
-           'do_decode', 'do_render', 'do_evaluate', 'do_explain', 'do_report', 'caption_source', 'check_source',
-           'hub_clip', 'caption_stats', 'merge_captions', 'do_captions', 'adopt_captions', 'run_captions', 'do_score',
-           'do_leaderboard', 'Clockwork', 'demo', 'empty_demo', 'demo_settings', 'do_demo', 'row', 'check_python',
-           'check_torch', 'check_machine', 'check_parts', 'check_download', 'study_status', 'todo', 'check_study',
-           'do_status', 'do_undo', 'do_clean', 'do_doctor']
+           'do_prepare', 'renew_study', 'parts_of', 'caption_files', 'caption_backend', 'do_mine', 'do_targets',
+           'do_train', 'do_decode', 'do_render', 'do_evaluate', 'do_explain', 'do_report', 'caption_source',
+           'check_source', 'hub_clip', 'caption_stats', 'merge_captions', 'do_captions', 'adopt_captions',
+           'run_captions', 'do_score', 'do_leaderboard', 'Clockwork', 'demo', 'empty_demo', 'demo_settings', 'do_demo',
+           'row', 'check_python', 'check_torch', 'check_machine', 'check_parts', 'check_download', 'study_status',
+           'todo', 'check_study', 'do_status', 'do_undo', 'do_clean', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
 import argparse, os, sys, time
@@ -63,7 +63,7 @@ def parser(prog='semvideo'):
 # %% ../nbs/16_cli.ipynb #ec70ff57
 def plan_verb(a): # parsed options of a stage
     "Say what the verb would do; nothing is changed."
-    from semvideo.core import Planned, Study, plans
+    from semvideo.core import Planned, plans
     if a.verb == 'train': return plan_train(a)
     try:
         with plans(): a.run(a)
@@ -228,14 +228,25 @@ def do_prepare(a):
 def renew_study(path, # study folder
                 make): # folder -> Study
     "Make a study beside the one that is there, and put it in its place once it stands; the old one moves into its trash. Killed on the way, the old one is untouched and the next call continues."
-    from semvideo.core import STUDY_PARTS, Study
-    path = Path(path)
-    if not (path/'manifest.json').is_file(): return make(path)
-    new = path/'.new'; make(new)
-    Study(path).discard([path/p for p in STUDY_PARTS], 'the study, prepared anew')
-    for p in sorted(new.iterdir(), key=lambda p: p.name == 'manifest.json'): os.replace(p, path/p.name)
-    new.rmdir()
+    import shutil
+    from semvideo.core import STUDY_PARTS, Planned, Study
+    path = Path(path); new,stands = path/'.new', path/'.new/stands'
+    if not (path/'manifest.json').is_file() and not stands.is_file(): return make(path)
+    if not stands.is_file():
+        try: make(new)
+        except Planned: raise Planned('prepare', 'replace', files=len(old := parts_of(path)), bytes=sum(f.stat().st_size for f in old)) from None
+        stands.touch() # from here on, the next call only moves
+    if (path/'manifest.json').is_file(): Study(path).discard([path/p for p in STUDY_PARTS], 'the study, prepared anew')
+    for p in STUDY_PARTS: # the manifest last
+        if (new/p).exists(): os.replace(new/p, path/p)
+    shutil.rmtree(new)
     return Study(path)
+
+def parts_of(path):
+    "The files that the stages of a study made."
+    from semvideo.core import STUDY_PARTS
+    there = [path/p for p in STUDY_PARTS]
+    return [f for p in there for f in ([p] if p.is_file() else p.rglob('*')) if f.is_file()]
 
 # %% ../nbs/16_cli.ipynb #af532866
 BACKENDS = dict(script=('captions',), file=('captions',), transformers=('model',), server=('url', 'model', 'revision'), classifier=()) # backend -> options it cannot do without
@@ -283,12 +294,13 @@ def do_mine(a):
     from semvideo.core import SemvideoError, Study
     if (a.study is None) == (a.movie is None) or (a.movie is None) != (a.out is None):
         raise SemvideoError('Captions of what?', found=' '.join(f'--{o}' for o in ('study', 'movie', 'out') if getattr(a, o) is not None) or 'nothing', expected='--study DIR, or --movie FILE ... --out DIR')
-    if a.movie and a.force: raise SemvideoError('--force is for a study', file=a.out, remedy='delete the folder, or give another --out')
+    study_only = '--force' if a.force else '--dry-run' if a.dry_run else None
+    if a.movie and study_only: raise SemvideoError(f'{study_only} is for a study', file=a.out, remedy='delete the folder, or give another --out')
     study = None if a.movie else Study(a.study); backend = caption_backend(a, study)
     from semvideo import semminer
     if a.backend == 'script': say("backend 'script': captions come from the scene scripts of the miniature; nothing looked at the video")
     if a.backend == 'transformers' and a.revision not in (None, backend.revision): say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine with it again: --revision {backend.revision}')
-    if a.force:
+    if a.force and not a.dry_run:
         from semvideo.captions import keep_reviews
         keep_reviews(study)
     kw = dict(shard=a.shard, max_basic_words=a.max_basic_words, **(dict(prompts=a.prompts) if a.prompts else {}))

@@ -8,8 +8,8 @@ __all__ = ['NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'STUDY_PARTS', 'CAPTION_LEVE
            'write_text', 'write_json', 'read_json', 'write_csv', 'read_csv', 'write_npy', 'read_npy', 'new_map',
            'write_safetensors', 'read_safetensors', 'file_sha256', 'array_sha256', 'parse_shard', 'shard', 'progress',
            'ensure_torchvision', 'check_name', 'Planned', 'plans', 'check_clips', 'Study', 'join_rows', 'file_stamp',
-           'content', 'seen_path', 'read_record', 'result_of', 'made_with', 'Stage', 'check_key', 'alone', 'size_of',
-           'sweep', 'Decoded', 'whole_weights']
+           'seen_path', 'hash_files', 'content', 'read_record', 'result_of', 'made_with', 'Stage', 'check_key', 'alone',
+           'size_of', 'sweep', 'Decoded', 'whole_weights']
 
 # %% ../nbs/00_core.ipynb #100e269d
 import contextlib, dataclasses, difflib, errno, hashlib, io, json, os, random, re, shutil, sys, tempfile
@@ -474,42 +474,46 @@ def file_stamp(path): # any file
     except OSError as e: raise unreadable(path, e) from None
     return [s.st_size, s.st_mtime_ns, s.st_ctime_ns]
 
-_seen = {} # {absolute path: (stamp, sha256)} of this process, for files outside a study
+def seen_path(folder):
+    "Where this machine keeps the hashes of files that it has seen for a folder, such as a study or a bundle."
+    top = Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')
+    return top/'semvideo'/f'{identity(str(Path(folder).resolve()))}.json'
+
+def hash_files(paths, # files; one that is not there gives None
+               cache, # where known hashes are kept: `seen_path`
+               verify=False, # read every byte, whatever the times say
+               desc=None): # text of a progress bar
+    "{path: SHA-256}. A file is read again only where its size or times have moved; the cache may be deleted at any time."
+    try: seen = read_json(cache)
+    except SemvideoError: seen = {}
+    if not isinstance(seen, dict): seen = {}
+    before,out = dict(seen),{}
+    paths = list(paths)
+    for f in progress(paths, desc, total=len(paths)) if desc else paths:
+        if not Path(f).is_file(): out[f] = None; continue
+        name,stamp = os.path.abspath(f),file_stamp(f)
+        known = seen.get(name)
+        if verify or not isinstance(known, list) or known[:-1] != stamp: seen[name] = known = [*stamp, file_sha256(f)]
+        out[f] = known[-1]
+    if seen != before:
+        with contextlib.suppress(SemvideoError): write_json(cache, seen) # no place to keep them: they are taken again next time
+    return out
 
 def content(path): # file, or folder
-    "SHA-256 of a file's bytes, or of the names and bytes of all files in a folder; hashed again only where size or times moved."
+    "SHA-256 of a file's bytes, or identity of the names and bytes of all files in a folder."
     p = Path(path).resolve()
-    if p.is_dir():
-        files = [f for f in sorted(p.rglob('*')) if f.is_file() and '__pycache__' not in f.parts]
-        return identity({f.relative_to(p).as_posix(): content(f) for f in files}, 64)
-    stamp = file_stamp(p)
-    if _seen.get(p, (None,))[0] != stamp: _seen[p] = stamp, file_sha256(p)
-    return _seen[p][1]
-
-def seen_path(study): # folder
-    "Where this machine keeps the hashes of a study's files that it has seen."
-    top = Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')
-    return top/'semvideo'/f'{identity(str(Path(study).resolve()))}.json'
+    if not p.is_dir(): file_stamp(p); return hash_files([p], seen_path(p.parent))[p]
+    files = [f for f in sorted(p.rglob('*')) if f.is_file() and '__pycache__' not in f.parts]
+    known = hash_files(files, seen_path(p))
+    return identity({f.relative_to(p).as_posix(): known[f] for f in files}, 64)
 
 @patch
 def hashes(self:Study,
            rels, # paths in the study
            verify=False): # read every byte, whatever the times say
-    "{path: SHA-256, or None where there is no file}. Known hashes are kept outside the study (`seen_path`) and may be deleted at any time."
-    p,out = seen_path(self.path),{}
-    try: seen = read_json(p)
-    except SemvideoError: seen = {}
-    if not isinstance(seen, dict): seen = {}
-    before = dict(seen)
-    for rel in rels:
-        f = self.path/rel
-        if not f.is_file(): out[rel] = None; continue
-        stamp = file_stamp(f); known = seen.get(rel)
-        if verify or not isinstance(known, list) or known[:-1] != stamp: seen[rel] = known = [*stamp, file_sha256(f)]
-        out[rel] = known[-1]
-    if seen != before:
-        with contextlib.suppress(SemvideoError): write_json(p, seen) # no place to keep them: they are taken again next time
-    return out
+    "{path: SHA-256, or None where there is no file}."
+    known = hash_files([self.path/r for r in rels], seen_path(self.path), verify)
+    return {r: known[self.path/r] for r in rels}
 
 # %% ../nbs/00_core.ipynb #a4336649
 @patch
@@ -572,9 +576,10 @@ def made_with():
 
 class Stage:
     "One stage of a study (or one part of it, such as one subject's decoder): folder, identity, whether it is done."
-    def __init__(self, study, name, config, needs=(), part=None, inputs=None, version=1, pieces=None, mends=''):
+    def __init__(self, study, name, config, needs=(), part=None, inputs=None, version=1, pieces=None, mends=''): # moved: what `force` put into the trash
         self.study,self.name,self.part,self.config,self.needs = study,name,part,_plain(config),dict(needs)
         self.inputs,self.version,self.pieces,self.mends,self.lock = dict(inputs or {}),version,pieces,mends,None
+        self.moved = None
         self.key = check_key(name if part is None else f'{name}/{part}')
         self.dir,self.file = study.path/self.key, study.path/'stages'/self.key/'stage.json'
         self.hash = identity([self.key, self.config, self.version, self.needs, self.inputs])
@@ -862,12 +867,13 @@ def make_room(self:Stage, shard, own):
     except SemvideoError: old = None
     if tuple(shard) == (1, 1) or not old or old['hash'] != self.hash: return self.reset()
     self.hold(shard)
-    self.study.discard(own, f'{self.key}, part {shard[0]} of {shard[1]}, replaced')
+    self.moved = self.study.discard(own, f'{self.key}, part {shard[0]} of {shard[1]}, replaced')
     return self.write_record(False)
 
 @patch
 def rewrite(self:Stage):
     "Hold the stage and open its record anew, whatever it held: for what is replaced whole and cheaply, such as a page."
+    if planning: raise Planned(self.key, 'replace' if self.file.is_file() else 'make')
     with alone(self.locks/'claim.lock'): return self.hold().write_record(False)
 
 @patch

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import fmri, video
-from .core import Config, SemvideoError, Study, check_name, content, sweep, file_sha256, progress, read_csv, read_npy, write_csv, write_npy
+from .core import Config, SemvideoError, Study, check_name, hash_files, seen_path, sweep, file_sha256, progress, read_csv, read_npy, write_csv, write_npy
 
 # %% ../nbs/03_datasets.ipynb #2678368f
 @dataclass(frozen=True)
@@ -355,12 +355,13 @@ def _check_settings(cfg, splits):
     if not cfg.subjects: raise SemvideoError('No subject', found='subjects=()', expected='one or more')
     if cfg.method == 'topk' and not cfg.k: raise SemvideoError('topk needs k', found=cfg.k, expected='a number of voxels')
 
-def _source_hashes(segments, cfg):
+def _source_hashes(segments, cfg, out):
     "Content of every movie, run and mask that is read, by name: a file replaced under its name is another study."
     files = {g.source: g.movie for g in segments}
     files |= {f'sub-{s}/{g.name}/{r}/{p.name}': p for g in segments for s in cfg.subjects for r,p in g.runs.get(s, {}).items()}
     files |= {f'mask/{Path(g.mask).name}': g.mask for g in segments if isinstance(g.mask, (str, Path))}
-    return {k: content(p) for k,p in progress(files.items(), 'what is read', total=len(files))}
+    known = hash_files(files.values(), seen_path(out), desc='what is read')
+    return {k: known[p] for k,p in files.items()}
 
 def _prepare(out, name, source, segments, cfg, tr, known_bad=None, published=None, workers=None):
     "Segments to a Study: frames, voxels, fMRI, audit. Continues where it stopped; refuses other settings."
@@ -369,7 +370,7 @@ def _prepare(out, name, source, segments, cfg, tr, known_bad=None, published=Non
     for s in cfg.subjects: check_name(s, 'subject')
     if segments[0].split != 'train': raise SemvideoError('No training movies', found=', '.join(sorted({g.split for g in segments})), expected='train first')
     study = Study.create(out, name, source, _clips(segments), cfg, exist_ok=True)
-    stage = study.stage('prepare', cfg, inputs=_source_hashes(segments, cfg))
+    stage = study.stage('prepare', cfg, inputs=_source_hashes(segments, cfg, out))
     if stage.done: return study
     _sweep(study)
     _save_frames(study, segments, cfg, workers)

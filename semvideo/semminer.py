@@ -623,9 +623,8 @@ def _forget(study, cfg, needs, splits, i, n):
     kept,captions = study.path/'mine/store',[study.path/f'captions/{s}.csv' for s in study.splits]
     stage = study.stage('mine', cfg, needs=needs, force=True, shard=(i, n), own=[kept, *captions])
     study.discard(captions, 'captions of a mining that was replaced')
-    moved = [study.path/'trash'/t['entry']/'kept/mine/store' for t in study.trash() if t['why'].startswith(f'mine, part {i} of {n}')]
-    if n > 1 and moved and not kept.exists() and moved[-1].is_dir(): # the other shards' captions stay
-        shutil.copytree(moved[-1], kept)
+    if stage.moved and (stage.moved/'kept/mine/store').is_dir(): # a part was replaced: the other shards' captions stay
+        shutil.copytree(stage.moved/'kept/mine/store', kept)
         CaptionStore(kept, f'{i}-of-{n}').forget(c for s in splits for c in take_shard(study.clip_ids(s), i, n))
     return stage
 

@@ -44,8 +44,8 @@ def state(study):
 def flips(study, n=300, seed=0, hide=True): # hide: put the modification time back
     "One bit turned over in a random file, n times: how often `check(verify)` or the log's own check notices. -> dict"
     from semvideo.cli import study_status
-    from semvideo.core import SemvideoError, Study
-    rng, missed, printed = random.Random(seed), [], []
+    from semvideo.core import SemvideoError
+    rng, missed = random.Random(seed), []
     for _ in range(n):
         p = rng.choice(files_of(study)); old = p.read_bytes(); s = p.stat()
         if not old: continue

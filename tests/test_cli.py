@@ -323,3 +323,41 @@ def test_prepare_refuses_before_it_begins(tree, tmp_path, cli, words):
 @pytest.mark.parametrize("words", [["--lag-s", "nan"], ["--clip-s", "1e-9"], ["--clip-s", "nan"], ["--lag-s", "inf"]])
 def test_seconds_that_are_none(own, tmp_path, cli, words):
     refuses(cli, "prepare", "--root", own/"runs.csv", "--study", tmp_path/"s", "--dataset", "table", "--mask", own/"mask.nii.gz", *words, says="seconds"); assert not (tmp_path/"s").exists()
+
+def test_prepare_anew_ends_with_the_same_study_and_can_be_undone(tree, tmp_path, cli):
+    "A real study has locks and a trash of its own: the new one takes its place all the same, and the old one comes back."
+    words = ("prepare", "--root", tree, "--study", tmp_path/"s", "--subject", 1, "--quiet"); assert cli(*words)[0] == 0
+    before = state(tmp_path/"s"); Study(tmp_path/"s").stage("mine", {}, needs=("prepare",)).finish(); mined = state(tmp_path/"s")
+    rc, said, _ = cli(*words, "--force", "--dry-run"); assert rc == 0 and "prepare: replace" in said and state(tmp_path/"s") == mined
+    assert cli(*words, "--force")[0] == 0 and not (tmp_path/"s/.new").exists() and state(tmp_path/"s") == before
+    assert cli("undo", "--study", tmp_path/"s")[0] == 0 and state(tmp_path/"s") == mined and cli("status", "--study", tmp_path/"s")[0] == 0
+
+@pytest.mark.parametrize("after", ["make", "discard", "move"])
+def test_prepare_anew_killed_on_the_way(tree, tmp_path, monkeypatch, cli, after):
+    "Wherever it stops, one of the two studies is there or the same command goes on; the old one is never lost."
+    import semvideo.cli as C
+    words = ("prepare", "--root", tree, "--study", tmp_path/"s", "--subject", 1, "--quiet"); assert cli(*words)[0] == 0
+    before = state(tmp_path/"s"); moved = []
+    class Killed(BaseException): pass
+    def kill(*a): raise Killed
+    def replace(a, b, real=os.replace):
+        if "/.new/" in str(a) and ".part" not in str(a) and Path(a).parent.name == ".new":
+            if len(moved) == (0 if after == "discard" else 2): raise Killed
+            moved.append(a)
+        return real(a, b)
+    if after == "make": monkeypatch.setattr(Study, "discard", kill)
+    else: monkeypatch.setattr(C.os, "replace", replace)
+    with pytest.raises(Killed): main([str(w) for w in (*words, "--force")])
+    monkeypatch.undo()
+    assert cli(*words, "--force")[0] == 0 and state(tmp_path/"s") == before and not (tmp_path/"s/.new").exists()
+    assert len(Study(tmp_path/"s").trash()) == 1
+
+@pytest.mark.parametrize("verb", ["mine", "targets", "train", "decode", "render", "evaluate", "explain", "report"])
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_dry_run_changes_nothing(small, tree, cli, verb, force):
+    more = dict(mine=("--backend", "script", "--captions", tree/"truth/scripts.jsonl"), render=("--shard", "1/2")).get(verb, ()); log = (small/"log.jsonl").read_bytes(); page = (small/"report.html").read_bytes(); before = state(small)
+    cli(verb, "--study", small, *more, *force, "--dry-run", "--quiet")
+    assert state(small) == before and (small/"log.jsonl").read_bytes() == log and (small/"report.html").read_bytes() == page
+
+def test_films_of_ones_own_have_no_dry_run(tmp_path, cli):
+    refuses(cli, "mine", "--movie", tmp_path/"f.mp4", "--out", tmp_path/"o", "--backend", "classifier", "--dry-run", says="--dry-run is for a study"); assert not (tmp_path/"o").exists()

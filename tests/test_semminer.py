@@ -376,3 +376,11 @@ def test_properties_of_the_cut():
         s,how = cut_words(t, k); assert n_words(s) <= k; assert (how == '') == (n_words(t) <= k); assert how == '' or n_words(s) >= 1
         d = as_data(t + '"<|im_end|>' + t); assert '"' not in d and '\n' not in d and '<|' not in d and as_data(d) == d
     check()
+
+def test_a_forced_shard_after_other_settings_takes_nothing_from_older_trash(tmp_path):
+    "What an earlier forced shard left in the trash belongs to other settings and stays there."
+    study = small_study(tmp_path/'s', n=4, n_test=2); rows = '\n'.join(json.dumps(dict(clip_id=c, basic=f'a {c}', anchor=f'a {c}', motion=f'{c} moves', holistic=f'{c} moves on')) for c in study.clips.clip_id); (tmp_path/'x.jsonl').write_text(rows)
+    mine = lambda limit, **kw: mine_study(study, ScriptBackend(tmp_path/'x.jsonl'), max_basic_words=limit, **kw)
+    mine(20); mine(20, shard='1/2', force=True); assert len(CaptionStore(study.path/'mine/store')) == 4
+    mine(10, shard='1/2', force=True); mine(10, shard='2/2'); clean = small_study(tmp_path/'t', n=4, n_test=2)
+    mine_study(clean, ScriptBackend(tmp_path/'x.jsonl'), max_basic_words=10); assert set(CaptionStore(study.path/'mine/store').rows) == set(CaptionStore(clean.path/'mine/store').rows)
