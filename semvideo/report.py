@@ -388,7 +388,8 @@ def _trust(study, subject, split, scored):
     tables += _selection(study) + _ceiling(study, subject, split)
     reads = pd.DataFrame([e for e in study.events() if e.get('event') == 'reads'], dtype=object)
     if len(reads): tables.append(_table(reads.drop(columns='event').drop_duplicates(), 'Which stages read which split', title='Who read what'))
-    st = dict(_in_order(study.stages())); stages = pd.DataFrame([dict(stage=k, identity=v['hash'], result=result_of(v), done=bool(v['done']), files=len(v['files'])) for k, v in st.items()])
+    made = {k: r for k, r in study.stages().items() if k != 'report'} # the page itself is being written
+    st = dict(_in_order(made)); stages = pd.DataFrame([dict(stage=k, identity=v['hash'], result=result_of(v), done=bool(v['done']), files=len(v['files'])) for k, v in st.items()])
     if len(stages): tables.append(_table(stages, 'The identity is the hash of the settings and of all that was read, upstream results included; the result, of that and of the bytes of its files', title='Stages'))
     details = [dict(title=f'Settings of {k}', text=json.dumps(v['config'], indent=1, sort_keys=True)) for k, v in st.items()]
     details.append(dict(title='The study', text=json.dumps({k: v for k, v in study.manifest.items() if k != 'stages'}, indent=1, sort_keys=True)))

@@ -217,6 +217,10 @@ def test_report(small, cli):
     rc, out, _ = cli("report", "--study", small, "--subject", 1, "--quiet")
     assert rc == 0 and out.strip().endswith("report.html") and (small/"report.html").stat().st_size > 10_000
 
+def test_the_page_does_not_list_itself_as_unfinished(small):
+    page = (small/"report.html").read_text()
+    assert "Settings of render/sub-1/test" in page and "Settings of report" not in page
+
 def test_doctor_knows_the_study(small, cli):
     rc, out, _ = cli("doctor", "--study", small)
     assert all(any(s in line and line.startswith("ok") for line in out.splitlines()) for s in STAGES), out
