@@ -229,7 +229,7 @@ def renew_study(path, # study folder
                 make): # folder -> Study
     "Make a study beside the one that is there, and put it in its place once it stands; the old one moves into its trash. Killed on the way, the old one is untouched and the next call continues."
     import shutil
-    from semvideo.core import STUDY_PARTS, Planned, Study
+    from semvideo.core import STUDY_PARTS, Planned, Study, known_places
     path = Path(path); new,stands = path/'.new', path/'.new/stands'
     if not (path/'manifest.json').is_file() and not stands.is_file(): return make(path)
     if not stands.is_file():
@@ -239,8 +239,10 @@ def renew_study(path, # study folder
     if (path/'manifest.json').is_file(): Study(path).discard([path/p for p in STUDY_PARTS], 'the study, prepared anew')
     for p in STUDY_PARTS: # the manifest last
         if (new/p).exists(): os.replace(new/p, path/p)
+    study = Study(path)
+    for key,places in known_places(new).items(): study.remember(key, places)
     shutil.rmtree(new)
-    return Study(path)
+    return study
 
 def parts_of(path):
     "The files that the stages of a study made."

@@ -9,7 +9,7 @@ __all__ = ['NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'STUDY_PARTS', 'CAPTION_LEVE
            'write_safetensors', 'read_safetensors', 'file_sha256', 'array_sha256', 'parse_shard', 'shard', 'progress',
            'ensure_torchvision', 'check_name', 'Planned', 'plans', 'check_clips', 'Study', 'join_rows', 'file_stamp',
            'seen_path', 'hash_files', 'content', 'read_record', 'result_of', 'made_with', 'Stage', 'check_key', 'alone',
-           'size_of', 'sweep', 'Decoded', 'whole_weights']
+           'size_of', 'sweep', 'places_path', 'known_places', 'Decoded', 'whole_weights']
 
 # %% ../nbs/00_core.ipynb #100e269d
 import contextlib, dataclasses, difflib, errno, hashlib, io, json, os, random, re, shutil, sys, tempfile
@@ -499,12 +499,13 @@ def hash_files(paths, # files; one that is not there gives None
         with contextlib.suppress(SemvideoError): write_json(cache, seen) # no place to keep them: they are taken again next time
     return out
 
-def content(path): # file, or folder
+def content(path, # file, or folder
+            verify=False): # read every byte, whatever the times say
     "SHA-256 of a file's bytes, or identity of the names and bytes of all files in a folder."
     p = Path(path).resolve()
-    if not p.is_dir(): file_stamp(p); return hash_files([p], seen_path(p.parent))[p]
+    if not p.is_dir(): file_stamp(p); return hash_files([p], seen_path(p.parent), verify)[p]
     files = [f for f in sorted(p.rglob('*')) if f.is_file() and '__pycache__' not in f.parts]
-    known = hash_files(files, seen_path(p))
+    known = hash_files(files, seen_path(p), verify)
     return identity({f.relative_to(p).as_posix(): known[f] for f in files}, 64)
 
 @patch
@@ -745,6 +746,38 @@ def _by_need(have):
         for k in ready: out.append(k); del left[k]
     return out
 
+# %% ../nbs/00_core.ipynb #6ff57767
+def places_path(folder): # of a study
+    "Where this machine keeps from where the stages of a study read."
+    seen = seen_path(folder)
+    return seen.with_name(f'{seen.stem}-places.json')
+
+def known_places(folder):
+    "{stage key: {name of an input: path}} as this machine remembers it."
+    try: places = read_json(places_path(folder))
+    except SemvideoError: return {}
+    return places if isinstance(places, dict) else {}
+
+@patch
+def remember(self:Study, key, places): # stage key; {name of an input: path}
+    "Keep on this machine where a stage's inputs lie."
+    now = {name: os.path.abspath(p) for name,p in places.items()}
+    known = known_places(self.path)
+    if known.get(key) == now: return
+    with contextlib.suppress(SemvideoError): write_json(places_path(self.path), known | {key: now})
+
+@patch
+def replaced(self:Study, key, inputs, verify=False): # stage key; {name: SHA-256 when it was read}
+    "Which input is not what the stage read, though it lies where it lay, as a sentence, or ''."
+    known = known_places(self.path).get(key, {})
+    here = {name: Path(p) for name,p in known.items() if name in inputs and Path(p).exists()}
+    files = [p for p in here.values() if p.is_file()]
+    now = hash_files(files, seen_path(self.path), verify)
+    for name,p in here.items():
+        sha = now[p] if p in now else content(p, verify)
+        if sha != inputs[name]: return f'{name} was replaced: {p}'
+    return ''
+
 # %% ../nbs/00_core.ipynb #41db1401
 @patch
 def check(self:Study,
@@ -761,7 +794,8 @@ def check(self:Study,
         r = have[k]; whole = verify is True or bool(verify) and k in verify
         now = self.hashes(r['files'], whole)
         if verify and not whole: now |= self.hashes([f for f in r['files'] if f in verify], True)
-        bad,moved = _damage(r, now),_moved(k, r, have, state, rows)
+        bad = _damage(r, now)
+        moved = _moved(k, r, have, state, rows) or self.replaced(k, r['inputs'], verify is True)
         s = 'damaged' if bad else 'stale' if moved else 'done' if r['done'] else 'partial'
         why = bad or moved or ('' if r['done'] else _pieces(self.path/k, r))
         state[k] = dict(state=s, why=why, files=len(r['files']), bytes=sum((self.path/f).stat().st_size for f in r['files'] if (self.path/f).is_file()))
@@ -915,6 +949,7 @@ def stage(self:Study,
           part=None, # part of it, such as 'sub-1/mad'
           force=False, # move what is there into the trash and start again
           inputs=None, # {name: content hash} of what it reads from outside the study
+          places=None, # {name: path} where those inputs lie on this machine
           version=1, # of the code: its room raises it when results change
           pieces=None, # (glob, number) of what it makes one by one
           shard=(1, 1), # part of the work this process does
@@ -926,6 +961,7 @@ def stage(self:Study,
     if planning: raise Planned(**st.plan(force, own if tuple(shard) != (1, 1) else ()))
     if not force and st.ready(): return st # nothing is written, so a study one may only read is served too
     with alone(st.locks/'claim.lock'):
+        if places: self.remember(st.key, places)
         if force: st.make_room(shard, own)
         return st.claim(shard)
 

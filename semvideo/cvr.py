@@ -12,7 +12,7 @@ import numpy as np
 from fastcore.basics import patch
 from .core import *
 from .bundle import *
-from .targets import bundle_content
+from .targets import bundle_content, bundle_places
 
 # %% ../nbs/10_cvr.ipynb #6fa805cb
 import torch
@@ -180,7 +180,7 @@ def render_study(study, subject, split='test', bundle='tiny', seed=0, mode='fait
     cfg = RenderConfig(bundle=str(bundle), mode=mode, seed=seed, **settings).resolved(); part = f'sub-{subject}/{name or split}'
     ids = study.clip_ids(split); i,n = parse_shard(shard); blocks = list(range(0, len(ids), BLOCK))
     mine = [study.path/f'render/{part}/{b:05d}.npy' for b in _shard(blocks, i, n)]
-    st = study.stage('render', cfg, needs=(f'decode/sub-{subject}/{split}',), part=part, force=force, inputs=dict(bundle=bundle_content(bundle)),
+    st = study.stage('render', cfg, needs=(f'decode/sub-{subject}/{split}',), part=part, force=force, inputs=dict(bundle=bundle_content(bundle)), places=bundle_places(bundle),
                      pieces=('*.npy', len(blocks)), shard=(i, n), own=mine)
     if st.done: return st
     d = decoded or Decoded.load(study.path/f'decode/sub-{subject}/{split}.safetensors')

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['KNOWN_BAD', 'BLOCK', 'MINIATURE', 'PUBLISHED_VOXELS', 'HCP_CLIPS', 'HCP_RUN', 'HCP_MOVIE', 'HCP_LAG', 'HCP_VERSION',
            'TABLE_COLUMNS', 'SOURCES', 'PrepareConfig', 'Segment', 'find_dir', 'cc2017_subjects', 'cc2017_segments',
-           'open_subject', 'train_correlations', 'choose_voxels', 'selection_table', 'prepare_cc2017', 'lag_diagnostic',
-           'phash', 'hamming', 'thumb_embedding', 'Prints', 'fingerprints', 'closest', 'audit_frames', 'audit_repeats',
-           'audit_times', 'audit_statistics', 'leak_audit', 'hcp_run_file', 'hcp_movies', 'hcp_version', 'hcp_segments',
-           'prepare_hcp', 'read_table', 'table_segments', 'prepare_table', 'load_tensor', 'load_array',
-           'prepare_neuroclips', 'prepare_mindvideo', 'doctor_table']
+           'open_subject', 'train_correlations', 'choose_voxels', 'selection_table', 'source_files', 'prepare_cc2017',
+           'lag_diagnostic', 'phash', 'hamming', 'thumb_embedding', 'Prints', 'fingerprints', 'closest', 'audit_frames',
+           'audit_repeats', 'audit_times', 'audit_statistics', 'leak_audit', 'hcp_run_file', 'hcp_movies',
+           'hcp_version', 'hcp_segments', 'prepare_hcp', 'read_table', 'table_segments', 'prepare_table', 'load_tensor',
+           'load_array', 'prepare_neuroclips', 'prepare_mindvideo', 'doctor_table']
 
 # %% ../nbs/03_datasets.ipynb #3fef09e8
 import contextlib, mmap, os, re, sys
@@ -201,7 +201,8 @@ def open_subject(segments, subject, cfg, tr=2., known_bad=None):
             else:
                 try:
                     run = _open(p, g.mask)
-                    note = '; '.join(filter(None, [_check_run(g, run, cfg, tr), _check_values(g, run, cfg)]))
+                    notes = [getattr(run, 'note', ''), _check_run(g, run, cfg, tr), _check_values(g, run, cfg)]
+                    note = '; '.join(filter(None, notes))
                 except SemvideoError as e:
                     if cfg.bad_runs != 'skip':
                         if len(g.runs[subject]) > 1: e.remedy = '; '.join(filter(None, [e.remedy, "or bad_runs='skip' goes on with the other repeats"]))
@@ -355,13 +356,11 @@ def _check_settings(cfg, splits):
     if not cfg.subjects: raise SemvideoError('No subject', found='subjects=()', expected='one or more')
     if cfg.method == 'topk' and not cfg.k: raise SemvideoError('topk needs k', found=cfg.k, expected='a number of voxels')
 
-def _source_hashes(segments, cfg, out):
-    "Content of every movie, run and mask that is read, by name: a file replaced under its name is another study."
+def source_files(segments, subjects):
+    "Every movie, run and mask that is read, {name: path}."
     files = {g.source: g.movie for g in segments}
-    files |= {f'sub-{s}/{g.name}/{r}/{p.name}': p for g in segments for s in cfg.subjects for r,p in g.runs.get(s, {}).items()}
-    files |= {f'mask/{Path(g.mask).name}': g.mask for g in segments if isinstance(g.mask, (str, Path))}
-    known = hash_files(files.values(), seen_path(out), desc='what is read')
-    return {k: known[p] for k,p in files.items()}
+    files |= {f'sub-{s}/{g.name}/{r}/{p.name}': p for g in segments for s in subjects for r,p in g.runs.get(s, {}).items()}
+    return files | {f'mask/{Path(g.mask).name}': g.mask for g in segments if isinstance(g.mask, (str, Path))}
 
 def _prepare(out, name, source, segments, cfg, tr, known_bad=None, published=None, workers=None):
     "Segments to a Study: frames, voxels, fMRI, audit. Continues where it stopped; refuses other settings."
@@ -370,7 +369,9 @@ def _prepare(out, name, source, segments, cfg, tr, known_bad=None, published=Non
     for s in cfg.subjects: check_name(s, 'subject')
     if segments[0].split != 'train': raise SemvideoError('No training movies', found=', '.join(sorted({g.split for g in segments})), expected='train first')
     study = Study.create(out, name, source, _clips(segments), cfg, exist_ok=True)
-    stage = study.stage('prepare', cfg, inputs=_source_hashes(segments, cfg, out))
+    places = source_files(segments, cfg.subjects)
+    known = hash_files(places.values(), seen_path(out), desc='what is read') # a file replaced under its name is another study
+    stage = study.stage('prepare', cfg, inputs={name: known[p] for name,p in places.items()}, places=places)
     if stage.done: return study
     _sweep(study)
     _save_frames(study, segments, cfg, workers)

@@ -6,7 +6,7 @@
 __all__ = ['OURS', 'still_frames', 'null_makers', 'null_videos', 'marginals', 'same', 'class_names', 'two_parts',
            'plain_questions', 'score', 'interval', 'results_table', 'state_scores', 'decoded_systems',
            'nearest_training', 'rendered_systems', 'has_decoders', 'repeat_states', 'repeats_table', 'same_chance',
-           'fit_to', 'evenly', 'judges_content', 'evaluate_study']
+           'fit_to', 'evenly', 'judges_folder', 'judges_content', 'evaluate_study']
 
 # %% ../nbs/13a_evaluate.ipynb #b20e1ebe
 import copy
@@ -201,11 +201,16 @@ def evenly(n, k): # of n, this many; None: all
     "Row numbers at even distances."
     return np.unique(np.linspace(0, n-1, min(k or n, n)).round().astype(int))
 
+def judges_folder(models):
+    "Where judging networks lie on this machine, or None."
+    if models == 'hub' or not isinstance(models, (str, Path)): return None
+    return bundle_path('tiny') if models == 'tiny' else Path(models)
+
 def judges_content(models): # `Models`, or what `load_models` takes
     "Identity of the judges by content: their files, the pinned revisions of the hub, or the name of networks given in Python."
     if models == 'hub': return identity(HUB, 64)
-    if not isinstance(models, (str, Path)): return 'given'
-    root = bundle_path('tiny') if models == 'tiny' else Path(models)
+    root = judges_folder(models)
+    if root is None: return 'given'
     if not root.is_dir(): raise SemvideoError('No judging networks here', file=root, expected="'tiny', 'hub' or a folder", remedy='check --models')
     return content(root)
 
@@ -222,7 +227,8 @@ def evaluate_study(study, # `Study`
     "Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv, shuffle.csv (the paper's shuffle test), fvd.csv, repeats.csv (where the study holds the trained decoders) and results.csv. -> results, one row a system, metric and variant."
     config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed, shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips)
     needs = (f'render/sub-{subject}/{split}',); shown = (*needs, f'decode/sub-{subject}/{split}', f'frames/{split}.npy')
-    stage = study.stage('evaluate', config, needs=needs, part=f'sub-{subject}', force=force, inputs=dict(judges=judges_content(models)), verify=shown)
+    places = {'judges': root} if (root := judges_folder(models)) else {}
+    stage = study.stage('evaluate', config, needs=needs, part=f'sub-{subject}', force=force, inputs=dict(judges=judges_content(models)), places=places, verify=shown)
     if stage.done: return read_csv(stage.dir/'results.csv').fillna(dict(beaten=''))
     study.log('reads', split=split, by='evaluate', subject=subject)
     truth,clips = np.asarray(study.frames(split)),study.select(split)

@@ -7,7 +7,7 @@ __all__ = ['MESH', 'METHODS', 'VISUAL_AREAS', 'write_run', 'Grayordinates', 'Run
            'clean_run', 'block_correlations', 'auto_blocks', 'segment_correlations', 'fisher_mean',
            'repeat_reliability', 't_test', 'keep', 'select_by_r', 'select_voxels', 'mmp_labels', 'dlabel_labels',
            'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'spearman_brown', 'repeat_curve',
-           'lag_profile', 'mask_on_grid', 'VolumeRun', 'open_volume_run']
+           'lag_profile', 'same_grid', 'mask_on_grid', 'VolumeRun', 'open_volume_run']
 
 # %% ../nbs/02_fmri.ipynb #2890098f
 import functools, hashlib, warnings
@@ -421,11 +421,15 @@ def _as_4d(img):
     extra = img.shape[4:]
     return nib.funcs.squeeze_image(img) if img.ndim > 4 and set(extra) == {1} else img.slicer[..., 0, :] if img.ndim == 5 and img.shape[3] == 1 else img
 
+def same_grid(mask, run): # nibabel images
+    "Do the voxels of both lie in the same places?"
+    return mask.shape[:3] == run.shape[:3] and np.allclose(mask.affine, run.affine, atol=1e-3)
+
 def mask_on_grid(mask, run): # nibabel images
     "The mask as bool on the grid of a run, resampled (nearest neighbour) where orientation, size or place of its voxels differ. Raises `SemvideoError` if the run does not reach where the mask is."
     grid = run.shape[:3]; m = np.asarray(mask.dataobj).reshape(mask.shape[:3]) > 0
     if not m.any(): raise SemvideoError('Mask is empty', file=mask.get_filename())
-    if mask.shape[:3] == grid and np.allclose(mask.affine, run.affine, atol=1e-3): return m
+    if same_grid(mask, run): return m
     import nibabel as nib
     from nilearn.image import resample_img
     as_numbers = nib.Nifti1Image(m.astype(np.uint8), mask.affine)
@@ -433,12 +437,11 @@ def mask_on_grid(mask, run): # nibabel images
     except ValueError: inside = np.zeros(grid, bool) # nilearn refuses boxes that do not meet
     share = inside.sum()*abs(np.linalg.det(run.affine[:3, :3]))/(m.sum()*abs(np.linalg.det(mask.affine[:3, :3])))
     if share < .8: raise SemvideoError('Mask and run do not cover the same place', file=mask.get_filename(), found=f'{share:.0%} of the mask lies in the run', expected='affines of one space', remedy='bring mask and run into one space, such as that of the run')
-    warnings.warn(f'{Path(mask.get_filename()).name}: resampled to the grid of {Path(run.get_filename()).name}')
     return inside
 
 @functools.lru_cache(maxsize=2)
 def _masked(path, mask, mtime):
-    "Masked series (V,T) float32, mask positions (V,), left side (V,), grid, TR."
+    "Masked series (V,T) float32, mask positions (V,), left side (V,), grid, TR, what was done to the mask."
     import nibabel as nib
     whole, m = nib.load(path), nib.load(mask); img = _as_4d(whole)
     if img.ndim != 4: raise SemvideoError('Not a 4D series', file=path, found=img.shape, expected='(x, y, z, volumes)')
@@ -446,7 +449,8 @@ def _masked(path, mask, mtime):
     x = np.asarray(img.dataobj)[inside].astype(np.float32)
     zooms = whole.header.get_zooms(); zoom = float(zooms[4] if whole.ndim == 5 and whole.shape[3] == 1 else zooms[3]); unit = img.header.get_xyzt_units()[1]
     xyz = np.stack(np.unravel_index(pos, inside.shape), 1) @ img.affine[:3, :3].T + img.affine[:3, 3]
-    return x, pos, xyz[:, 0] < 0, inside.shape, zoom/(1000 if unit == 'msec' else 1)
+    note = '' if same_grid(m, img) else f'{Path(mask).name} resampled to the grid of the run'
+    return x, pos, xyz[:, 0] < 0, inside.shape, zoom/(1000 if unit == 'msec' else 1), note
 
 @dataclass(frozen=True)
 class VolumeRun:
@@ -456,6 +460,7 @@ class VolumeRun:
     volumes: int
     tr: float
     gray: Grayordinates
+    note: str = '' # what was done to the mask
     def rows(self, lo=0, hi=None): return _masked(str(self.path), str(self.mask), self.path.stat().st_mtime_ns)[0][lo:hi]
 
 def open_volume_run(path, # 4D .nii or .nii.gz
@@ -464,8 +469,9 @@ def open_volume_run(path, # 4D .nii or .nii.gz
     path, mask = Path(path), Path(mask)
     for p in (path, mask):
         if not p.is_file(): raise SemvideoError('File not found', file=p)
-    try: x, pos, left, grid, tr = _masked(str(path), str(mask), path.stat().st_mtime_ns)
+    try: x, pos, left, grid, tr, note = _masked(str(path), str(mask), path.stat().st_mtime_ns)
     except SemvideoError: raise
     except Exception as e: raise SemvideoError('Not a readable NIfTI file', file=path, found=f'{type(e).__name__}: {e}'[:160], remedy='copy or download it again') from e
     key = hashlib.sha256(pos.astype('<i8').tobytes() + repr(grid).encode()).hexdigest()[:12]
-    return VolumeRun(path, mask, x.shape[1], tr, Grayordinates(pos, np.where(left, 'L', 'R'), pos, int(np.prod(grid)), 0, key))
+    gray = Grayordinates(pos, np.where(left, 'L', 'R'), pos, int(np.prod(grid)), 0, key)
+    return VolumeRun(path, mask, x.shape[1], tr, gray, note)

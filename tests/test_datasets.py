@@ -500,4 +500,4 @@ def test_a_film_replaced_after_prepare_is_noticed(cc, tmp_path):
     root = tmp_path/'cc'; shutil.copytree(cc, root); s = D.prepare_cc2017(root, tmp_path/'s', subjects=(1,))
     a,b = sorted((root/'stimuli').glob('*.mp4') if (root/'stimuli').is_dir() else root.rglob('*.mp4'))[:2]; shutil.copyfile(b, a)
     with pytest.raises(SemvideoError, match='stale') as e: D.prepare_cc2017(root, tmp_path/'s', subjects=(1,))
-    assert a.name in str(e.value)
+    assert a.name in str(e.value) and s.check()['prepare']['state'] == 'stale' and a.name in s.check()['prepare']['why']
