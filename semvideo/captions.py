@@ -812,8 +812,9 @@ def import_captions(folder, # of `export_captions`
     if study is not None:
         study = study if isinstance(study, Study) else Study(study)
         _check_frames(study, rows.assign(clip_sha='') if allow_other_frames else rows, folder); keep_reviews(study)
-        mine_study(study, FileBackend({s: folder/'data'/f'{s}.jsonl' for s in out}), max_basic_words=m.get('max_basic_words', 20), force=force)
-        if (folder/'prompts.json').exists(): write_json(study.path/'mine'/'prompts.json', read_json(folder/'prompts.json'))
+        captions = FileBackend({s: folder/'data'/f'{s}.jsonl' for s in out})
+        asked = read_json(folder/'prompts.json') if (folder/'prompts.json').exists() else None
+        mine_study(study, captions, max_basic_words=m.get('max_basic_words', 20), force=force, asked=asked)
     return out
 
 # %% ../nbs/05b_captions.ipynb #1fea0f46

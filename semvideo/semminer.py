@@ -636,12 +636,14 @@ def mine_study(study, # `Study` or its path
                max_basic_words=20, # limit on the rein
                workers=None, # clips in flight; default the backend's own
                force=False, # caption again; with a shard, its own clips alone
-               needs=('prepare',)): # stages this one is computed from
+               needs=('prepare',), # stages this one is computed from
+               asked=None): # prompts of captions that were made elsewhere, a dict
     "Caption a study; continues where it stopped. Captions are written when every split is complete. -> `Mined`"
     study = study if isinstance(study, Study) else Study(study)
     miner,(i,n),splits = SemMiner(backend, prompts, max_basic_words),parse_shard(shard),splits or study.splits
     cfg = mine_config(miner); stage = _forget(study, cfg, needs, splits, i, n) if force else study.stage('mine', cfg, needs=needs, shard=(i, n), mends='mine/store/')
-    if not backend.by_id: write_json(stage.dir/'prompts.json', miner.prompts.to_dict())
+    asked = asked if backend.by_id else miner.prompts.to_dict()
+    if asked and not stage.done: write_json(stage.dir/'prompts.json', asked)
     store = CaptionStore(stage.dir/'store', f'{i}-of-{n}')
     try: out,keys = mine_clips([it for s in splits for it in _split_items(study, s, i, n)], miner, store, workers)
     finally: store.close()
@@ -658,7 +660,11 @@ def _finish(study, stage, miner, out, keys):
         if not lack: study.save_captions(split, df); files.append(study.path/f'captions/{split}.csv')
     write_csv(stage.dir/'missing.csv', pd.DataFrame(missing, columns=['clip_id', 'split', 'reason']))
     if missing: stage.release()
-    else: stage.finish([*files, *sorted((stage.dir/'store').glob('*.json*')), stage.dir/'missing.csv'], captions=len(store), torn=store.torn); out.finished = True
+    else:
+        files += sorted((stage.dir/'store').glob('*.json*'))
+        files += [p for p in (stage.dir/'missing.csv', stage.dir/'prompts.json') if p.is_file()]
+        stage.finish(files, captions=len(store), torn=store.torn)
+        out.finished = True
     return out
 
 # %% ../nbs/05_semminer.ipynb #50882fb9
