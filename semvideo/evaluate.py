@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OURS', 'still_frames', 'null_makers', 'null_videos', 'marginals', 'same', 'class_names', 'two_parts',
-           'plain_questions', 'score', 'interval', 'results_table', 'state_scores', 'decoded_systems',
+           'plain_questions', 'score_system', 'interval', 'results_table', 'state_scores', 'decoded_systems',
            'nearest_training', 'rendered_systems', 'has_decoders', 'repeat_states', 'repeats_table', 'same_chance',
            'fit_to', 'evenly', 'judges_folder', 'judges_content', 'evaluate_study']
 
@@ -26,14 +26,19 @@ from .stats import block_bootstrap, corrected, nulls, random_clips, shuffle_test
 # %% ../nbs/13a_evaluate.ipynb #ee581bb8
 def still_frames(recon, train, seed=0): # as `null_videos`
     "First frames of random training clips, held still: uint8 (N,F,H,W,3)."
-    return np.repeat(random_clips(train, len(recon), 64, rng_for('static first frame', seed))[:, :1], recon.shape[1], 1)
+    return np.repeat(
+        random_clips(train, len(recon), 64, rng_for('static first frame', seed))[:, :1],
+        recon.shape[1], 1)
 
 def null_makers(recon, # uint8 (N,F,H,W,3) reconstructions
                 train, # uint8 (M,F,H,W,3) training clips, may be a memory map
                 seed=0, # of the draws
                 segments=None): # (N,) labels inside which fMRI is shifted
-    "The nulls of a study's table as functions that make them, so that one at a time is in memory: {name: function -> uint8 (N,F,H,W,3)}."
-    return {'static first frame': lambda: still_frames(recon, train, seed)} | nulls(recon, train, segments, seed, lazy=True)
+    """The nulls of a study's table as functions that make them, so that one at a time is in memory:
+    {name: function -> uint8 (N,F,H,W,3)}."""
+    return {
+        'static first frame': lambda: still_frames(recon, train, seed)
+    } | nulls(recon, train, segments, seed, lazy=True)
 
 def null_videos(recon, train, seed=0, segments=None): # as `null_makers`
     "The nulls of a study's table, all at once: {name: uint8 (N,F,H,W,3)}."
@@ -43,7 +48,8 @@ def null_videos(recon, train, seed=0, segments=None): # as `null_makers`
 def marginals(logits, # (N,K) class scores
               names): # K names of two parts, such as 'red car' or 'bird upper left'
     "Probabilities of the first word, and of the rest: ((N,a), a words), ((N,b), b words)."
-    p = np.exp(logits - logits.max(-1, keepdims=True)); p /= p.sum(-1, keepdims=True)
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
     def total(parts):
         words = list(dict.fromkeys(parts))
         return np.stack([p[:, [o == w for o in parts]].sum(1) for w in words], 1), words
@@ -53,7 +59,8 @@ def marginals(logits, # (N,K) class scores
 def same(recon, # (N,k) probabilities for the reconstructions
          truth, # (N,k) for the true clips
          asked=None): # columns that count as an answer; default all
-    "1 where the likeliest class is the one of the true clip, 0 where not, NaN where the true clip's class is not asked about; (N,)."
+    """1 where the likeliest class is the one of the true clip, 0 where not, NaN where the true clip's
+    class is not asked about; (N,)."""
     asked = np.arange(truth.shape[1]) if asked is None else np.asarray(asked)
     t = truth.argmax(1)
     r = asked[recon[:, asked].argmax(1)]
@@ -73,28 +80,36 @@ def two_parts(names): # class names
 def plain_questions(recon, # uint8 (N,F,H,W,3)
                     truth, # the same shape
                     models): # `Models`
-    "Right kind, right colour, right direction of motion: rows (metric, values (N,), chance); empty where the judges' classes do not answer."
-    out,image,video = [],class_names(models, 'image_classifier'),class_names(models, 'video_classifier')
+    """Right kind, right colour, right direction of motion: rows (metric, values (N,), chance); empty
+    where the judges' classes do not answer."""
+    out, image, video = [], class_names(models, 'image_classifier'), class_names(
+        models, 'video_classifier')
     if two_parts(image):
         r,t = (marginals(models.image_logits(v).mean(1), image) for v in (recon, truth))
-        out += [(part, same(r[i][0], t[i][0]), 1/len(r[i][1])) for part,i in (('kind', 1), ('colour', 0))]
+        out += [(part, same(r[i][0], t[i][0]), 1/len(r[i][1]))
+                for part, i in (('kind', 1), ('colour', 0))]
     if two_parts(video):
         (r,words),(t,_) = (marginals(models.video_logits(v), video)[1] for v in (recon, truth))
         ways = [words.index(w) for w in DIRECTIONS if w in words]
-        if len(ways) == len(DIRECTIONS): out.append(('direction', same(r, t, ways), 1/len(ways)))
+        if len(ways) == len(DIRECTIONS):
+            out.append(('direction', same(r, t, ways), 1/len(ways)))
     return out
 
 # %% ../nbs/13a_evaluate.ipynb #b2778330
-def score(recon, # uint8 (N,F,H,W,3)
+def score_system(recon, # uint8 (N,F,H,W,3)
           truth, # the same shape
           models, # `Models`
           clip_ids, # N names
           profile='strict', # or 'paper'
           fps=None, # frames a second of what is scored
           chance=True): # compute chance levels too
-    "Every metric of a profile and the plain questions: clip_id, metric, variant, value, chance, unit."
+    """Every metric of a profile and the plain questions: clip_id, metric, variant, value, chance, unit."""
     df = evaluate(recon, truth, profile, models=models, clip_ids=clip_ids, fps=fps, chance=chance)
-    extra = [pd.DataFrame(dict(clip_id=clip_ids, metric=m, variant='judged', value=v, chance=c, unit='accuracy')) for m,v,c in plain_questions(recon, truth, models)]
+    extra = [
+        pd.DataFrame(
+            dict(clip_id=clip_ids, metric=m, variant='judged', value=v, chance=c, unit='accuracy'))
+        for m, v, c in plain_questions(recon, truth, models)
+    ]
     return pd.concat([df, *extra], ignore_index=True)
 
 # %% ../nbs/13a_evaluate.ipynb #3310f170
@@ -103,7 +118,8 @@ OURS = 'SemVideo' # the system every other is compared with
 def interval(values, blocks, n_boot, seed):
     "Mean and 95 % interval; clips without a value are left out."
     ok = np.isfinite(values)
-    if len(set(blocks[ok])) < 2: return (float(values[ok].mean()) if ok.any() else np.nan), np.nan, np.nan
+    if len(set(blocks[ok])) < 2:
+        return (float(values[ok].mean()) if ok.any() else np.nan), np.nan, np.nan
     low,high = block_bootstrap(values[ok], blocks[ok], n_boot, seed)
     return float(values[ok].mean()), float(low), float(high)
 
@@ -112,32 +128,47 @@ def results_table(scores, # clip_id, system, metric, variant, value, chance, uni
                   blocks, # (N,) block of each clip, in the order of the first system
                   n_boot=2000, # resamples
                   seed=0):
-    "One row a system, metric and variant: value with interval, chance and corrected for it, and the paired gain of `OURS` over it, on the clips that the system has."
+    """One row a system, metric and variant: value with interval, chance and corrected for it, and the
+    paired gain of `OURS` over it, on the clips that the system has."""
     rows,block = [],dict(zip(scores.clip_id.unique(), blocks))
     for (metric,variant),g in scores.groupby(['metric', 'variant'], sort=False):
         wide = g.pivot(index='clip_id', columns='system', values='value')
         b,sign = np.array([block[i] for i in wide.index]),-1 if metric in LOWER else 1
         for system,s in g.groupby('system', sort=False):
             v = wide[system].to_numpy()
-            row = dict(zip(('value', 'low', 'high'), interval(v, b, n_boot, seed)), chance=s.chance.mean(), n=int(np.isfinite(v).sum())); row['corrected'] = float(corrected(metric, row['value'], row['chance']))
-            gain = interval(sign*(wide[OURS].to_numpy() - v), b, n_boot, seed) if system != OURS and OURS in wide else (np.nan,)*3
-            rows.append(dict(system=system, metric=metric, variant=variant, unit=s.unit.iloc[0], direction='lower' if sign < 0 else 'higher', **row,
-                             **dict(zip(('gain', 'gain_low', 'gain_high'), gain)), beaten='' if np.isnan(gain[0]) else 'yes' if gain[1] > 0 else 'no'))
+            row = dict(zip(('value', 'low', 'high'), interval(v, b, n_boot, seed)),
+                       chance=s.chance.mean(), n=int(np.isfinite(v).sum()))
+            row['corrected'] = float(corrected(metric, row['value'], row['chance']))
+            gain = interval(sign*(wide[OURS].to_numpy() - v), b, n_boot,
+                            seed) if system != OURS and OURS in wide else (np.nan, )*3
+            rows.append(
+                dict(system=system, metric=metric, variant=variant, unit=s.unit.iloc[0],
+                     direction='lower' if sign < 0 else 'higher', **row,
+                     **dict(zip(('gain', 'gain_low', 'gain_high'), gain)),
+                     beaten='' if np.isnan(gain[0]) else 'yes' if gain[1] > 0 else 'no'))
     return pd.DataFrame(rows)
 
 # %% ../nbs/13a_evaluate.ipynb #1fe8b1f9
 def state_scores(decoded, # {system: Decoded}
                  study, split): # whose targets they aim at
-    "Identification from decoded text states: clip_id, system, metric, variant, value, chance, unit."
+    """Identification from decoded text states: clip_id, system, metric, variant, value, chance, unit."""
     ids,out = study.clip_ids(split),[]
     for level in LEVELS:
-        t = np.asarray(target(study, split, level), np.float32); mean = np.asarray(target(study, 'train', level)).mean(0, dtype=np.float64)
-        out += [pd.DataFrame(dict(clip_id=ids, system=s, metric='Identification', variant=f'{level} text state', value=identification(getattr(d, level), t, mean=mean), chance=.5, unit='accuracy'))
-                for s,d in decoded.items()]
+        t = np.asarray(target(study, split, level), np.float32)
+        mean = np.asarray(target(study, 'train', level)).mean(0, dtype=np.float64)
+        out += [
+            pd.DataFrame(
+                dict(clip_id=ids, system=s, metric='Identification', variant=f'{level} text state',
+                     value=identification(getattr(d, level), t,
+                                          mean=mean), chance=.5, unit='accuracy'))
+            for s, d in decoded.items()
+        ]
     return pd.concat(out, ignore_index=True)
 
 def decoded_systems(study, subject, split):
-    "What SAD decoded, and what ridge does from the same repeats of the same fMRI, {system: Decoded}; kept beside each other. One training segment gives no ridge: nothing held out could choose its penalty."
+    """What SAD decoded, and what ridge does from the same repeats of the same fMRI, {system: Decoded};
+    kept beside each other. One training segment gives no ridge: nothing held out could choose its
+    penalty."""
     folder = study.path/f'decode/sub-{subject}'
     out = {OURS: Decoded.load(folder/f'{split}.safetensors')}
     if study.select('train').segment.nunique() > 1:
@@ -153,47 +184,100 @@ def nearest_training(decoded, study, split, train='train'): # Decoded of the spl
 def rendered_systems(study, subject, split, # what was rendered
                      decoded, # {system: Decoded}, `OURS` among them
                      some): # rows of the clips to render
-    "Simple decoders and ceilings on some clips, by the settings of the study's own rendering: {name: uint8 (n,F,H,W,3)}."
-    c = dict(study.settings_of(f'render/sub-{subject}/{split}')); bundle,seed,mode = (c.pop(k) for k in ('bundle', 'seed', 'mode'))
-    cvr = CVR(bundle, **c); exact = copy.copy(cvr); exact.config = cvr.config.replace(motion_gain=1.) # true latents have not shrunk
-    ids = [study.clip_ids(split)[i] for i in some]; true = Decoded(**{k: np.asarray(target(study, split, k)[some], np.float32) for k in (*LEVELS, 'latents')})
-    todo = {'true conditions': (exact, true, seed), 'second seed': (cvr, decoded[OURS][some], seed+1)} | {k: (cvr, d[some], seed) for k,d in decoded.items() if k != OURS}
-    return {'VAE round trip': cvr.motion_frames(true.latents)} | {k: r.render(d, s, mode, ids) for k,(r,d,s) in progress(todo.items(), 'evaluate: ceilings')}
+    """Simple decoders and ceilings on some clips, by the settings of the study's own rendering: {name:
+    uint8 (n,F,H,W,3)}."""
+    c = dict(study.settings_of(f'render/sub-{subject}/{split}'))
+    bundle,seed,mode = (c.pop(k) for k in ('bundle', 'seed', 'mode'))
+    cvr = CVR(bundle, **c)
+    exact = copy.copy(cvr)
+    exact.config = cvr.config.replace(motion_gain=1.) # true latents have not shrunk
+    ids = [study.clip_ids(split)[i] for i in some]
+    true = Decoded(
+        **{k: np.asarray(target(study, split, k)[some], np.float32)
+           for k in (*LEVELS, 'latents')})
+    todo = {
+        'true conditions': (exact, true, seed),
+        'second seed': (cvr, decoded[OURS][some], seed + 1)
+    } | {
+        k: (cvr, d[some], seed)
+        for k, d in decoded.items()
+        if k != OURS
+    }
+    return {
+        'VAE round trip': cvr.motion_frames(true.latents)
+    } | {
+        k: r.render(d, s, mode, ids)
+        for k, (r, d, s) in progress(todo.items(), 'evaluate: ceilings')
+    }
 
 # %% ../nbs/13a_evaluate.ipynb #14407e0a
-def has_decoders(study, subject): return all((study.path/f'train/sub-{subject}/sad-{l}').is_dir() for l in LEVELS)
+def has_decoders(study, subject):
+    return all((study.path/f'train/sub-{subject}/sad-{l}').is_dir() for l in LEVELS)
 
 def repeat_states(study, subject, split, decoded, # Decoded of all repeats
                   repeats=None): # that were averaged for it; None: all there are
-    "States that the trained decoders give for the mean of the first k repeats: yields (k, {level: (N,T,D)}); a k for which a clip has no response is left out. The last is `decoded` itself."
-    x,c = np.asarray(study.fmri(subject, split))[:, :repeats],study.settings_of(f'decode/sub-{subject}/{split}')
-    nets = {l: load(study.path/f'train/sub-{subject}/sad-{l}') for l in LEVELS}; there = np.isfinite(x).all(2)
+    """States that the trained decoders give for the mean of the first k repeats: yields (k, {level:
+    (N,T,D)}); a k for which a clip has no response is left out. The last is `decoded` itself."""
+    x, c = np.asarray(study.fmri(
+        subject, split))[:, :repeats], study.settings_of(f'decode/sub-{subject}/{split}')
+    nets = {l: load(study.path/f'train/sub-{subject}/sad-{l}') for l in LEVELS}
+    there = np.isfinite(x).all(2)
     for k in range(1, x.shape[1]):
-        if there[:, :k].any(1).all(): yield k, {l: decode(n, np.nanmean(x[:, :k], 1), subject, ids=study.clip_ids(split), seed=c.get('seed', 0)) for l,n in nets.items()}
+        if there[:, :k].any(1).all():
+            yield k, {
+                l: decode(n, np.nanmean(x[:, :k], 1), subject, ids=study.clip_ids(split),
+                          seed=c.get('seed', 0))
+                for l, n in nets.items()
+            }
     yield x.shape[1], {l: getattr(decoded, l) for l in LEVELS}
 
+# %% ../nbs/13a_evaluate.ipynb #7a888c49
 def repeats_table(study, subject, split, decoded, n_boot=2000, seed=0): # as `evaluate_study`
-    "Identification of each text level, and the noise ceiling of the voxels, by the number of test repeats averaged: repeats, what, value, low, high, chance."
-    repeats = study.settings_of(f'decode/sub-{subject}/{split}').get('repeats'); blocks,rows = time_blocks(study.select(split)),[]
-    t = {l: np.asarray(target(study, split, l), np.float32) for l in LEVELS}; mean = {l: np.asarray(target(study, 'train', l)).mean(0, dtype=np.float64) for l in t}
+    """Identification of each text level, and the noise ceiling of the voxels, by the number of test
+    repeats averaged: repeats, what, value, low, high, chance."""
+    repeats = study.settings_of(f'decode/sub-{subject}/{split}').get('repeats')
+    blocks,rows = time_blocks(study.select(split)),[]
+    t = {l: np.asarray(target(study, split, l), np.float32) for l in LEVELS}
+    mean = {l: np.asarray(target(study, 'train', l)).mean(0, dtype=np.float64) for l in t}
     for k,s in repeat_states(study, subject, split, decoded, repeats):
-        rows += [dict(repeats=k, what=f'{l} text state', **dict(zip(('value', 'low', 'high'), interval(identification(s[l], t[l], mean=mean[l]), blocks, n_boot, seed))), chance=.5) for l in t]
+        rows += [
+            dict(
+                repeats=k, what=f'{l} text state',
+                **dict(
+                    zip(('value', 'low', 'high'),
+                        interval(identification(s[l], t[l], mean=mean[l]), blocks, n_boot, seed))),
+                chance=.5) for l in t
+        ]
     x = study.fmri(subject, split)[:, :repeats]
-    if x.shape[1] > 1: rows += [dict(repeats=int(r.n), what=w, value=v) for r in repeat_curve(x, draws=1, seed=seed).itertuples() for w,v in (('noise ceiling', r.ceiling), ('agreement with the other repeats', r.measured)) if np.isfinite(v)]
+    if x.shape[1] > 1:
+        rows += [
+            dict(repeats=int(r.n), what=w, value=v)
+            for r in repeat_curve(x, draws=1, seed=seed).itertuples()
+            for w, v in (('noise ceiling', r.ceiling), ('agreement with the other repeats',
+                                                        r.measured))
+            if np.isfinite(v)
+        ]
     return pd.DataFrame(rows, columns=['repeats', 'what', 'value', 'low', 'high', 'chance'])
 
 # %% ../nbs/13a_evaluate.ipynb #5fb80dc6
 def same_chance(scores): # clip_id, system, metric, variant, value, chance, unit
     "Fill missing chance levels from our own system's, by metric and variant."
-    ours = scores[(scores.system == OURS) & scores.chance.notna()].groupby(['metric', 'variant']).chance.mean()
+    ours = scores[(scores.system == OURS) & scores.chance.notna()].groupby(
+        ['metric', 'variant']).chance.mean()
     key = pd.MultiIndex.from_frame(scores[['metric', 'variant']])
-    return scores.assign(chance=scores.chance.fillna(pd.Series(ours.reindex(key).to_numpy(), index=scores.index)))
+    return scores.assign(
+        chance=scores.chance.fillna(pd.Series(ours.reindex(key).to_numpy(), index=scores.index)))
 
 # %% ../nbs/13a_evaluate.ipynb #a683315a
 def fit_to(recon, # uint8 (N,F,H,W,3)
            truth): # uint8 (N,f,h,w,3)
     "Reconstructions at the truth's size and number of frames: what is scored."
-    if len(recon) != len(truth): raise SemvideoError('Not as many rendered clips as true ones', found=len(recon), expected=len(truth), remedy='run `semvideo render` again: it continues where it stopped')
+    if len(recon) != len(truth):
+        raise SemvideoError(
+            'Not as many rendered clips as true ones',
+            found=len(recon),
+            expected=len(truth),
+            remedy='run `semvideo render` again: it continues where it stopped')
     if recon.shape[1] != truth.shape[1]: recon = resample(recon, truth.shape[1])
     return recon if recon.shape == truth.shape else resize(recon, truth.shape[2:4])
 
@@ -206,14 +290,22 @@ def judges_folder(models):
     if models == 'hub' or not isinstance(models, (str, Path)): return None
     return bundle_path('tiny') if models == 'tiny' else Path(models)
 
+# %% ../nbs/13a_evaluate.ipynb #3f9dff6f
 def judges_content(models): # `Models`, or what `load_models` takes
-    "Identity of the judges by content: their files, the pinned revisions of the hub, or the name of networks given in Python."
-    if models == 'hub': return identity(HUB, 64)
+    """Identity of the judges by content: their files, the pinned revisions of the hub, or the name of
+    networks given in Python."""
+    if models == 'hub': return identity(JUDGES_HUB, 64)
     root = judges_folder(models)
     if root is None: return 'given'
-    if not root.is_dir(): raise SemvideoError('No judging networks here', file=root, expected="'tiny', 'hub' or a folder", remedy='check --models')
+    if not root.is_dir():
+        raise SemvideoError(
+            'No judging networks here',
+            file=root,
+            expected="'tiny', 'hub' or a folder",
+            remedy='check --models')
     return content(root)
 
+# %% ../nbs/13a_evaluate.ipynb #c693d4ef
 def evaluate_study(study, # `Study`
                    subject,
                    split='test', # split that was rendered
@@ -224,29 +316,60 @@ def evaluate_study(study, # `Study`
                    shuffle_clips=None, # clips of the shuffle test, evenly spaced; None: all
                    ceiling_clips=16, # clips rendered anew for ridge and the ceilings, evenly spaced; 0: none
                    force=False): # score again
-    "Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv, shuffle.csv (the paper's shuffle test), fvd.csv, repeats.csv (where the study holds the trained decoders) and results.csv. -> results, one row a system, metric and variant."
-    config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed, shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips)
-    needs = (f'render/sub-{subject}/{split}',); shown = (*needs, f'decode/sub-{subject}/{split}', f'frames/{split}.npy')
+    """Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv,
+    shuffle.csv (the paper's shuffle test), fvd.csv, repeats.csv (where the study holds the trained
+    decoders) and results.csv. -> results, one row a system, metric and variant."""
+    config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed,
+                  shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips)
+    needs = (f'render/sub-{subject}/{split}',)
+    shown = (*needs, f'decode/sub-{subject}/{split}', f'frames/{split}.npy')
     places = {'judges': root} if (root := judges_folder(models)) else {}
-    stage = study.stage('evaluate', config, needs=needs, part=f'sub-{subject}', force=force, inputs=dict(judges=judges_content(models)), places=places, verify=shown)
+    stage = study.stage('evaluate', config, needs=needs, part=f'sub-{subject}', force=force,
+                        inputs=dict(judges=judges_content(models)), places=places, verify=shown)
     if stage.done: return read_csv(stage.dir/'results.csv').fillna(dict(beaten=''))
     study.log('reads', split=split, by='evaluate', subject=subject)
     truth,clips = np.asarray(study.frames(split)),study.select(split)
-    recon,models = fit_to(load_render(study, subject, split), truth),load_models(models, cache=stage.dir/'features')
-    decoded = decoded_systems(study, subject, split); every = np.arange(len(truth)); fps = truth.shape[1]/clips.duration_s.median()
-    systems = {OURS: lambda: recon} | null_makers(recon, study.frames('train'), seed, clips.segment.to_numpy()) | {'nearest training clip': lambda: nearest_training(decoded[OURS], study, split)}
+    recon, models = fit_to(load_render(study, subject, split),
+                           truth), load_models(models, cache=stage.dir/'features')
+    decoded = decoded_systems(study, subject, split)
+    every = np.arange(len(truth))
+    fps = truth.shape[1]/clips.duration_s.median()
+    systems = {
+        OURS: lambda: recon
+    } | null_makers(recon, study.frames('train'), seed, clips.segment.to_numpy()) | {
+        'nearest training clip': lambda: nearest_training(decoded[OURS], study, split)
+    }
     scores,sets = [],[]
     for name,make in progress(systems.items(), 'evaluate: systems'): # one of them in memory at a time, beside ours and the truth
-        v = fit_to(make(), truth); scores.append(score(v, truth, models, clips.clip_id.tolist(), profile, fps, chance=name == OURS).assign(system=name))
-        if 'video_classifier' in models.nets: sets.append(dict(system=name, **fvd(v, truth, models, seed)))
+        v = fit_to(make(), truth)
+        scores.append(
+            score_system(v, truth, models, clips.clip_id.tolist(), profile, fps,
+                  chance=name == OURS).assign(system=name))
+        if 'video_classifier' in models.nets:
+            sets.append(dict(system=name, **fvd(v, truth, models, seed)))
     if ceiling_clips:
-        some = evenly(len(truth), ceiling_clips); few,names = truth[some],clips.clip_id.iloc[some].tolist()
-        scores += [score(fit_to(v, few), few, models, names, profile, fps, chance=False).assign(system=k) for k,v in rendered_systems(study, subject, split, decoded, some).items()]
-    scores = same_chance(pd.concat([*scores, state_scores(decoded, study, split)], ignore_index=True)); some = evenly(len(truth), shuffle_clips)
+        some = evenly(len(truth), ceiling_clips)
+        few,names = truth[some],clips.clip_id.iloc[some].tolist()
+        scores += [
+            score_system(fit_to(v, few), few, models, names, profile, fps, chance=False).assign(system=k)
+            for k, v in rendered_systems(study, subject, split, decoded, some).items()
+        ]
+    scores = same_chance(
+        pd.concat([*scores, state_scores(decoded, study, split)], ignore_index=True))
+    some = evenly(len(truth), shuffle_clips)
     out = results_table(scores, time_blocks(clips), n_boot, seed)
-    out = pd.concat([pd.DataFrame(dict(subject=subject, split=split, profile=profile), index=out.index), out], axis=1)
-    tables = ({'fvd': pd.DataFrame(sets)} if sets else {}) | ({'repeats': repeats_table(study, subject, split, decoded[OURS], n_boot, seed)} if has_decoders(study, subject) else {})
-    tables |= dict(clips=scores, results=out, shuffle=shuffle_test(recon[some], truth[some], seed=seed, clip_ids=clips.clip_id.to_numpy()[some].tolist()))
+    out = pd.concat(
+        [pd.DataFrame(dict(subject=subject, split=split, profile=profile), index=out.index), out],
+        axis=1)
+    tables = ({
+        'fvd': pd.DataFrame(sets)
+    } if sets else {}) | ({
+        'repeats': repeats_table(study, subject, split, decoded[OURS], n_boot, seed)
+    } if has_decoders(study, subject) else {})
+    tables |= dict(
+        clips=scores, results=out, shuffle=shuffle_test(
+            recon[some], truth[some], seed=seed, clip_ids=clips.clip_id.to_numpy()[some].tolist()))
     for k,t in tables.items(): write_csv(stage.dir/f'{k}.csv', t)
-    stage.finish([p for p in stage.dir.rglob('*') if p.is_file() and not p.name.startswith('.')], systems=sorted(scores.system.unique()))
+    stage.finish([p for p in stage.dir.rglob('*') if p.is_file() and not p.name.startswith('.')],
+                 systems=sorted(scores.system.unique()))
     return out

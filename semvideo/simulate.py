@@ -21,9 +21,12 @@ from .core import *
 
 # %% ../nbs/04_simulate.ipynb #2000869c
 KINDS = ('car', 'fish', 'bird', 'house', 'tree', 'person', 'boat', 'ball')
-COLOURS = dict(red=(214,40,40), orange=(245,140,30), yellow=(245,220,50), green=(50,165,70), cyan=(70,205,215), blue=(45,85,215), purple=(150,60,190), white=(245,245,245))
+COLOURS = dict(red=(214, 40, 40), orange=(245, 140, 30), yellow=(245, 220, 50), green=(50, 165, 70),
+               cyan=(70, 205, 215), blue=(45, 85, 215), purple=(150, 60, 190),
+               white=(245, 245, 245))
 BACKGROUNDS = ('brick wall', 'meadow', 'desert', 'sea', 'night sky', 'tiled floor')
-DIRECTIONS = ('right', 'upper right', 'up', 'upper left', 'left', 'lower left', 'down', 'lower right')
+DIRECTIONS = ('right', 'upper right', 'up', 'upper left', 'left', 'lower left', 'down',
+              'lower right')
 MOTIONS = DIRECTIONS + ('approach', 'recede', 'rotate', 'still', 'pan')
 SPEEDS = dict(slow=6., fast=13.) # pixels a second on a 64-pixel screen
 SIZE, FPS, CLIP_S, CLIPS_PER_SEGMENT = 64, 30, 2., 240
@@ -31,33 +34,73 @@ SIZE, FPS, CLIP_S, CLIPS_PER_SEGMENT = 64, 30, 2., 240
 # %% ../nbs/04_simulate.ipynb #c6f001ef
 DRAW, S = 96, 48 # side of a drawing and of the sprite made from it, pixels
 def _poly(im, pts, c): cv2.fillPoly(im, [np.int32(np.array(pts)*8)], c, cv2.LINE_AA, 3)
-def _disc(im, x, y, r, c): cv2.circle(im, (int(x*8), int(y*8)), int(r*8), c, -1, cv2.LINE_AA, 3)
-def _oval(im, x, y, rx, ry, c, a=0): cv2.ellipse(im, (int(x*8), int(y*8)), (int(rx*8), int(ry*8)), a, 0, 360, c, -1, cv2.LINE_AA, 3)
+def _disc(im, x, y, r, c):
+    cv2.circle(im, (int(x*8), int(y*8)), int(r*8), c, -1, cv2.LINE_AA, 3)
+def _oval(im, x, y, rx, ry, c, a=0):
+    cv2.ellipse(im, (int(x*8), int(y*8)), (int(rx*8), int(ry*8)), a, 0, 360, c, -1, cv2.LINE_AA, 3)
 def _box(im, x0, y0, x1, y1, c): _poly(im, [(x0,y0),(x1,y0),(x1,y1),(x0,y1)], c)
 DARK, LIGHT, WOOD, SKIN = (40,40,45,255), (225,235,240,255), (110,75,45,255), (235,190,150,255)
 
 # %% ../nbs/04_simulate.ipynb #716f5085
 def _car(im, c, d):
-    _poly(im, [(26,46),(36,28),(64,28),(76,46)], d); _poly(im, [(33,45),(40,33),(49,33),(49,45)], LIGHT); _poly(im, [(53,45),(53,33),(61,33),(68,45)], LIGHT)
-    _box(im, 8,45,90,66, c); _disc(im, 27,68,11, DARK); _disc(im, 71,68,11, DARK); _disc(im, 27,68,4, LIGHT); _disc(im, 71,68,4, LIGHT)
+    _poly(im, [(26,46),(36,28),(64,28),(76,46)], d)
+    _poly(im, [(33,45),(40,33),(49,33),(49,45)], LIGHT)
+    _poly(im, [(53,45),(53,33),(61,33),(68,45)], LIGHT)
+    _box(im, 8,45,90,66, c)
+    _disc(im, 27,68,11, DARK)
+    _disc(im, 71,68,11, DARK)
+    _disc(im, 27,68,4, LIGHT)
+    _disc(im, 71,68,4, LIGHT)
 def _fish(im, c, d):
-    _poly(im, [(30,48),(6,28),(6,68)], d); _poly(im, [(44,32),(60,14),(66,34)], d); _oval(im, 56,48,34,21, c); _disc(im, 75,42,5, LIGHT); _disc(im, 76,42,2.5, DARK); _oval(im, 54,54,10,5, d, 20)
+    _poly(im, [(30,48),(6,28),(6,68)], d)
+    _poly(im, [(44,32),(60,14),(66,34)], d)
+    _oval(im, 56,48,34,21, c)
+    _disc(im, 75,42,5, LIGHT)
+    _disc(im, 76,42,2.5, DARK)
+    _oval(im, 54,54,10,5, d, 20)
 def _bird(im, c, d):
-    _oval(im, 46,58,28,13, c, -12); _disc(im, 74,42,12, c); _poly(im, [(84,38),(96,43),(84,47)], (245,170,40,255)); _poly(im, [(24,60),(2,50),(6,70)], d)
-    _poly(im, [(34,52),(60,52),(30,8),(18,14)], d); _disc(im, 77,39,3, DARK)
+    _oval(im, 46,58,28,13, c, -12)
+    _disc(im, 74,42,12, c)
+    _poly(im, [(84,38),(96,43),(84,47)], (245,170,40,255))
+    _poly(im, [(24,60),(2,50),(6,70)], d)
+    _poly(im, [(34,52),(60,52),(30,8),(18,14)], d)
+    _disc(im, 77,39,3, DARK)
 def _house(im, c, d):
-    _box(im, 18,44,78,88, c); _poly(im, [(8,46),(48,10),(88,46)], d); _box(im, 42,62,56,88, WOOD); _box(im, 24,54,36,66, LIGHT); _box(im, 62,54,74,66, LIGHT); _box(im, 64,14,72,30, DARK)
+    _box(im, 18,44,78,88, c)
+    _poly(im, [(8,46),(48,10),(88,46)], d)
+    _box(im, 42,62,56,88, WOOD)
+    _box(im, 24,54,36,66, LIGHT)
+    _box(im, 62,54,74,66, LIGHT)
+    _box(im, 64,14,72,30, DARK)
 
 # %% ../nbs/04_simulate.ipynb #4bc7f7a7
 def _tree(im, c, d):
-    _box(im, 42,56,54,94, WOOD); _disc(im, 48,26,22, c); _disc(im, 28,44,19, c); _disc(im, 68,44,19, c); _disc(im, 40,30,8, d); _disc(im, 62,46,8, d); _disc(im, 30,48,6, d)
+    _box(im, 42,56,54,94, WOOD)
+    _disc(im, 48,26,22, c)
+    _disc(im, 28,44,19, c)
+    _disc(im, 68,44,19, c)
+    _disc(im, 40,30,8, d)
+    _disc(im, 62,46,8, d)
+    _disc(im, 30,48,6, d)
 def _person(im, c, d):
-    _disc(im, 48,14,12, SKIN); _box(im, 36,27,60,60, c); _box(im, 22,28,34,52, c); _box(im, 62,28,74,52, c); _disc(im, 28,55,5, SKIN); _disc(im, 68,55,5, SKIN)
-    _box(im, 36,60,46,94, d); _box(im, 50,60,60,94, d)
+    _disc(im, 48,14,12, SKIN)
+    _box(im, 36,27,60,60, c)
+    _box(im, 22,28,34,52, c)
+    _box(im, 62,28,74,52, c)
+    _disc(im, 28,55,5, SKIN)
+    _disc(im, 68,55,5, SKIN)
+    _box(im, 36,60,46,94, d)
+    _box(im, 50,60,60,94, d)
 def _boat(im, c, d):
-    _poly(im, [(6,64),(90,64),(76,86),(20,86)], c); _box(im, 45,8,49,64, WOOD); _poly(im, [(52,10),(52,58),(84,58)], LIGHT); _poly(im, [(42,20),(42,58),(18,58)], d)
+    _poly(im, [(6,64),(90,64),(76,86),(20,86)], c)
+    _box(im, 45,8,49,64, WOOD)
+    _poly(im, [(52,10),(52,58),(84,58)], LIGHT)
+    _poly(im, [(42,20),(42,58),(18,58)], d)
 def _ball(im, c, d):
-    _disc(im, 48,48,38, c); _oval(im, 48,48,38,12, d); _oval(im, 48,48,10,38, LIGHT); _disc(im, 48,48,10, DARK)
+    _disc(im, 48,48,38, c)
+    _oval(im, 48,48,38,12, d)
+    _oval(im, 48,48,10,38, LIGHT)
+    _disc(im, 48,48,10, DARK)
 
 # %% ../nbs/04_simulate.ipynb #43777a96
 @lru_cache(None)
@@ -65,8 +108,12 @@ def sprite(kind, # one of KINDS
            colour): # one of COLOURS
     "RGBA sprite, uint8 (48,48,4), colour premultiplied by alpha."
     c = (*COLOURS[colour], 255); d = tuple(int(v*.62) for v in c[:3]) + (255,)
-    im = np.zeros((DRAW, DRAW, 4), np.uint8); globals()[f'_{kind}'](im, c, d)
-    rim = cv2.dilate(im[...,3], np.ones((5,5), np.uint8)); out = np.zeros_like(im); out[...,3] = rim; out[...,:3] = (rim[...,None]*.1).astype(np.uint8)
+    im = np.zeros((DRAW, DRAW, 4), np.uint8)
+    globals()[f'_{kind}'](im, c, d)
+    rim = cv2.dilate(im[...,3], np.ones((5,5), np.uint8))
+    out = np.zeros_like(im)
+    out[...,3] = rim
+    out[...,:3] = (rim[...,None]*.1).astype(np.uint8)
     a = im[...,3:]/255.
     out[...,:3] = im[...,:3]*a + out[...,:3]*(1-a)*(rim[...,None]/255.)
     return cv2.resize(out, (S, S), interpolation=cv2.INTER_AREA)
@@ -75,18 +122,34 @@ def sprite(kind, # one of KINDS
 @lru_cache(None)
 def texture(background): # one of BACKGROUNDS
     "Tileable texture, uint8 (128,128,3), of muted colours."
-    n,rng = 128, rng_for('texture', background); y,x = np.mgrid[:n,:n]; t = 2*np.pi/n
-    noise = cv2.GaussianBlur(np.tile(rng.standard_normal((n,n)), (3,3)), (0,0), 2)[n:2*n,n:2*n]; noise /= noise.std()
+    n,rng = 128, rng_for('texture', background)
+    y,x = np.mgrid[:n,:n]
+    t = 2*np.pi/n
+    noise = cv2.GaussianBlur(np.tile(rng.standard_normal((n,n)), (3,3)), (0,0), 2)[n:2*n,n:2*n]
+    noise /= noise.std()
     def mix(a, b, m): return np.array(a)*(1-m[...,None]) + np.array(b)*m[...,None]
     if background == 'brick wall':
-        row = y//16; joint = ((y%16 < 2) | ((x+(row%2)*16)%32 < 2)).astype(float); im = mix((140,92,78), (190,180,170), joint) + noise[...,None]*6
-    elif background == 'meadow': im = mix((92,128,70), (132,160,96), .5+.5*np.sin(t*8*x+3*np.sin(t*2*y))*np.sin(t*6*y)) + noise[...,None]*10
-    elif background == 'desert': im = mix((206,178,128), (176,142,98), .5+.5*np.sin(t*6*y+2*np.sin(t*2*x))) + noise[...,None]*4
-    elif background == 'sea': im = mix((52,92,128), (120,160,180), np.clip(np.sin(t*10*y+2.5*np.sin(t*3*x)), 0, 1)**2) + noise[...,None]*3
+        row = y//16
+        joint = ((y%16 < 2) | ((x+(row%2)*16)%32 < 2)).astype(float)
+        im = mix((140,92,78), (190,180,170), joint) + noise[...,None]*6
+    elif background == 'meadow':
+        im = mix((92, 128, 70), (132, 160, 96),
+                 .5 + .5*np.sin(t*8*x + 3*np.sin(t*2*y))*np.sin(t*6*y)) + noise[..., None]*10
+    elif background == 'desert':
+        im = mix((206, 178, 128),
+                 (176, 142, 98), .5 + .5*np.sin(t*6*y + 2*np.sin(t*2*x))) + noise[..., None]*4
+    elif background == 'sea':
+        im = mix((52, 92, 128), (120, 160, 180),
+                 np.clip(np.sin(t*10*y + 2.5*np.sin(t*3*x)), 0, 1)**2) + noise[..., None]*3
     elif background == 'night sky':
-        star = np.zeros((n,n)); star[rng.integers(n, size=70), rng.integers(n, size=70)] = 1
-        im = mix((24,24,52), (44,34,72), .5+.5*np.sin(t*2*x)*np.sin(t*2*y)) + cv2.GaussianBlur(star, (0,0), .8)[...,None]*700
-    else: im = mix((168,168,176), (112,112,124), (((x//16)+(y//16))%2).astype(float)) + noise[...,None]*3
+        star = np.zeros((n,n))
+        star[rng.integers(n, size=70), rng.integers(n, size=70)] = 1
+        im = mix((24, 24, 52), (44, 34, 72),
+                 .5 + .5*np.sin(t*2*x)*np.sin(t*2*y)) + cv2.GaussianBlur(star,
+                                                                         (0, 0), .8)[..., None]*700
+    else:
+        im = mix((168, 168, 176), (112, 112, 124),
+                 (((x // 16) + (y // 16)) % 2).astype(float)) + noise[..., None]*3
     return np.clip(im, 0, 255).astype(np.uint8)
 
 # %% ../nbs/04_simulate.ipynb #bf26eb7d
@@ -114,9 +177,13 @@ def _unit(motion): # direction name
 
 @patch
 def pose(self:Shot, t): # seconds from the start of the clip
-    "Where the object is: x, y (pixels), scale, angle (degrees), and the shift of the background (pixels)."
-    u,v = t - CLIP_S/2, SPEEDS[self.speed]; x,y,s,a,b = self.x,self.y,self.scale,0.,0.
-    if self.motion in DIRECTIONS: dx,dy = _unit(self.motion); x,y = x+dx*v*u, y+dy*v*u
+    """Where the object is: x, y (pixels), scale, angle (degrees), and the shift of the background
+    (pixels)."""
+    u,v = t - CLIP_S/2, SPEEDS[self.speed]
+    x,y,s,a,b = self.x,self.y,self.scale,0.,0.
+    if self.motion in DIRECTIONS:
+        dx,dy = _unit(self.motion)
+        x,y = x+dx*v*u, y+dy*v*u
     elif self.motion == 'approach': s *= 1.45**u
     elif self.motion == 'recede': s *= 1.45**-u
     elif self.motion == 'rotate': a = 60*u*self.spin
@@ -127,7 +194,10 @@ def pose(self:Shot, t): # seconds from the start of the clip
 @patch
 def matrix(self:Shot, t):
     "Affine matrix (2,3) from sprite pixels to screen pixels at time t, and the background's shift."
-    x,y,s,a,b = self.pose(t); k = s*SIZE/S; r = math.radians(a); c,d = k*math.cos(r), k*math.sin(r)
+    x,y,s,a,b = self.pose(t)
+    k = s*SIZE/S
+    r = math.radians(a)
+    c,d = k*math.cos(r), k*math.sin(r)
     return np.array([[c, d, x - (c+d)*S/2], [-d, c, y - (c-d)*S/2]]), b
 
 @lru_cache(64)
@@ -137,12 +207,18 @@ def _wide(background): return np.tile(texture(background), (2,2,1))
 def frame(self:Shot, t): # seconds from the start of the clip
     "Frame at time t, uint8 (64,64,3) RGB."
     m,b = self.matrix(t)
-    bx = (self.bx + b) % 128; i = int(bx); w = bx - i; wide = _wide(self.background)
+    bx = (self.bx + b) % 128
+    i = int(bx)
+    w = bx - i
+    wide = _wide(self.background)
     by = self.by % 128; im = wide[by:by+SIZE, i:i+SIZE]
     if w: im = cv2.addWeighted(im, 1-w, wide[by:by+SIZE, i+1:i+1+SIZE], w, 0)
     o = cv2.warpAffine(sprite(self.kind, self.colour), m, (SIZE, SIZE), flags=cv2.INTER_LINEAR)
-    im = cv2.add(cv2.multiply(im, cv2.merge([255-o[...,3]]*3), scale=1/255), np.ascontiguousarray(o[...,:3]))
-    if self.post >= 0: im[:, self.post:self.post+6] = (128,128,128); im[:, self.post] = im[:, self.post+5] = (80,80,80)
+    im = cv2.add(cv2.multiply(im, cv2.merge([255 - o[..., 3]]*3), scale=1/255),
+                 np.ascontiguousarray(o[..., :3]))
+    if self.post >= 0:
+        im[:, self.post:self.post+6] = (128,128,128)
+        im[:, self.post] = im[:, self.post+5] = (80,80,80)
     return im
 
 # %% ../nbs/04_simulate.ipynb #7ff8d8b0
@@ -153,11 +229,15 @@ class Clip:
     scene: int # scene of the film it belongs to
     shots: tuple # of one or two Shot
     cut_s: float = 0. # time of the cut, 0 for none
-    def shot(self, t): return self.shots[1] if self.cut_s and t >= self.cut_s else self.shots[0]
+    def shot(self, t):
+        return self.shots[1] if self.cut_s and t >= self.cut_s else self.shots[0]
     def frames(self, times): return np.stack([self.shot(t).frame(t) for t in times]) # uint8 (F,64,64,3)
-    def to_dict(self): return dict(clip_id=self.clip_id, scene=self.scene, cut_s=self.cut_s, shots=[asdict(s) for s in self.shots], **captions_of(self))
+    def to_dict(self):
+        return dict(clip_id=self.clip_id, scene=self.scene, cut_s=self.cut_s,
+                    shots=[asdict(s) for s in self.shots], **captions_of(self))
     @classmethod
-    def from_dict(cls, d): return cls(d['clip_id'], d['scene'], tuple(Shot(**s) for s in d['shots']), d['cut_s'])
+    def from_dict(cls, d):
+        return cls(d['clip_id'], d['scene'], tuple(Shot(**s) for s in d['shots']), d['cut_s'])
 
 # %% ../nbs/04_simulate.ipynb #8b127e6a
 def _place(x, y): # pixels
@@ -168,9 +248,13 @@ def _place(x, y): # pixels
 def _does(s): # a shot
     "Words for what the object does."
     pace = dict(slow='slowly', fast='quickly')[s.speed]
-    if s.motion in DIRECTIONS: return f'moves {pace} {"to the " if s.motion not in ("up","down") else ""}{s.motion}'
-    return dict(approach='comes closer and grows', recede='moves away and shrinks', rotate='turns around on the spot', still='stays still',
-                pan=f'is followed by a camera that pans {pace} to the {"right" if s.spin > 0 else "left"}')[s.motion]
+    if s.motion in DIRECTIONS:
+        return f'moves {pace} {"to the " if s.motion not in ("up","down") else ""}{s.motion}'
+    return dict(
+        approach='comes closer and grows', recede='moves away and shrinks',
+        rotate='turns around on the spot', still='stays still',
+        pan=f'is followed by a camera that pans {pace} to the {"right" if s.spin > 0 else "left"}')[
+            s.motion]
 
 # %% ../nbs/04_simulate.ipynb #47c33c86
 def captions_of(clip): # a Clip
@@ -178,18 +262,25 @@ def captions_of(clip): # a Clip
     a,z = clip.shots[0],clip.shots[-1]; x,y,*_ = a.pose(0.)
     post = ', partly behind a grey post' if a.post >= 0 else ''
     cut = len(clip.shots) > 1
-    return dict(basic=f'a {a.colour} {a.kind} {_does(a)}' + (f', then a {z.colour} {z.kind}' if cut else ''),
+    return dict(
+        basic=f'a {a.colour} {a.kind} {_does(a)}' +
+        (f', then a {z.colour} {z.kind}' if cut else ''),
         anchor=f'a {a.colour} {a.kind} {_place(x, y)} before a {a.background}{post}',
-        motion=f'the {a.kind} {_does(a)}' + (f', then after a cut the {z.kind} {_does(z)}' if cut else ''),
-        holistic=f'a {a.colour} {a.kind} {_does(a)} before a {a.background}{post}' + (f' , then a cut to a {z.colour} {z.kind} before a {z.background}' if cut else ''))
+        motion=f'the {a.kind} {_does(a)}' +
+        (f', then after a cut the {z.kind} {_does(z)}' if cut else ''),
+        holistic=f'a {a.colour} {a.kind} {_does(a)} before a {a.background}{post}' +
+        (f' , then a cut to a {z.colour} {z.kind} before a {z.background}' if cut else ''))
 
 # %% ../nbs/04_simulate.ipynb #8144f224
 @patch
 def flow(self:Clip, t0, t1): # seconds
-    "Exact displacement of what is seen at t0 until t1, float32 (64,64,2) in pixels (x,y); NaN everywhere if there is a cut between."
+    """Exact displacement of what is seen at t0 until t1, float32 (64,64,2) in pixels (x,y); NaN
+    everywhere if there is a cut between."""
     s = self.shot(t0)
     if self.shot(t1) is not s: return np.full((SIZE, SIZE, 2), np.nan, np.float32)
-    (m0,b0),(m1,b1) = s.matrix(t0),s.matrix(t1); out = np.zeros((SIZE, SIZE, 2), np.float32); out[...,0] = -(b1-b0)
+    (m0,b0),(m1,b1) = s.matrix(t0),s.matrix(t1)
+    out = np.zeros((SIZE, SIZE, 2), np.float32)
+    out[...,0] = -(b1-b0)
     step = np.vstack([m1, [0,0,1]]) @ np.linalg.inv(np.vstack([m0, [0,0,1]])) # screen at t0 -> screen at t1
     on = cv2.warpAffine(sprite(s.kind, s.colour)[...,3], m0, (SIZE, SIZE)) > 127
     y,x = np.nonzero(on); p = np.stack([x, y, np.ones_like(x)]).astype(float)
@@ -213,8 +304,11 @@ def random_shot(rng, # NumPy generator
         pairs = [p for p in pairs if held_out(*p) == want]
     kind,colour = pick(pairs)
     motion = pick(DIRECTIONS) if rng.random() < .72 else pick(MOTIONS[8:])
-    d = dict(kind=kind, colour=colour, background=pick(BACKGROUNDS), motion=motion, speed=pick(tuple(SPEEDS)), x=float(rng.uniform(27, 37)), y=float(rng.uniform(27, 37)),
-             scale=float(rng.uniform(.48, .6)), bx=int(rng.integers(128)), by=int(rng.integers(128)), post=int(rng.integers(10, 48)) if rng.random() < .12 else -1, spin=int(rng.choice([-1,1])))
+    d = dict(kind=kind, colour=colour, background=pick(BACKGROUNDS), motion=motion, speed=pick(
+        tuple(SPEEDS)), x=float(rng.uniform(27, 37)), y=float(rng.uniform(27, 37)), scale=float(
+            rng.uniform(.48, .6)), bx=int(rng.integers(128)), by=int(rng.integers(128)),
+             post=int(rng.integers(10, 48)) if rng.random() < .12 else -1, spin=int(
+                 rng.choice([-1, 1])))
     return Shot(**{**d, **fixed})
 
 # %% ../nbs/04_simulate.ipynb #6f04d50a
@@ -227,7 +321,10 @@ def write_film(segment, # name of the segment, such as seg1
     rng,clips,scene = rng_for('film', segment, seed),[],0
     while len(clips) < n_clips:
         first = random_shot(rng, split)
-        keep = {k: getattr(first, k) for k in ('kind', 'colour', 'background', 'scale', 'bx', 'by', 'post')}
+        keep = {
+            k: getattr(first, k)
+            for k in ('kind', 'colour', 'background', 'scale', 'bx', 'by', 'post')
+        }
         shot = first
         for i in range(rng.integers(2, 5)):
             if i and rng.random() < .35: shot = random_shot(rng, split, **keep)
@@ -235,12 +332,15 @@ def write_film(segment, # name of the segment, such as seg1
         scene += 1
     clips = clips[:n_clips]
     for i in np.flatnonzero(rng.random(n_clips) < p_cut):
-        clips[i] = Clip(clips[i].clip_id, clips[i].scene, (clips[i].shots[0], random_shot(rng, split)), float(rng.uniform(.7, 1.3)))
+        clips[i] = Clip(clips[i].clip_id, clips[i].scene,
+                        (clips[i].shots[0], random_shot(rng, split)), float(rng.uniform(.7, 1.3)))
     return clips
 
 # %% ../nbs/04_simulate.ipynb #e5ea848a
-ROLES = dict(early=('V1','V2','V3','V4'), motion=('MT','MST','V3A','TPOJ1','TPOJ2','TPOJ3'),
-             meaning=('FFC','VVC','PIT','V8','LO1','LO2','PHA1','PHA2','PHA3','VMV1','VMV2','VMV3'), none=('A1','4','46'))
+ROLES = dict(
+    early=('V1', 'V2', 'V3', 'V4'), motion=('MT', 'MST', 'V3A', 'TPOJ1', 'TPOJ2', 'TPOJ3'),
+    meaning=('FFC', 'VVC', 'PIT', 'V8', 'LO1', 'LO2', 'PHA1', 'PHA2', 'PHA3', 'VMV1', 'VMV2',
+             'VMV3'), none=('A1', '4', '46'))
 PARCEL_ROLE = {p: r for r,ps in ROLES.items() for p in ps}
 
 # %% ../nbs/04_simulate.ipynb #90f54fbb
@@ -255,34 +355,46 @@ class MiniatureConfig(Config):
     test_repeats: int = 10 # as CC2017
     snr: float = .9 # standard deviation of an answering vertex's signal over that of its noise, in one run
     hrf_peak_s: float = 4. # the lag that the CC2017 trim assumes
-    share: float = .3 # share of each parcel's vertices that a subject's scan holds; smaller for later subjects
+    # share of each parcel's vertices that a subject's scan holds; smaller for later subjects
+    share: float = .3
     ar: float = .4 # lag-1 autocorrelation of the noise
     shared_noise: float = .4 # part of the noise variance common to a parcel
 
 # %% ../nbs/04_simulate.ipynb #e4d4286e
 def subject_vertices(subject, cfg):
-    "Vertices a subject's scan holds: DataFrame(hemisphere, vertex, parcel, role), left before right."
+    """Vertices a subject's scan holds: DataFrame(hemisphere, vertex, parcel, role), left before right."""
     import pandas as pd
     from semvideo.fmri import mmp_labels
     rng,rows = rng_for('vertices', subject, cfg.seed),[]
     for h,names in mmp_labels().items():
         for v,p in enumerate(names):
-            if p in PARCEL_ROLE and rng.random() < cfg.share*(1 - .08*(subject-1)): rows.append((h, v, p, PARCEL_ROLE[p]))
+            if p in PARCEL_ROLE and rng.random() < cfg.share*(1 - .08*(subject-1)):
+                rows.append((h, v, p, PARCEL_ROLE[p]))
     return pd.DataFrame(rows, columns=['hemisphere', 'vertex', 'parcel', 'role'])
 
 # %% ../nbs/04_simulate.ipynb #82e413cc
 DT = .25 # seconds between feature samples
 def picture_features(frames): # uint8 (T,64,64,3)
     "Luminance, red-green, blue-yellow and edge energy on an 8x8 grid: float32 (T,4,8,8)."
-    x = frames.astype(np.float32)/255; lum = x.mean(-1); rg = x[...,0]-x[...,1]; by = x[...,2]-(x[...,0]+x[...,1])/2
-    gx,gy = np.diff(lum, axis=2, append=lum[:,:,-1:]),np.diff(lum, axis=1, append=lum[:,-1:]); edge = np.sqrt(gx**2+gy**2)
+    x = frames.astype(np.float32)/255
+    lum = x.mean(-1)
+    rg = x[...,0]-x[...,1]
+    by = x[...,2]-(x[...,0]+x[...,1])/2
+    gx,gy = np.diff(lum, axis=2, append=lum[:,:,-1:]),np.diff(lum, axis=1, append=lum[:,-1:])
+    edge = np.sqrt(gx**2+gy**2)
     return np.stack([m.reshape(-1,8,8,8,8).mean((2,4)) for m in (lum, rg, by, edge)], 1)
 
+# %% ../nbs/04_simulate.ipynb #c1afefec
 def motion_features(clip, t):
-    "Directions (8, cosine tuning), log speed, expansion, contraction, two senses of rotation, whole-field shift right and left: float32 (15,)."
-    s = clip.shot(t); out = np.zeros(15, np.float32); v = math.log1p(SPEEDS[s.speed])/math.log1p(13)
+    """Directions (8, cosine tuning), log speed, expansion, contraction, two senses of rotation,
+    whole-field shift right and left: float32 (15,)."""
+    s = clip.shot(t)
+    out = np.zeros(15, np.float32)
+    v = math.log1p(SPEEDS[s.speed])/math.log1p(13)
     if s.motion in DIRECTIONS:
-        a = DIRECTIONS.index(s.motion); out[:8] = v*np.exp(2*(np.cos((np.arange(8)-a)*math.pi/4)-1)); out[8] = v
+        a = DIRECTIONS.index(s.motion)
+        out[:8] = v*np.exp(2*(np.cos((np.arange(8)-a)*math.pi/4)-1))
+        out[8] = v
     elif s.motion == 'approach': out[9] = 1
     elif s.motion == 'recede': out[10] = 1
     elif s.motion == 'rotate': out[11 + (s.spin < 0)] = 1
@@ -292,32 +404,50 @@ def motion_features(clip, t):
 def meaning_features(clip, t):
     "Kind (8), colour (8), background (6), post (1): float32 (23,)."
     s = clip.shot(t); out = np.zeros(23, np.float32)
-    out[KINDS.index(s.kind)] = out[8+list(COLOURS).index(s.colour)] = out[16+BACKGROUNDS.index(s.background)] = 1; out[22] = s.post >= 0
+    out[KINDS.index(
+        s.kind)] = out[8 + list(COLOURS).index(s.colour)] = out[16 +
+                                                                BACKGROUNDS.index(s.background)] = 1
+    out[22] = s.post >= 0
     return out
 
 # %% ../nbs/04_simulate.ipynb #92699ce7
 def film_features(film): # list of Clip
-    "Features of a film every 0.25 s: dict(picture (T,256), motion (T,15), meaning (T,23)), T = 8 samples a clip."
+    """Features of a film every 0.25 s: dict(picture (T,256), motion (T,15), meaning (T,23)), T = 8
+    samples a clip."""
     ts = np.arange(8)*DT
-    return dict(picture=np.concatenate([picture_features(c.frames(ts)) for c in film]).reshape(len(film)*8, -1),
-                motion=np.stack([motion_features(c, t) for c in film for t in ts]), meaning=np.stack([meaning_features(c, t) for c in film for t in ts]))
+    return dict(
+        picture=np.concatenate([picture_features(c.frames(ts)) for c in film]).reshape(
+            len(film)*8, -1), motion=np.stack([motion_features(c, t) for c in film for t in ts]),
+        meaning=np.stack([meaning_features(c, t) for c in film for t in ts]))
 
 # %% ../nbs/04_simulate.ipynb #693ffd23
 def tuning(voxels, # DataFrame of subject_vertices
            subject, cfg):
-    "What each vertex answers to: weights on the features, dict(picture (256,V), motion (15,V), meaning (23,V))."
-    rng,V = rng_for('tuning', subject, cfg.seed),len(voxels); w = dict(picture=np.zeros((4,8,8,V), np.float32), motion=np.zeros((15,V), np.float32), meaning=np.zeros((23,V), np.float32))
+    """What each vertex answers to: weights on the features, dict(picture (256,V), motion (15,V), meaning
+    (23,V))."""
+    rng,V = rng_for('tuning', subject, cfg.seed),len(voxels)
+    w = dict(picture=np.zeros((4, 8, 8, V), np.float32), motion=np.zeros((15, V), np.float32),
+             meaning=np.zeros((23, V), np.float32))
     yy,xx = np.mgrid[:8,:8]+.5
     for i,(h,p,r) in enumerate(zip(voxels.hemisphere, voxels.parcel, voxels.role)):
         if r == 'early':
-            x,y,s = (rng.uniform(4, 8) if h == 'L' else rng.uniform(0, 4)),rng.uniform(0, 8),dict(V1=.6, V2=.8, V3=1.1, V4=1.6)[p]
-            w['picture'][...,i] = (rng.standard_normal(4)*(1, 2, 2, 1.5))[:,None,None]*np.exp(-((xx-x)**2+(yy-y)**2)/(2*s*s))/s
-            if p == 'V1' and rng.random() < 1/3: w['motion'][:8,i] = .5*np.roll(np.exp(2*(np.cos(np.arange(8)*math.pi/4)-1)), rng.integers(8))
+            x, y, s = (rng.uniform(4, 8) if h == 'L' else rng.uniform(0, 4)), rng.uniform(
+                0, 8), dict(V1=.6, V2=.8, V3=1.1, V4=1.6)[p]
+            w['picture'][..., i] = (rng.standard_normal(4)*
+                                    (1, 2, 2, 1.5))[:, None, None]*np.exp(-((xx - x)**2 +
+                                                                            (yy - y)**2)/(2*s*s))/s
+            if p == 'V1' and rng.random() < 1/3:
+                w['motion'][:8, i] = .5*np.roll(np.exp(2*(np.cos(np.arange(8)*math.pi/4) - 1)),
+                                                rng.integers(8))
         elif r == 'motion':
-            w['motion'][:8,i] = np.roll(np.exp(2*(np.cos(np.arange(8)*math.pi/4)-1)), rng.integers(8)); w['motion'][8:,i] = rng.standard_normal(7)*.5
+            w['motion'][:8, i] = np.roll(np.exp(2*(np.cos(np.arange(8)*math.pi/4) - 1)),
+                                         rng.integers(8))
+            w['motion'][8:,i] = rng.standard_normal(7)*.5
         elif r == 'meaning':
-            gain = dict(kind=.4, colour=.4, scene=1.) if p[:3] in ('PHA', 'VMV') else dict(kind=1., colour=1. if p in ('V8','VVC') else .3, scene=.2)
-            w['meaning'][:,i] = rng.standard_normal(23)*np.repeat([gain['kind'], gain['colour'], gain['scene'], .3], [8, 8, 6, 1])
+            gain = dict(kind=.4, colour=.4, scene=1.) if p[:3] in ('PHA', 'VMV') else dict(
+                kind=1., colour=1. if p in ('V8', 'VVC') else .3, scene=.2)
+            w['meaning'][:, i] = rng.standard_normal(23)*np.repeat(
+                [gain['kind'], gain['colour'], gain['scene'], .3], [8, 8, 6, 1])
     return {k: v.reshape(-1, V) for k,v in w.items()}
 
 # %% ../nbs/04_simulate.ipynb #7dea7425
@@ -325,7 +455,8 @@ def hrf(peak_s=4., # time of the peak
         dt=DT): # seconds between samples
     "Canonical double-gamma haemodynamic response, 32 s, unit sum."
     from scipy.stats import gamma
-    t = np.arange(0, 32, dt); h = gamma.pdf(t, peak_s+1) - gamma.pdf(t, peak_s+11)/6
+    t = np.arange(0, 32, dt)
+    h = gamma.pdf(t, peak_s+1) - gamma.pdf(t, peak_s+11)/6
     return (h/h.sum()).astype(np.float32)
 
 def volume_times(n): # 245 (training, test1) or 246 (test2 and later)
@@ -338,12 +469,17 @@ def noiseless_bold(features, # of film_features
                    n, # volumes
                    cfg,
                    scale=None): # {key: (V,) mean and sd} of the drive on training films
-    "Signal of every vertex at the volumes of a run, float32 (n,V): drive, standardised on training films, through the HRF."
-    drive = sum((features[k]-features[k].mean(0))@weights[k]*g for k,g in (('picture',1.), ('motion',1.), ('meaning',1.)))
+    """Signal of every vertex at the volumes of a run, float32 (n,V): drive, standardised on training
+    films, through the HRF."""
+    drive = sum((features[k] - features[k].mean(0)) @ weights[k]*g
+                for k, g in (('picture', 1.), ('motion', 1.), ('meaning', 1.)))
     if scale is not None: drive = drive/scale
-    T = len(drive); h = hrf(cfg.hrf_peak_s); size = T+len(h)
+    T = len(drive)
+    h = hrf(cfg.hrf_peak_s)
+    size = T+len(h)
     bold = np.fft.irfft(np.fft.rfft(drive, size, axis=0)*np.fft.rfft(h, size)[:,None], size, axis=0)
-    return np.stack([np.interp(volume_times(n), np.arange(size)*DT, b) for b in bold.T], 1).astype(np.float32)
+    return np.stack([np.interp(volume_times(n),
+                               np.arange(size)*DT, b) for b in bold.T], 1).astype(np.float32)
 
 # %% ../nbs/04_simulate.ipynb #4b657235
 def _ar1(rng, n, m, rho):
@@ -354,38 +490,61 @@ def _ar1(rng, n, m, rho):
 
 def noise(rng, n, parcels, cfg): # parcels: (V,) names with hemisphere
     "Noise of a run, unit variance but for drift, float32 (n,V)."
-    names,idx = np.unique(parcels, return_inverse=True); t = np.linspace(-1, 1, n, dtype=np.float32)[:,None]
-    shared = _ar1(rng, n, len(names), cfg.ar)[:,idx]; own = _ar1(rng, n, len(idx), cfg.ar)
-    drift = sum(rng.standard_normal(len(idx), dtype=np.float32)*np.polynomial.legendre.legval(t, [0]*k+[1]) for k in (1, 2, 3))
+    names,idx = np.unique(parcels, return_inverse=True)
+    t = np.linspace(-1, 1, n, dtype=np.float32)[:,None]
+    shared = _ar1(rng, n, len(names), cfg.ar)[:,idx]
+    own = _ar1(rng, n, len(idx), cfg.ar)
+    drift = sum(
+        rng.standard_normal(len(idx), dtype=np.float32)*
+        np.polynomial.legendre.legval(t, [0]*k + [1]) for k in (1, 2, 3))
     return math.sqrt(cfg.shared_noise)*shared + math.sqrt(1-cfg.shared_noise)*own + drift
 
 # %% ../nbs/04_simulate.ipynb #9189580a
 def _segments(cfg):
     "Segments of a study: (name, split, volumes, repeats)."
     return ([(f'seg{i+1}', 'train', 245, cfg.train_repeats) for i in range(cfg.n_train)] +
-            [(f'test{i+1}', 'test', 245 if i == 0 else 246, cfg.test_repeats) for i in range(cfg.n_test)])
+            [(f'test{i+1}', 'test', 245 if i == 0 else 246, cfg.test_repeats)
+             for i in range(cfg.n_test)])
 
 def _write_movie(out, name, split, seed):
     "Film one segment to H.264 mp4 and return its features."
     from semvideo.video import write_video
-    film = write_film(name, seed, split); path = Path(out)/'stimuli'/f'{name}.mp4'; ts = np.arange(int(CLIP_S*FPS))/FPS
-    if not path.exists(): write_video(path, np.concatenate([c.frames(ts) for c in film]), FPS, crf=14)
+    film = write_film(name, seed, split)
+    path = Path(out)/'stimuli'/f'{name}.mp4'
+    ts = np.arange(int(CLIP_S*FPS))/FPS
+    if not path.exists():
+        write_video(path, np.concatenate([c.frames(ts) for c in film]), FPS, crf=14)
     return film_features(film)
 
 # %% ../nbs/04_simulate.ipynb #0a5e7a8b
 def _write_subject(out, subject, cfg, features):
     "Write all runs of a subject and the truth behind them."
     from semvideo.fmri import write_run
-    vox = subject_vertices(subject, cfg); w = tuning(vox, subject, cfg); drive = np.concatenate([sum((features[s][k]-features[s][k].mean(0))@w[k] for k in w) for s,split,*_ in _segments(cfg) if split == 'train'])
-    sd = drive.std(0); sd[sd == 0] = 1; answers = (vox.role != 'none').to_numpy(); base = rng_for('baseline', subject, cfg.seed).uniform(8e3, 12e3, len(vox)).astype(np.float32)
-    bolds = {s: noiseless_bold(features[s], w, n, cfg, sd) for s,_,n,_ in _segments(cfg)}; gain = np.concatenate([bolds[s] for s,split,*_ in _segments(cfg) if split == 'train']).std(0); gain[gain == 0] = 1
+    vox = subject_vertices(subject, cfg)
+    w = tuning(vox, subject, cfg)
+    drive = np.concatenate([
+        sum((features[s][k] - features[s][k].mean(0)) @ w[k]
+            for k in w)
+        for s, split, *_ in _segments(cfg)
+        if split == 'train'
+    ])
+    sd = drive.std(0)
+    sd[sd == 0] = 1
+    answers = (vox.role != 'none').to_numpy()
+    base = rng_for('baseline', subject, cfg.seed).uniform(8e3, 12e3, len(vox)).astype(np.float32)
+    bolds = {s: noiseless_bold(features[s], w, n, cfg, sd) for s,_,n,_ in _segments(cfg)}
+    gain = np.concatenate([bolds[s] for s,split,*_ in _segments(cfg) if split == 'train']).std(0)
+    gain[gain == 0] = 1
     for s,_,n,repeats in _segments(cfg):
-        bold = bolds[s]/gain*cfg.snr*answers; write_npy(Path(out)/f'truth/bold/subject{subject}_{s}.npy', bold.astype(np.float16))
+        bold = bolds[s]/gain*cfg.snr*answers
+        write_npy(Path(out)/f'truth/bold/subject{subject}_{s}.npy', bold.astype(np.float16))
         for r in range(1, repeats+1):
             path = Path(out)/f'subject{subject}/fmri/{s}/cifti/{s}_{r}_Atlas.dtseries.nii'
             if path.exists(): continue
-            eps = noise(rng_for('noise', subject, s, r, cfg.seed), n, (vox.hemisphere+vox.parcel).to_numpy(), cfg)
-            write_run(path, base*(1 + .01*(bold + eps)), vox.hemisphere.to_numpy(), vox.vertex.to_numpy())
+            eps = noise(rng_for('noise', subject, s, r, cfg.seed), n,
+                        (vox.hemisphere + vox.parcel).to_numpy(), cfg)
+            write_run(path, base*(1 + .01*(bold + eps)), vox.hemisphere.to_numpy(),
+                      vox.vertex.to_numpy())
     write_csv(Path(out)/f'truth/subject{subject}_vertices.csv', vox)
 
 # %% ../nbs/04_simulate.ipynb #bf045a85
@@ -394,29 +553,49 @@ def make_miniature(out, # folder of the tree
                    seed=0, # everything follows from it
                    workers=2, # processes; the files do not depend on it
                    **settings): # further fields of MiniatureConfig
-    "Write the miniature as a CC2017-layout tree with truth/ beside it and return its path. Continues where it stopped; refuses a folder made with other settings."
-    cfg = MiniatureConfig.from_dict(dict(n_subjects=n_subjects, seed=seed, **settings)); out = Path(out); f = out/'truth/miniature.json'
+    """Write the miniature as a CC2017-layout tree with truth/ beside it and return its path.
+    Continues where it stopped; refuses a folder made with other settings."""
+    cfg = MiniatureConfig.from_dict(dict(n_subjects=n_subjects, seed=seed, **settings))
+    out = Path(out)
+    f = out/'truth/miniature.json'
     if f.exists() and (old := read_json(f))['config'] != cfg.to_dict():
-        raise SemvideoError('Another miniature is already here', file=out, found=old['config'], expected=cfg.to_dict(), remedy='choose another folder, or delete this one')
+        raise SemvideoError(
+            'Another miniature is already here',
+            file=out,
+            found=old['config'],
+            expected=cfg.to_dict(),
+            remedy='choose another folder, or delete this one')
     if f.exists() and read_json(f)['done']: return out
-    write_json(f, dict(config=cfg.to_dict(), done=False)); segs = _segments(cfg)
+    write_json(f, dict(config=cfg.to_dict(), done=False))
+    segs = _segments(cfg)
     clips = [c for s,split,*_ in segs for c in write_film(s, seed, split)]
-    write_text(out/'truth/scripts.jsonl', ''.join(json.dumps(c.to_dict())+'\n' for c in clips)); write_json(out/'truth/parcels.json', PARCEL_ROLE)
-    features = dict(zip([s[0] for s in segs], _spread(_write_movie, [(out, s, split, seed) for s,split,*_ in segs], workers, 'film the segments')))
-    _spread(_write_subject, [(out, s, cfg, features) for s in range(1, n_subjects+1)], workers, 'scan the viewers')
+    write_text(out/'truth/scripts.jsonl', ''.join(json.dumps(c.to_dict())+'\n' for c in clips))
+    write_json(out/'truth/parcels.json', PARCEL_ROLE)
+    features = dict(
+        zip([s[0] for s in segs],
+            _spread(_write_movie, [(out, s, split, seed) for s, split, *_ in segs], workers,
+                    'film the segments')))
+    _spread(_write_subject, [(out, s, cfg, features) for s in range(1, n_subjects + 1)], workers,
+            'scan the viewers')
     write_json(f, dict(config=cfg.to_dict(), done=True))
     return out
 
 # %% ../nbs/04_simulate.ipynb #45b89f7b
 def _spread(f, jobs, workers, desc):
-    "Run `f(*job)` for every job over processes (in this one if `workers` < 2), in order. joblib's processes do not import the caller's script, so it needs no `if __name__ == '__main__'`."
+    """Run `f(*job)` for every job over processes (in this one if `workers` < 2), in order.
+    joblib's processes do not import the caller's script, so it needs no `if __name__ == '__main__'`."""
     if workers < 2: return [f(*j) for j in progress(jobs, desc)]
     from joblib import Parallel, delayed
     from joblib.externals.loky import get_reusable_executor
-    done = Parallel(workers, backend='loky', max_nbytes=None, return_as='generator')(delayed(f)(*j) for j in jobs)
+    done = Parallel(workers, backend='loky', max_nbytes=None,
+                    return_as='generator')(delayed(f)(*j) for j in jobs)
     try: return list(progress(done, desc, len(jobs)))
     finally: get_reusable_executor().shutdown(wait=True) # or they would keep their memory for minutes
 
 def load_scripts(tree): # path of a miniature
-    "Scripts of all clips of a miniature, {clip_id: Clip}; this is truth, for tests and the script backend only."
-    return {d['clip_id']: Clip.from_dict(d) for d in map(json.loads, (Path(tree)/'truth/scripts.jsonl').read_text().splitlines())}
+    """Scripts of all clips of a miniature, {clip_id: Clip}; this is truth, for tests and the script
+    backend only."""
+    return {
+        d['clip_id']: Clip.from_dict(d)
+        for d in map(json.loads, (Path(tree)/'truth/scripts.jsonl').read_text().splitlines())
+    }

@@ -22,15 +22,24 @@ from fastcore.basics import patch
 from .core import SemvideoError, Study, array_sha256, new_map, read_csv, read_json, read_npy, rng_for, write_csv, write_json, write_text
 from .fmri import spearman_brown
 from .video import open_movie, turns
-from .metrics import (FlowCache, IDEAL, LOWER, TEN, as_video, check_pair, clip_flow, content_key, evaluate, flow_table, identification, load_models, unit_rows, _each_clip)
+from .metrics import (FlowCache, IDEAL, LOWER, TEN, as_video, check_pair, clip_flow,
+                              content_key, evaluate, flow_table, identification, load_models,
+                              unit_rows, each_clip)
 
 # %% ../nbs/12_stats.ipynb #fb582d79
-PUBLISHED = {'cc2017': 'Table 1: CC2017, mean of three subjects', 'hcp': 'Table 2: HCP 7T', 'ablation': 'Table 3: ablation, CC2017', 'mllm': 'Table 6: SemMiner with three MLLMs',
-             'captions': 'Tables 4 and 5: the captions'}
+PUBLISHED = {
+    'cc2017': 'Table 1: CC2017, mean of three subjects',
+    'hcp': 'Table 2: HCP 7T',
+    'ablation': 'Table 3: ablation, CC2017',
+    'mllm': 'Table 6: SemMiner with three MLLMs',
+    'captions': 'Tables 4 and 5: the captions'
+}
 
 def published(name): # 'cc2017', 'hcp', 'ablation', 'mllm' or 'captions'
-    "A table of the paper as a DataFrame, as printed; an empty cell is NaN. `attrs['title']` says which."
-    if name not in PUBLISHED: raise SemvideoError('No such published table', found=name, expected=', '.join(PUBLISHED))
+    """A table of the paper as a DataFrame, as printed; an empty cell is NaN.
+    `attrs['title']` says which."""
+    if name not in PUBLISHED:
+        raise SemvideoError('No such published table', found=name, expected=', '.join(PUBLISHED))
     df = read_csv(Path(str(files('semvideo')))/'data'/'published'/f'{name}.csv')
     df.attrs['title'] = PUBLISHED[name]
     return df
@@ -49,26 +58,46 @@ def corrected(metric, # name as in the tables
 def time_blocks(clips, # DataFrame with segment and onset_s, one row a clip (Study.select(split))
                 seconds=20.): # length of a block
     "Block label of each clip: its segment and the stretch of time it lies in."
-    return (clips.segment.astype(str)+'/'+(clips.onset_s//seconds).astype(int).astype(str)).to_numpy()
+    return (clips.segment.astype(str) + '/' +
+            (clips.onset_s // seconds).astype(int).astype(str)).to_numpy()
 
 def _labels(blocks, n):
-    "Block number of each of n values, from labels or a block length; raises on a misfit or a single block."
+    """Block number of each of n values, from labels or a block length; raises on a misfit or a single
+    block."""
     b = np.arange(n)//blocks if np.isscalar(blocks) else pd.factorize(np.asarray(blocks))[0]
-    if len(b) != n: raise SemvideoError('Blocks do not fit the values', found=f'{len(b)} labels', expected=f'{n}')
-    if n and b.max() < 1: raise SemvideoError('One block alone cannot be resampled', found=f'{n} values in one block', expected='at least two blocks', remedy='use scenes or time_blocks(clips, seconds) as blocks')
+    if len(b) != n:
+        raise SemvideoError(
+            'Blocks do not fit the values', found=f'{len(b)} labels', expected=f'{n}'
+        )
+    if n and b.max() < 1:
+        raise SemvideoError(
+            'One block alone cannot be resampled',
+            found=f'{n} values in one block',
+            expected='at least two blocks',
+            remedy='use scenes or time_blocks(clips, seconds) as blocks')
     return b
 
+# %% ../nbs/12_stats.ipynb #7d194fd2
 def _values(x):
     "Float array; NaN and infinity are refused."
     x = np.asarray(x, np.float64)
-    if x.ndim != 1 or not len(x): raise SemvideoError('Values must be one number a clip', found=f'shape {x.shape}', expected='(clips,)')
-    if not np.isfinite(x).all(): raise SemvideoError('Values hold NaN or infinity', found=f'{(~np.isfinite(x)).sum()} of {len(x)}', remedy='score the missing clips, or drop them from both systems')
+    if x.ndim != 1 or not len(x):
+        raise SemvideoError(
+            'Values must be one number a clip', found=f'shape {x.shape}', expected='(clips,)'
+        )
+    if not np.isfinite(x).all():
+        raise SemvideoError(
+            'Values hold NaN or infinity',
+            found=f'{(~np.isfinite(x)).sum()} of {len(x)}',
+            remedy='score the missing clips, or drop them from both systems')
     return x
 
 # %% ../nbs/12_stats.ipynb #c1689daf
 def _block_means(x, b, n, seed):
     "n bootstrap means of x, whole blocks drawn with replacement, 4096 draws at a time."
-    s,c = np.bincount(b, x),np.bincount(b); rng = rng_for('bootstrap', seed); out = np.empty(n)
+    s,c = np.bincount(b, x),np.bincount(b)
+    rng = rng_for('bootstrap', seed)
+    out = np.empty(n)
     for i in range(0, n, 4096):
         k = rng.integers(0, len(s), (min(4096, n-i), len(s)))
         out[i:i+len(k)] = s[k].sum(1)/c[k].sum(1)
@@ -79,13 +108,20 @@ def block_bootstrap(values, # (N,) one a clip
                     n=10_000, # draws
                     seed=0, # of the draws
                     level=.95): # of the interval
-    "Percentile interval (low, high) of the mean, resampling whole blocks. Raises `SemvideoError` on NaN, a misfit or a single block."
+    """Percentile interval (low, high) of the mean, resampling whole blocks.
+    Raises `SemvideoError` on NaN, a misfit or a single block."""
     x = _values(values); a = 50*(1-level)
-    return tuple(float(v) for v in np.percentile(_block_means(x, _labels(blocks, len(x)), n, seed), [a, 100-a]))
+    return tuple(
+        float(v)
+        for v in np.percentile(_block_means(x, _labels(blocks, len(x)), n, seed), [a, 100 - a]))
 
 def n_eff(values, blocks):
-    "Effective number of independent clips: variance of a value over the variance of the mean that blocks imply, at most N."
-    x = _values(values); b = _labels(blocks, len(x)); d = x-x.mean(); k = b.max()+1
+    """Effective number of independent clips: variance of a value over the variance of the mean that
+    blocks imply, at most N."""
+    x = _values(values)
+    b = _labels(blocks, len(x))
+    d = x-x.mean()
+    k = b.max()+1
     v = (np.bincount(b, d)**2).sum()/len(x)**2*k/(k-1)
     return float(min(len(x), x.var(ddof=1)/v)) if v > 0 else float(len(x))
 
@@ -100,26 +136,40 @@ def sign_flip(differences, # (N,) one a clip
               blocks, # as `block_bootstrap`
               n=10_000, # random sign patterns where there are too many to list
               seed=0):
-    "Two-sided p of the mean difference under sign flips of whole blocks; exact for up to 16 blocks; never 0."
-    x = _values(differences); s = np.bincount(_labels(blocks, len(x)), x); k = len(s)
+    """Two-sided p of the mean difference under sign flips of whole blocks; exact for up to 16 blocks;
+    never 0."""
+    x = _values(differences)
+    s = np.bincount(_labels(blocks, len(x)), x)
+    k = len(s)
     if k <= 16: flips = 1-2*((np.arange(1, 2**k)[:, None] >> np.arange(k)) & 1)
     else: flips = rng_for('sign flip', seed).choice(np.array([-1, 1], np.int8), (n, k))
     return p_value(abs(s.sum()), abs(flips @ s))
 
+# %% ../nbs/12_stats.ipynb #03a8f744
 def compare(a, # (N,) scores of one system
             b, # (N,) scores of the other, same clips in the same order
             blocks, # as `block_bootstrap`
             n=10_000, seed=0,
             better='higher'): # or 'lower': which direction is good
-    "Paired comparison, positive where `a` is better: dict of n, blocks, n_eff, difference, low, high, p."
+    """Paired comparison, positive where `a` is better: dict of n, blocks, n_eff, difference, low, high,
+    p."""
     d = _values(a)-_values(b) if len(a) == len(b) else None
-    if d is None: raise SemvideoError('Systems were scored on different clips', found=f'{len(a)} and {len(b)}', expected='the same clips')
-    d = -d if better == 'lower' else d; low,high = block_bootstrap(d, blocks, n, seed)
-    return dict(n=len(d), blocks=int(_labels(blocks, len(d)).max()+1), n_eff=round(n_eff(d, blocks), 1), difference=float(d.mean()), low=low, high=high, p=sign_flip(d, blocks, n, seed))
+    if d is None:
+        raise SemvideoError(
+            'Systems were scored on different clips',
+            found=f'{len(a)} and {len(b)}',
+            expected='the same clips')
+    d = -d if better == 'lower' else d
+    low,high = block_bootstrap(d, blocks, n, seed)
+    return dict(n=len(d), blocks=int(_labels(blocks, len(d)).max() + 1), n_eff=round(
+        n_eff(d, blocks), 1), difference=float(d.mean()), low=low, high=high,
+                p=sign_flip(d, blocks, n, seed))
 
 def holm(p): # p-values of one family
     "Holm's step-down adjusted p-values: family-wise error, any dependence."
-    p = np.asarray(p, float); o = np.argsort(p); out = np.empty_like(p)
+    p = np.asarray(p, float)
+    o = np.argsort(p)
+    out = np.empty_like(p)
     out[o] = np.minimum(1, np.maximum.accumulate(p[o]*np.arange(len(p), 0, -1)))
     return out
 
@@ -127,18 +177,23 @@ def holm(p): # p-values of one family
 def _derange(n, rng):
     "Random permutation in which nothing stays in its place."
     if n < 2: return np.zeros(n, int)
-    p = rng.permutation(n); q = np.empty(n, int); q[p] = np.roll(p, 1)
+    p = rng.permutation(n)
+    q = np.empty(n, int)
+    q[p] = np.roll(p, 1)
     return q
 
 def shift_within(n, # clips
                  segments=None, # (N,) labels: the shift wraps inside each
                  fraction=.5): # of the segment's length
     "Indices of a circular shift inside every segment."
-    seg = np.zeros(n, int) if segments is None else pd.factorize(np.asarray(segments))[0]; out = np.arange(n)
+    seg = np.zeros(n, int) if segments is None else pd.factorize(np.asarray(segments))[0]
+    out = np.arange(n)
     for s in np.unique(seg):
-        i = np.flatnonzero(seg == s); out[i] = np.roll(i, max(1, int(len(i)*fraction)) if len(i) > 1 else 0)
+        i = np.flatnonzero(seg == s)
+        out[i] = np.roll(i, max(1, int(len(i)*fraction)) if len(i) > 1 else 0)
     return out
 
+# %% ../nbs/12_stats.ipynb #58c91115
 def nulls(recon, # uint8 (B,F,H,W,3)
           train, # uint8 (N,F,H,W,3) training clips (a memory map is read in pieces)
           segments=None, # (B,) labels for the circular shift
@@ -146,17 +201,35 @@ def nulls(recon, # uint8 (B,F,H,W,3)
           pool=64, # training clips that the random ones are drawn from, so that each is judged once and not once a test clip
           extra=None, # {name: clips} such as nearest training clip or ridge, from 13_baselines
           lazy=False): # give functions that make the clips, so that not all are in memory at once
-    "What a reconstruction must beat: {name: uint8 (B,F,H,W,3)}. Same shapes as `recon`; raises `SemvideoError` if training clips differ in shape."
-    r = as_video(recon, 'recon'); n = len(r); rng = rng_for('nulls', seed)
-    if train.shape[1:] != r.shape[1:]: raise SemvideoError('Training clips differ in shape', found=f'{train.shape[1:]}', expected=f'{r.shape[1:]}', remedy='resize and resample them first')
+    """What a reconstruction must beat: {name: uint8 (B,F,H,W,3)}.
+    Same shapes as `recon`; raises `SemvideoError` if training clips differ in shape."""
+    r = as_video(recon, 'recon')
+    n = len(r)
+    rng = rng_for('nulls', seed)
+    if train.shape[1:] != r.shape[1:]:
+        raise SemvideoError(
+            'Training clips differ in shape',
+            found=f'{train.shape[1:]}',
+            expected=f'{r.shape[1:]}',
+            remedy='resize and resample them first')
     mean = mean_video(train); still = np.rint(mean.mean(0))
-    drawn = random_rows(len(train), n, pool, rng); mixed = _derange(n, rng) if n > 1 else None
-    out = {'mean image': lambda: np.broadcast_to(still.astype(np.uint8), r.shape), 'mean video': lambda: np.broadcast_to(np.rint(mean).astype(np.uint8), r.shape),
-           'random training clip': lambda: np.stack([train[i] for i in drawn]), 'frozen first frame': lambda: np.broadcast_to(r[:, :1], r.shape)}
-    if n > 1: out |= {'shuffled fMRI': lambda: r[mixed], 'shifted fMRI': lambda: r[shift_within(n, segments)]}
+    drawn = random_rows(len(train), n, pool, rng)
+    mixed = _derange(n, rng) if n > 1 else None
+    out = {
+        'mean image': lambda: np.broadcast_to(still.astype(np.uint8), r.shape),
+        'mean video': lambda: np.broadcast_to(np.rint(mean).astype(np.uint8), r.shape),
+        'random training clip': lambda: np.stack([train[i] for i in drawn]),
+        'frozen first frame': lambda: np.broadcast_to(r[:, :1], r.shape)
+    }
+    if n > 1:
+        out |= {
+            'shuffled fMRI': lambda: r[mixed],
+            'shifted fMRI': lambda: r[shift_within(n, segments)]
+        }
     out |= {k: (lambda v=v: v) for k,v in (extra or {}).items()}
     return out if lazy else {k: f() for k,f in out.items()}
 
+# %% ../nbs/12_stats.ipynb #c5563d2d
 def random_rows(m, n, pool, rng):
     "n of m rows, drawn with replacement from `pool` different ones drawn without."
     some = rng.permutation(m)[:pool]
@@ -181,29 +254,45 @@ def ladder(recon, # uint8 (B,F,H,W,3)
            profile='strict',
            name='reconstruction', # of the system judged
            **kw): # to `metrics.evaluate`
-    "All systems scored alike: tidy DataFrame of `evaluate` with `system` and `rung` (null, ours, ceiling) in front. Features of a clip are computed once for all systems."
-    m = None if models is None else load_models(models); fields = FlowCache() if m is None else m.flow; out = []
+    """All systems scored alike: tidy DataFrame of `evaluate` with `system` and `rung` (null, ours,
+    ceiling) in front. Features of a clip are computed once for all systems."""
+    m = None if models is None else load_models(models)
+    fields = FlowCache() if m is None else m.flow
+    out = []
     for rung,systems in (('ours', {name: recon}), ('null', others), ('ceiling', ceilings or {})):
-        for k,v in systems.items(): out.append(evaluate(v, truth, profile, m, chance=rung == 'ours', fields=fields, **kw).assign(system=k, rung=rung))
+        for k,v in systems.items():
+            out.append(
+                evaluate(v, truth, profile, m, chance=rung == 'ours', fields=fields,
+                         **kw).assign(system=k, rung=rung))
     df = pd.concat(out, ignore_index=True); df.attrs = out[0].attrs
     key = ['clip_id', 'metric', 'variant']; ch = out[0].set_index(key).chance
     df['chance'] = ch.reindex(pd.MultiIndex.from_frame(df[key])).to_numpy()
     return df[['system', 'rung', 'clip_id', 'metric', 'variant', 'value', 'chance', 'unit']]
 
+# %% ../nbs/12_stats.ipynb #a31a7ba2
 def rungs(table, # of `ladder`
           blocks, # (B,) labels in clip order, or an int
           n=10_000, seed=0):
-    "One row a metric, variant and other system: values, paired difference (positive: ours is better), interval, Holm-adjusted p over the table, and whether ours is above it. A system scored on some clips is compared on those."
+    """One row a metric, variant and other system: values, paired difference (positive: ours is better),
+    interval, Holm-adjusted p over the table, and whether ours is above it. A system scored on some
+    clips is compared on those."""
     out = []
     for (metric,variant),g in table.groupby(['metric', 'variant'], sort=False):
-        w = g.pivot(index='clip_id', columns='system', values='value').loc[list(dict.fromkeys(g.clip_id))]
+        w = g.pivot(index='clip_id', columns='system',
+                    values='value').loc[list(dict.fromkeys(g.clip_id))]
         ours = g.system[g.rung == 'ours'].iloc[0]
         for s in dict.fromkeys(g.system[g.rung != 'ours']):
-            k = w[[ours, s]].notna().all(axis=1).to_numpy(); b = _labels(blocks, len(w))[k]; o,v = (w.loc[k, c].to_numpy() for c in (ours, s))
+            k = w[[ours, s]].notna().all(axis=1).to_numpy()
+            b = _labels(blocks, len(w))[k]
+            o,v = (w.loc[k, c].to_numpy() for c in (ours, s))
             if len(np.unique(b)) < 2: continue
             c = compare(o, v, b, n, seed, 'lower' if metric in LOWER else 'higher')
-            out.append(dict(metric=metric, variant=variant, system=s, rung=g.rung[g.system == s].iloc[0], ours=o.mean(), other=v.mean(), **c))
-    df = pd.DataFrame(out); df['p_holm'] = holm(df.p); df['above'] = df.low > 0
+            out.append(
+                dict(metric=metric, variant=variant, system=s, rung=g.rung[g.system == s].iloc[0],
+                     ours=o.mean(), other=v.mean(), **c))
+    df = pd.DataFrame(out)
+    df['p_holm'] = holm(df.p)
+    df['above'] = df.low > 0
     return df
 
 # %% ../nbs/12_stats.ipynb #de46005f
@@ -221,18 +310,22 @@ def pair_flows(clip, # uint8 (F,H,W,3)
 def shuffle_table(recon, # uint8 (F,H,W,3)
                   truth, # the same shape
                   size=None):
-    "dict of `epe` (F-1,F,F), error of recon's flow a->b against truth's step i->i+1; `dot` (F-1,F,F), their inner product; `power` (F,F), the flow's own; `speed`, the truth's mean, px/frame."
+    """dict of `epe` (F-1,F,F), error of recon's flow a->b against truth's step i->i+1; `dot` (F-1,F,F),
+    their inner product; `power` (F,F), the flow's own; `speed`, the truth's mean, px/frame."""
     f = pair_flows(recon, size); t = clip_flow(truth, size)
     epe = np.stack([np.sqrt(np.square(f-s).sum(-1)).mean((2, 3), dtype=np.float64) for s in t])
     flat = f.reshape(len(f), len(f), -1).astype(np.float64)
-    return dict(epe=epe, dot=np.stack([flat @ s.ravel().astype(np.float64) for s in t]), power=np.square(flat).sum(-1), speed=float(np.sqrt(np.square(t).sum(-1)).mean()))
+    return dict(epe=epe, dot=np.stack([flat @ s.ravel().astype(np.float64) for s in t]),
+                power=np.square(flat).sum(-1), speed=float(np.sqrt(np.square(t).sum(-1)).mean()))
 
 # %% ../nbs/12_stats.ipynb #084ecfd8
 def _permutations(F, n_perm, seed):
-    "(permutations (P,F) uint8, exact): all of them if there are at most max(n_perm, 5040), else n_perm draws; the identity is left out of the list."
+    """(permutations (P,F) uint8, exact): all of them if there are at most max(n_perm, 5040), else n_perm
+    draws; the identity is left out of the list."""
     if math.factorial(F) <= max(n_perm, 5040):
         return np.array(list(itertools.permutations(range(F))), np.uint8)[1:], True
-    return rng_for('shuffle', F, seed).permuted(np.broadcast_to(np.arange(F, dtype=np.uint8), (n_perm, F)), axis=1), False
+    return rng_for('shuffle', F, seed).permuted(
+        np.broadcast_to(np.arange(F, dtype=np.uint8), (n_perm, F)), axis=1), False
 
 def _walk(table, code):
     "Sum over steps of a (S,F,F) or (F,F) table along each permutation."
@@ -241,21 +334,32 @@ def _walk(table, code):
     for i in range(1, len(code)): s += step(i)
     return s
 
+# %% ../nbs/12_stats.ipynb #f9167510
 def _order_p(t, code, exact, seed):
-    "(EPE as decoded, p by EPE, p by direction) of one clip's tables. Draws are shared by all clips, relabelled for each."
-    E,D,W = t['epe'],t['dot'],t['power']; S,F,_ = E.shape; i = np.arange(S)
+    """(EPE as decoded, p by EPE, p by direction) of one clip's tables.
+    Draws are shared by all clips, relabelled for each."""
+    E,D,W = t['epe'],t['dot'],t['power']
+    S,F,_ = E.shape
+    i = np.arange(S)
     own,dot = E[i, i, i+1].sum(),D[i, i, i+1].sum()/np.sqrt(max(W[i, i+1].sum(), 1e-12))
-    if not exact: r = rng_for('relabel', seed).permutation(F); E,D,W = E[:, r][:, :, r],D[:, r][:, :, r],W[r][:, r]
-    e = _walk(E, code); d = _walk(D, code)/np.sqrt(np.maximum(_walk(W, code), 1e-12)); n = 1+len(e)
+    if not exact:
+        r = rng_for('relabel', seed).permutation(F)
+        E,D,W = E[:, r][:, :, r],D[:, r][:, :, r],W[r][:, r]
+    e = _walk(E, code)
+    d = _walk(D, code)/np.sqrt(np.maximum(_walk(W, code), 1e-12))
+    n = 1+len(e)
     return own/S, (1+(e <= own*(1+1e-9)+1e-12).sum())/n, (1+(d >= dot-abs(dot)*1e-9-1e-12).sum())/n
 
 def shuffle_p(tables, # list of B dicts from `shuffle_table`
               n_perm=100_000, # draws where not all orders are listed
               seed=0):
-    "EPE in the decoded order, p by EPE, p by direction: three (B,) arrays. p = (1 + #{shuffles at least as good})/(1 + shuffles), exact over all orders of up to 8 frames; never 0."
+    """EPE in the decoded order, p by EPE, p by direction: three (B,) arrays.
+    p = (1 + #{shuffles at least as good})/(1 + shuffles), exact over all orders of up to 8 frames;
+    never 0."""
     F = len(tables[0]['power']); perms,exact = _permutations(F, n_perm, seed)
     code = [perms[:, i].astype(np.intp)*F+perms[:, i+1] for i in range(F-1)]
-    return np.array(_each_clip(lambda b: _order_p(tables[b], code, exact, f'{seed}/{b}'), len(tables))).T
+    return np.array(
+        each_clip(lambda b: _order_p(tables[b], code, exact, f'{seed}/{b}'), len(tables))).T
 
 # %% ../nbs/12_stats.ipynb #a7d6e4af
 def shuffle_test(recon, # uint8 (B,F,H,W,3)
@@ -265,31 +369,51 @@ def shuffle_test(recon, # uint8 (B,F,H,W,3)
                  size=None, # side at which flow is measured, or None for the frames' own
                  clip_ids=None, # names
                  moving=.1): # px/frame of the truth above which a clip counts as moving
-    "Shuffle test of frame order (paper 4.2) on all clips: DataFrame (clip_id, epe, p, p_direction, moving, speed); p by EPE as in the paper, p_direction by flow correlation."
+    """Shuffle test of frame order (paper 4.2) on all clips: DataFrame (clip_id, epe, p, p_direction,
+    moving, speed); p by EPE as in the paper, p_direction by flow correlation."""
     r,t = check_pair(recon, truth)
-    if r.shape[1] < 3: raise SemvideoError('Too few frames to shuffle', found=f'{r.shape[1]}', expected='at least 3')
-    tabs = _each_clip(lambda i: shuffle_table(r[i], t[i], size), len(r)); epe,p,pd_ = shuffle_p(tabs, n_perm, seed)
-    speed = np.array([x['speed'] for x in tabs]); ids = [f'{i:04d}' for i in range(len(r))] if clip_ids is None else list(map(str, clip_ids))
-    return pd.DataFrame(dict(clip_id=ids, epe=epe, p=p, p_direction=pd_, moving=speed > moving, speed=speed))
+    if r.shape[1] < 3:
+        raise SemvideoError(
+            'Too few frames to shuffle', found=f'{r.shape[1]}', expected='at least 3'
+        )
+    tabs = each_clip(lambda i: shuffle_table(r[i], t[i], size), len(r))
+    epe,p,pd_ = shuffle_p(tabs, n_perm, seed)
+    speed = np.array([x['speed'] for x in tabs])
+    ids = [f'{i:04d}' for i in range(len(r))] if clip_ids is None else list(map(str, clip_ids))
+    return pd.DataFrame(
+        dict(clip_id=ids, epe=epe, p=p, p_direction=pd_, moving=speed > moving, speed=speed))
 
 def p_curve(p, # p-values of the moving clips
             at=(.001, .01, .05, .1, .25, .5, .75, 1.)):
-    "Share of clips with p at or under each level, beside what chance gives: DataFrame (level, share, chance)."
+    """Share of clips with p at or under each level, beside what chance gives: DataFrame (level, share,
+    chance)."""
     p = np.asarray(p, float)
-    return pd.DataFrame(dict(level=at, share=[float((p <= a+1e-12).mean()) if len(p) else 0. for a in at], chance=at))
+    return pd.DataFrame(
+        dict(level=at, share=[float((p <= a + 1e-12).mean()) if len(p) else 0. for a in at],
+             chance=at))
 
 # %% ../nbs/12_stats.ipynb #c081fee9
 def counterfactuals(recon, # uint8 (B,F,H,W,3)
                     truth, # the same shape
                     blocks=1, # as `block_bootstrap`
                     size=None, n=2000, seed=0):
-    "EPE and flow correlation as decoded, reversed, frozen and swapped with another clip's: DataFrame with paired differences in flow correlation (positive: as decoded is better)."
-    r,t = check_pair(recon, truth); swap = _derange(len(r), rng_for('swap', seed))
-    vs = {'as decoded': r, 'reversed': r[:, ::-1], 'frozen': np.broadcast_to(r[:, :1], r.shape), 'swapped': r[swap]}
+    """EPE and flow correlation as decoded, reversed, frozen and swapped with another clip's: DataFrame
+    with paired differences in flow correlation (positive: as decoded is better)."""
+    r,t = check_pair(recon, truth)
+    swap = _derange(len(r), rng_for('swap', seed))
+    vs = {
+        'as decoded': r,
+        'reversed': r[:, ::-1],
+        'frozen': np.broadcast_to(r[:, :1], r.shape),
+        'swapped': r[swap]
+    }
     f = {k: flow_table(v, t, 'strict', size) for k,v in vs.items()}; out = []
     for k,v in f.items():
         c = compare(f['as decoded'][:, 2], v[:, 2], blocks, n, seed) if k != 'as decoded' else {}
-        out.append(dict(motion=k, epe=v[:, 0].mean(), flow_correlation=v[:, 2].mean(), **{m: c.get(m, np.nan) for m in ('difference', 'low', 'high', 'p')}))
+        out.append(
+            dict(motion=k, epe=v[:, 0].mean(), flow_correlation=v[:, 2].mean(),
+                 **{m: c.get(m, np.nan)
+                    for m in ('difference', 'low', 'high', 'p')}))
     return pd.DataFrame(out)
 
 # %% ../nbs/12_stats.ipynb #e2050f7f
@@ -298,16 +422,22 @@ def ceiling_scaled(value, # measured
                    ceiling): # what true conditions, or a second repeat, reach
     "Share of the way from chance to the ceiling; NaN where the ceiling is not above chance."
     room = np.asarray(ceiling, float)-chance
-    return np.where(abs(room) > 1e-12, (np.asarray(value, float)-chance)/np.where(abs(room) > 1e-12, room, 1), np.nan)
+    return np.where(
+        abs(room) > 1e-12, (np.asarray(value, float) - chance)/np.where(abs(room) > 1e-12, room, 1),
+        np.nan)
 
 def score_by_repeats(fmri, # (N,R,V) test responses, NaN where a repeat is missing
                  scores, # function: mean responses (N,V) -> (N,) scores
                  blocks, # as `block_bootstrap`
                  repeats=None): # numbers of repeats; all by default
-    "Mean score with an interval when the first k repeats are averaged: DataFrame (repeats, value, low, high)."
+    """Mean score with an interval when the first k repeats are averaged: DataFrame (repeats, value, low,
+    high)."""
     out = []
     for k in repeats or range(1, fmri.shape[1]+1):
-        v = scores(np.nanmean(fmri[:, :k], 1)); out.append(dict(repeats=k, value=v.mean(), **dict(zip(('low', 'high'), block_bootstrap(v, blocks, 1000)))))
+        v = scores(np.nanmean(fmri[:, :k], 1))
+        out.append(
+            dict(repeats=k, value=v.mean(),
+                 **dict(zip(('low', 'high'), block_bootstrap(v, blocks, 1000)))))
     return pd.DataFrame(out)
 
 # %% ../nbs/12_stats.ipynb #320201a2
@@ -321,29 +451,44 @@ def clusters(features, # (N,D)
 def held_out_cluster(train, # (N,D) features of training clips
                      test, # (M,D) features of test clips
                      k=10, seed=0):
-    "For each cluster: (test indices, training indices outside it). Retrain on the second, score the first, and no training clip of the same kind has been seen."
-    c = clusters(np.concatenate([train, test]), k, seed); a,b = c[:len(train)],c[len(train):]
-    return [(np.flatnonzero(b == i), np.flatnonzero(a != i)) for i in range(k) if (b == i).any() and (a != i).any()]
+    """For each cluster: (test indices, training indices outside it).
+    Retrain on the second, score the first, and no training clip of the same kind has been seen."""
+    c = clusters(np.concatenate([train, test]), k, seed)
+    a,b = c[:len(train)],c[len(train):]
+    return [(np.flatnonzero(b == i), np.flatnonzero(a != i))
+            for i in range(k)
+            if (b == i).any() and (a != i).any()]
 
+# %% ../nbs/12_stats.ipynb #0023b202
 def cluster_identification(pred, # (B,D) decoded features
                            true, # (B,D)
                            labels): # (B,) cluster of each clip
-    "Pairwise identification against clips of the same cluster and of others: dict of within, across, all, and what pure classification would give."
-    p,t = unit_rows(pred),unit_rows(true); s = p @ t.T; own = np.diagonal(s)[:, None]; same = np.asarray(labels)[:, None] == np.asarray(labels)
-    win = (s < own-1e-12)+.5*(abs(s-own) <= 1e-12); off = ~np.eye(len(s), dtype=bool)
+    """Pairwise identification against clips of the same cluster and of others: dict of within, across,
+    all, and what pure classification would give."""
+    p,t = unit_rows(pred),unit_rows(true)
+    s = p @ t.T
+    own = np.diagonal(s)[:, None]
+    same = np.asarray(labels)[:, None] == np.asarray(labels)
+    win = (s < own-1e-12)+.5*(abs(s-own) <= 1e-12)
+    off = ~np.eye(len(s), dtype=bool)
     mean = lambda m: float(win[m].mean()) if m.any() else np.nan
     q = mean(~same); w = (same & off).sum()/off.sum()
-    return dict(within=mean(same & off), across=q, all=mean(off), classification_alone=float((1-w)*q+w*.5) if np.isfinite(q) else np.nan)
+    return dict(within=mean(same & off), across=q, all=mean(off),
+                classification_alone=float((1 - w)*q + w*.5) if np.isfinite(q) else np.nan)
 
 def effective_rank(x): # (N,D)
-    "Exponential of the entropy of the normalised variances: how many directions the rows really use."
-    w = np.linalg.svd(np.asarray(x, np.float64)-np.mean(x, 0), compute_uv=False)**2; w = w[w > 0]/w.sum() if w.sum() > 0 else np.ones(1)
+    """Exponential of the entropy of the normalised variances: how many directions the rows really use."""
+    w = np.linalg.svd(np.asarray(x, np.float64)-np.mean(x, 0), compute_uv=False)**2
+    w = w[w > 0]/w.sum() if w.sum() > 0 else np.ones(1)
     return float(np.exp(-(w*np.log(w)).sum()))
 
+# %% ../nbs/12_stats.ipynb #6f2a0776
 def outside_span(test, # (M,D) test targets
                  train): # (N,D) training targets
-    "Share of the test targets' variance that no linear combination of training targets can reach, 0..1."
-    m = np.mean(train, 0); a,b = np.asarray(train, np.float64)-m,np.asarray(test, np.float64)-m
+    """Share of the test targets' variance that no linear combination of training targets can reach,
+    0..1."""
+    m = np.mean(train, 0)
+    a,b = np.asarray(train, np.float64)-m,np.asarray(test, np.float64)-m
     _,w,v = np.linalg.svd(a, full_matrices=False); v = v[w > w.max()*1e-9]
     return float(np.square(b-b @ v.T @ v).sum()/np.square(b).sum())
 
@@ -358,45 +503,78 @@ def nearest_distance(test, # (M,D)
 def distance_slope(scores, # (N,) one a test clip
                    distance, # (N,) from `nearest_distance`
                    blocks, n=2000, seed=0):
-    "Spearman correlation of score and distance with a blocked interval: clearly negative means that what is far from training is not decoded."
+    """Spearman correlation of score and distance with a blocked interval: clearly negative means that
+    what is far from training is not decoded."""
     from scipy.stats import rankdata
-    x,y = rankdata(_values(distance)),rankdata(_values(scores)); b = _labels(blocks, len(x)); x,y = x-x.mean(),y-y.mean()
+    x,y = rankdata(_values(distance)),rankdata(_values(scores))
+    b = _labels(blocks, len(x))
+    x,y = x-x.mean(),y-y.mean()
     sums = np.stack([np.bincount(b, v) for v in (np.ones(len(x)), x, y, x*x, y*y, x*y)])
-    def rho(k): m,sx,sy,xx,yy,xy = sums[:, k].sum(-1); d = np.sqrt(np.maximum((m*xx-sx**2)*(m*yy-sy**2), 0)); return np.where(d > 1e-9, (m*xy-sx*sy)/np.where(d > 1e-9, d, 1), 0.)
+    def rho(k):
+        m,sx,sy,xx,yy,xy = sums[:, k].sum(-1)
+        d = np.sqrt(np.maximum((m*xx-sx**2)*(m*yy-sy**2), 0))
+        return np.where(d > 1e-9, (m*xy-sx*sy)/np.where(d > 1e-9, d, 1), 0.)
     draws = rho(rng_for('slope', seed).integers(0, b.max()+1, (n, b.max()+1)))
-    return dict(rho=float(rho(np.arange(b.max()+1))), low=float(np.percentile(draws, 2.5)), high=float(np.percentile(draws, 97.5)))
+    return dict(rho=float(rho(np.arange(b.max() + 1))), low=float(np.percentile(draws, 2.5)),
+                high=float(np.percentile(draws, 97.5)))
 
+# %% ../nbs/12_stats.ipynb #88b49330
 def diagnostics(pred, # (B,D) decoded features of the test clips
                 true, # (B,D) their targets
                 train, # (N,D) targets of the training clips
                 blocks, k=10, seed=0):
     "All four instruments in one dict; see the functions it calls."
     ident = identification(pred, true); dist = nearest_distance(true, train)
-    return dict(**cluster_identification(pred, true, clusters(true, min(k, len(true)//2), seed)), rank_predicted=effective_rank(pred), rank_true=effective_rank(true),
-                outside_span=outside_span(true, train), **{f'distance_{a}': v for a,v in distance_slope(ident, dist, blocks, seed=seed).items()})
+    return dict(
+        **cluster_identification(pred, true, clusters(true, min(k,
+                                                                len(true) // 2),
+                                                      seed)), rank_predicted=effective_rank(pred),
+        rank_true=effective_rank(true), outside_span=outside_span(true, train), **{
+            f'distance_{a}': v
+            for a, v in distance_slope(ident, dist, blocks, seed=seed).items()
+        })
 
 # %% ../nbs/12_stats.ipynb #90886245
-NOT_ONE_COLUMN = {'2-way-I': 'chance 0.75; trials and frames differ between sources', '2-way-V': 'chance 0.75', '50-way-I': 'chance 0.058', '50-way-V': 'chance 0.058',
-    'VIFI-score': 'needs ViFi-CLIP weights; scored after a lossy AVI', 'SSIM': 'three definitions in the column (RGB boxes; grey lines of NEURONS; NeuroClips published no scoring code)',
-    'PSNR': 'scored after a 256-colour GIF', 'Hue-pcc': 'uncentred cosine, swapped channels: unrelated hues give 0.75', 'CLIP-pcc': 'gated by VIFI here; NEURONS and NeuroClips report it ungated (0.93)',
-    'EPE': 'pixels at 512 px and the frame rate of each method'}
+NOT_ONE_COLUMN = {
+    '2-way-I': 'chance 0.75; trials and frames differ between sources',
+    '2-way-V': 'chance 0.75',
+    '50-way-I': 'chance 0.058',
+    '50-way-V': 'chance 0.058',
+    'VIFI-score': 'needs ViFi-CLIP weights; scored after a lossy AVI',
+    'SSIM': 'three definitions in the column (RGB boxes; grey lines of NEURONS; NeuroClips '
+    'published no scoring code)',
+    'PSNR': 'scored after a 256-colour GIF',
+    'Hue-pcc': 'uncentred cosine, swapped channels: unrelated hues give 0.75',
+    'CLIP-pcc': 'gated by VIFI here; NEURONS and NeuroClips report it ungated (0.93)',
+    'EPE': 'pixels at 512 px and the frame rate of each method'
+}
 
+# %% ../nbs/12_stats.ipynb #b1dde68e
 def leaderboard(results=None, # tidy frame of `evaluate` or `ladder` (paper profile), or None
                 name='this run', # how to call it
                 table='cc2017', # published table
                 data='other'): # what was scored: 'cc2017', 'hcp', or anything else
-    "(table of published rows with the run's means as last row, notes per metric on what can be compared). Values that cannot stand in a column are given in the notes, not in it."
-    pub = published(table).drop(columns=['citation', 'venue'], errors='ignore'); cols = [c for c in pub if c in TEN]
-    notes = pd.DataFrame(dict(metric=cols, caution=[NOT_ONE_COLUMN[c] for c in cols])).set_index('metric')
+    """(table of published rows with the run's means as last row, notes per metric on what can be
+    compared). Values that cannot stand in a column are given in the notes, not in it."""
+    pub = published(table).drop(columns=['citation', 'venue'], errors='ignore')
+    cols = [c for c in pub if c in TEN]
+    notes = pd.DataFrame(dict(metric=cols,
+                              caution=[NOT_ONE_COLUMN[c] for c in cols])).set_index('metric')
     if results is None: return pub, notes
     g = results[results['rung'] == 'ours'] if 'rung' in results else results
-    means = g.groupby(['metric', 'variant'], sort=False).value.mean(); row = {'method': name}; why = {}
-    hub = results.attrs.get('models', {}); real = all(m.startswith('vit-base') or k != 'image_classifier' for k,m in hub.items()) and bool(hub)
+    means = g.groupby(['metric', 'variant'], sort=False).value.mean()
+    row = {'method': name}
+    why = {}
+    hub = results.attrs.get('models', {})
+    real = all(m.startswith('vit-base') or k != 'image_classifier'
+               for k, m in hub.items()) and bool(hub)
     for c in cols:
         v = [(var,x) for (m,var),x in means.items() if m == c]
-        reason = ('not measured' if not v else 'strict profile' if v[0][0].startswith('strict') else f'scored on {data}, not {table}' if data != table else
-                  'judged by other networks' if not real and c not in ('SSIM', 'PSNR', 'Hue-pcc', 'EPE') else '')
-        row[c] = v[0][1] if v and not reason else np.nan; why[c] = f'{v[0][1]:.3f} ({reason})' if v and reason else reason or 'comparable'
+        reason = ('not measured' if not v else 'strict profile' if v[0][0].startswith('strict') else
+                  f'scored on {data}, not {table}' if data != table else 'judged by other networks'
+                  if not real and c not in ('SSIM', 'PSNR', 'Hue-pcc', 'EPE') else '')
+        row[c] = v[0][1] if v and not reason else np.nan
+        why[c] = f'{v[0][1]:.3f} ({reason})' if v and reason else reason or 'comparable'
     notes.insert(0, name, pd.Series(why))
     return pd.concat([pub, pd.DataFrame([row])], ignore_index=True), notes
 
@@ -408,16 +586,22 @@ CLAIMS = { # claim: (metrics that can carry it, words if they do, words if not)
  'meaning of clips': (('2-way-V', '50-way-V', 'VIFI-score', 'Identification'), 'means what the clip meant more than', 'no claim of decoded events'),
  'motion': (('Flow-correlation', 'EPE', 'direction'), 'moves as the clip moved more than', 'no claim of decoded motion')}
 
-STILL = ('frozen first frame',)  # keeps all that was decoded of the object: a null of motion, and of nothing else
+# keeps all that was decoded of the object: a null of motion, and of nothing else
+STILL = ('frozen first frame', )
 
 def _verdict(claim, rows):
-    "(licensed, words) for a claim, from the rows of `rungs` against nulls: intersection-union over nulls (largest p), Holm over the metrics that could carry it."
-    metrics,yes,no = CLAIMS[claim]; r = rows[rows.metric.isin(metrics) & (rows.rung == 'null') & ((claim == 'motion') | ~rows.system.isin(STILL))]
+    """(licensed, words) for a claim, from the rows of `rungs` against nulls: intersection-union over
+    nulls (largest p), Holm over the metrics that could carry it."""
+    metrics,yes,no = CLAIMS[claim]
+    r = rows[rows.metric.isin(metrics) & (rows.rung == 'null') &
+             ((claim == 'motion') | ~rows.system.isin(STILL))]
     if not len(r): return None, f'not measured: {no}'
-    g = [g for _,g in r.groupby(['metric', 'variant'], sort=False)]; worst = holm([x.p.max() if x.above.all() else 1. for x in g])
+    g = [g for _,g in r.groupby(['metric', 'variant'], sort=False)]
+    worst = holm([x.p.max() if x.above.all() else 1. for x in g])
     best = g[int(np.argmin(worst))] if worst.min() < .05 else max(g, key=lambda x: x.above.mean())
     name = f'{best.metric.iloc[0]} ({best.variant.iloc[0]})'
-    if worst.min() < .05: return True, f'{name}: {yes} all {len(best)} nulls, p = {worst.min():.2g}'
+    if worst.min() < .05:
+        return True, f'{name}: {yes} all {len(best)} nulls, p = {worst.min():.2g}'
     lost = best.system[~best.above].tolist()
     return False, f'does not beat {", ".join(lost)} on {name}: {no}' if lost else f'beats the nulls on {name} but not surely (p = {worst.min():.2g}): {no}'
 
@@ -425,61 +609,102 @@ def _verdict(claim, rows):
 def metric_table(table, # of `ladder`, or clips.csv of an evaluation: system, clip_id, metric, variant, value, chance, unit
                  blocks, # (B,) in clip order, or an int
                  n=2000, seed=0):
-    "One row a metric and variant of the system judged: value, interval, n_eff, chance, corrected, rank on the ladder (1 is best)."
+    """One row a metric and variant of the system judged: value, interval, n_eff, chance, corrected, rank
+    on the ladder (1 is best)."""
     out = []
     for (m,v),g in table.groupby(['metric', 'variant'], sort=False):
-        o = g[g.rung == 'ours']; x = o.value.to_numpy(); ok = np.isfinite(x); b = _labels(blocks, len(x))[ok]
+        o = g[g.rung == 'ours']
+        x = o.value.to_numpy()
+        ok = np.isfinite(x)
+        b = _labels(blocks, len(x))[ok]
         if ok.sum() < 2 or len(np.unique(b)) < 2: continue
-        w = g.pivot(index='clip_id', columns='system', values='value'); better = (w.sub(w[o.system.iloc[0]], axis=0).mean()*(-1 if m in LOWER else 1) > 1e-12).sum(); ch = float(o.chance.mean()) if o.chance.notna().any() else np.nan
+        w = g.pivot(index='clip_id', columns='system', values='value')
+        better = (w.sub(w[o.system.iloc[0]], axis=0).mean()*(-1 if m in LOWER else 1) > 1e-12).sum()
+        ch = float(o.chance.mean()) if o.chance.notna().any() else np.nan
         low,high = block_bootstrap(x[ok], b, n, seed); val = float(x[ok].mean())
-        out.append(dict(metric=m, variant=v, unit=o.unit.iloc[0], value=val, low=low, high=high, n=int(ok.sum()), n_eff=round(n_eff(x[ok], b), 1), chance=ch,
-                        corrected=float(corrected(m, val, ch)), rank=f'{int(better)+1} of {w.shape[1]}'))
+        out.append(
+            dict(metric=m, variant=v, unit=o.unit.iloc[0], value=val, low=low, high=high,
+                 n=int(ok.sum()), n_eff=round(n_eff(x[ok], b), 1), chance=ch, corrected=float(
+                     corrected(m, val, ch)), rank=f'{int(better)+1} of {w.shape[1]}'))
     return pd.DataFrame(out)
 
 def _drop_missing(table):
-    "Keep clips that every system of a metric has a value for; a system that scored only some clips leaves the others theirs."
+    """Keep clips that every system of a metric has a value for; a system that scored only some clips
+    leaves the others theirs."""
     bad = table[table.value.isna()].groupby(['metric', 'variant']).clip_id.agg(set).to_dict()
-    return table[[c not in bad.get((m, v), ()) for c,m,v in zip(table.clip_id, table.metric, table.variant)]] if bad else table
+    return table[[
+        c not in bad.get((m, v), ()) for c, m, v in zip(table.clip_id, table.metric, table.variant)
+    ]] if bad else table
 
 # %% ../nbs/12_stats.ipynb #a6806d1c
 class TrustCard:
-    "What a run may claim and on what ground: `checks` (list of dicts: check, ok, says), `metrics`, `rungs`, `facts`; `to_html()`, `to_dict()`, `save(folder)`."
-    def __init__(self, title, checks, metrics, rungs, facts): self.title,self.checks,self.metrics,self.rungs,self.facts = title,checks,metrics,rungs,facts
+    """What a run may claim and on what ground: `checks` (list of dicts: check, ok, says), `metrics`,
+    `rungs`, `facts`; `to_html()`, `to_dict()`, `save(folder)`."""
+    def __init__(self, title, checks, metrics, rungs, facts):
+        self.title,self.checks,self.metrics,self.rungs,self.facts = title,checks,metrics,rungs,facts
     @property
-    def licensed(self): return [c['check'] for c in self.checks if c['kind'] == 'claim' and c['ok']]
-    def __repr__(self): return f'TrustCard({self.title}): '+'; '.join(f'{"yes" if c["ok"] else "no" if c["ok"] is False else "?"} {c["check"]}' for c in self.checks)
-    def to_dict(self): return dict(title=self.title, checks=self.checks, metrics=_records(self.metrics), rungs=_records(self.rungs), facts=self.facts)
+    def licensed(self):
+        return [c['check'] for c in self.checks if c['kind'] == 'claim' and c['ok']]
+    def __repr__(self):
+        return f'TrustCard({self.title}): ' + '; '.join(
+            f'{"yes" if c["ok"] else "no" if c["ok"] is False else "?"} {c["check"]}'
+            for c in self.checks)
+    def to_dict(self):
+        return dict(title=self.title, checks=self.checks, metrics=_records(self.metrics),
+                    rungs=_records(self.rungs), facts=self.facts)
     def to_json(self): return json.dumps(self.to_dict(), indent=1, default=str)
     def save(self, folder): # where trust.html and trust.json go
         "Write the page and the JSON; returns the page's path."
-        f = Path(folder); write_text(f/'trust.html', self.to_html()); write_text(f/'trust.json', self.to_json())
+        f = Path(folder)
+        write_text(f/'trust.html', self.to_html())
+        write_text(f/'trust.json', self.to_json())
         return f/'trust.html'
 
 def _records(df):
     "Rows as plain dicts, NaN as None."
-    return [{k: None if isinstance(v, float) and not np.isfinite(v) else v.item() if isinstance(v, np.generic) else v for k,v in r.items()} for r in df.to_dict('records')]
+    return [{
+        k: None if isinstance(v, float) and not np.isfinite(v) else
+        v.item() if isinstance(v, np.generic) else v
+        for k, v in r.items()
+    }
+            for r in df.to_dict('records')]
 
 # %% ../nbs/12_stats.ipynb #711f6e72
 _CSS = 'body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}table{border-collapse:collapse;margin:.6rem 0 1.6rem;font-size:13px}td,th{padding:.25rem .6rem;border-bottom:1px solid #dde1e6;text-align:right}td:first-child,th:first-child,td.l{text-align:left}.no{color:#a3161b}.yes{color:#146c2e}.q{color:#6b7280}li{margin:.25rem 0}'
 
 def _html_table(df, cols):
     "A DataFrame's columns as an HTML table, floats to three digits."
-    f = lambda v: '' if v is None or isinstance(v, float) and not np.isfinite(v) else f'{v:.3g}' if isinstance(v, float) and abs(v) < .01 and v else f'{v:.3f}' if isinstance(v, float) else html.escape(str(v))
+    f = lambda v: '' if v is None or isinstance(v, float) and not np.isfinite(
+        v) else f'{v:.3g}' if isinstance(v, float) and abs(
+            v) < .01 and v else f'{v:.3f}' if isinstance(v, float) else html.escape(str(v))
     head = ''.join(f'<th>{html.escape(c)}</th>' for c in cols)
-    return f'<table><tr>{head}</tr>'+''.join('<tr>'+''.join(f'<td{"" if isinstance(v, (float, int, np.number)) else " class=l"}>{f(v)}</td>' for v in r)+'</tr>' for r in df[list(cols)].itertuples(index=False))+'</table>'
+    return f'<table><tr>{head}</tr>' + ''.join(
+        '<tr>' +
+        ''.join(f'<td{"" if isinstance(v, (float, int, np.number)) else " class=l"}>{f(v)}</td>'
+                for v in r) + '</tr>'
+        for r in df[list(cols)].itertuples(index=False)) + '</table>'
 
+# %% ../nbs/12_stats.ipynb #a8c47842
 @patch
 def to_html(self:TrustCard, body=False): # body: only the inside of <body>, to embed in another page
     "The card as one self-contained page."
     mark = lambda ok: '<b class=yes>yes</b>' if ok else '<b class=no>no</b>' if ok is False else '<b class=q>not known</b>'
     item = lambda c: f'<li>{mark(c["ok"])} <b>{html.escape(c["check"])}</b>: {html.escape(c["says"])}</li>'
-    part = lambda kind,h: f'<h2>{h}</h2><ul>'+''.join(item(c) for c in self.checks if c['kind'] == kind)+'</ul>'
-    tab = lambda df,cols: _html_table(df, [c for c in cols if c in df]) if len(df) else '<p>nothing measured</p>'
-    inside = (f'<h1>{html.escape(self.title)}</h1>'+part('claim', 'What may be claimed')+part('data', 'What it rests on')
-        +'<h2>Every value beside its chance</h2>'+tab(self.metrics, ('metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'rank', 'n', 'n_eff', 'unit'))
-        +'<h2>The ladder</h2><p>Difference is paired over clips and positive where the reconstruction is better; interval and p are blocked by time; p is Holm-adjusted over this table.</p>'
-        +tab(self.rungs, ('metric', 'variant', 'system', 'rung', 'ours', 'other', 'difference', 'low', 'high', 'p_holm', 'above'))
-        +'<h2>Facts</h2><pre>'+html.escape(json.dumps(self.facts, indent=1, default=str))+'</pre>')
+    part = lambda kind, h: f'<h2>{h}</h2><ul>' + ''.join(
+        item(c) for c in self.checks if c['kind'] == kind) + '</ul>'
+    tab = lambda df, cols: _html_table(df, [c for c in cols
+                                            if c in df]) if len(df) else '<p>nothing measured</p>'
+    inside = (
+        f'<h1>{html.escape(self.title)}</h1>' + part('claim', 'What may be claimed') +
+        part('data', 'What it rests on') + '<h2>Every value beside its chance</h2>' +
+        tab(self.metrics, ('metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected',
+                           'rank', 'n', 'n_eff', 'unit')) +
+        '<h2>The ladder</h2><p>Difference is paired over clips and positive where '
+        'the reconstruction is better; interval and p are blocked by time; p is Holm-adjusted '
+        'over this table.</p>' +
+        tab(self.rungs, ('metric', 'variant', 'system', 'rung', 'ours', 'other', 'difference',
+                         'low', 'high', 'p_holm', 'above')) + '<h2>Facts</h2><pre>' +
+        html.escape(json.dumps(self.facts, indent=1, default=str)) + '</pre>')
     return inside if body else f'<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(self.title)}</title><style>{_CSS}</style><body>{inside}</body></html>'
 
 # %% ../nbs/12_stats.ipynb #6b8b428f
@@ -490,60 +715,125 @@ def card(table, # of `ladder`: system, rung, clip_id, metric, variant, value, ch
          facts=None, # anything worth keeping
          shuffle=None, # DataFrame of `shuffle_test`
          n=2000, seed=0):
-    "Trust card of a scored ladder: a verdict for every claim in `CLAIMS`, each metric beside its chance, each rung with its interval."
-    if 'rung' not in table: table = table.assign(rung=[_rung(s, table.system.iloc[0]) for s in table.system])
-    order = list(dict.fromkeys(table.clip_id)); lab = dict(zip(order, _labels(blocks, len(order)))); out = []; table = _drop_missing(table)
+    """Trust card of a scored ladder: a verdict for every claim in `CLAIMS`, each metric beside its
+    chance, each rung with its interval."""
+    if 'rung' not in table:
+        table = table.assign(rung=[_rung(s, table.system.iloc[0]) for s in table.system])
+    order = list(dict.fromkeys(table.clip_id))
+    lab = dict(zip(order, _labels(blocks, len(order))))
+    out = []
+    table = _drop_missing(table)
     for _,g in table.groupby(['metric', 'variant'], sort=False):
         b = np.array([lab[i] for i in dict.fromkeys(g.clip_id)])
-        if len(np.unique(b)) > 1 and g.rung.nunique() > 1: out.append(rungs(g, b, n, seed))
-    rg = pd.concat(out, ignore_index=True) if out else pd.DataFrame(columns=['metric', 'variant', 'system', 'rung', 'ours', 'other', 'low', 'p', 'above'])
+        if len(np.unique(b)) > 1 and g.rung.nunique() > 1:
+            out.append(rungs(g, b, n, seed))
+    rg = pd.concat(out, ignore_index=True) if out else pd.DataFrame(
+        columns=['metric', 'variant', 'system', 'rung', 'ours', 'other', 'low', 'p', 'above'])
     rg['p_holm'] = holm(rg.p) if len(rg) else []
-    verdicts = [dict(kind='claim', check=c, **dict(zip(('ok', 'says'), _verdict(c, rg)))) for c in CLAIMS]
-    verdicts.append(dict(kind='claim', check='smoothness', ok=False, says='CLIP-pcc looks at the reconstruction alone and a frozen frame scores 1: it licenses nothing'))
-    if (rg.rung == 'baseline').any(): verdicts.append(_baseline_check(rg[rg.rung == 'baseline']))
+    verdicts = [
+        dict(kind='claim', check=c, **dict(zip(('ok', 'says'), _verdict(c, rg)))) for c in CLAIMS
+    ]
+    verdicts.append(
+        dict(
+            kind='claim', check='smoothness', ok=False,
+            says='CLIP-pcc looks at the reconstruction alone and a frozen frame scores 1: '
+            'it licenses nothing'))
+    if (rg.rung == 'baseline').any():
+        verdicts.append(_baseline_check(rg[rg.rung == 'baseline']))
     if shuffle is not None: verdicts.append(_shuffle_check(shuffle))
-    met = pd.concat([metric_table(g, np.array([lab[i] for i in dict.fromkeys(g.clip_id)]), n, seed) for _,g in table.groupby(['metric', 'variant'], sort=False)], ignore_index=True)
+    met = pd.concat([
+        metric_table(g, np.array([lab[i]
+                                  for i in dict.fromkeys(g.clip_id)]), n, seed)
+        for _, g in table.groupby(['metric', 'variant'], sort=False)
+    ], ignore_index=True)
     return TrustCard(title, verdicts+list(checks), met, rg, facts or {})
 
+# %% ../nbs/12_stats.ipynb #24dded6e
 def _rung(system, ours):
-    "Where a system of an evaluation stands: decoders that use the brain are baselines, true conditions are ceilings, all else are nulls."
+    """Where a system of an evaluation stands: decoders that use the brain are baselines, true conditions
+    are ceilings, all else are nulls."""
     if system == ours: return 'ours'
     low = system.lower()
-    return 'baseline' if low.startswith(('ridge', 'nearest', 'nishimoto')) else 'ceiling' if low.startswith(('true', 'truth', 'vae', 'second seed')) else 'null'
+    return 'baseline' if low.startswith(
+        ('ridge', 'nearest', 'nishimoto')) else 'ceiling' if low.startswith(
+            ('true', 'truth', 'vae', 'second seed')) else 'null'
 
 def _baseline_check(rows):
     "Against simple decoders: better somewhere, and surely worse nowhere."
-    up,down = rows.low > 0, rows.high < 0; both = set(zip(rows.system[up], rows.metric[up])) & set(zip(rows.system[down], rows.metric[down]))
-    rows = rows.assign(name=[f'{r.metric} ({r.variant})' if (r.system, r.metric) in both else r.metric for r in rows.itertuples()])
-    def where(t): return '; '.join(f'{s} on {", ".join(sorted(set(g["name"])))}' for s,g in rows[t].groupby('system')) or 'none'
-    return dict(kind='claim', check='more than a simple decoder', ok=bool(up.any() and not down.any()), says=f'above: {where(up)}. Below: {where(down)}')
+    up,down = rows.low > 0, rows.high < 0
+    both = set(zip(rows.system[up], rows.metric[up])) & set(
+        zip(rows.system[down], rows.metric[down]))
+    rows = rows.assign(name=[
+        f'{r.metric} ({r.variant})' if (r.system, r.metric) in both else r.metric
+        for r in rows.itertuples()
+    ])
+    def where(t):
+        return '; '.join(f'{s} on {", ".join(sorted(set(g["name"])))}'
+                         for s, g in rows[t].groupby('system')) or 'none'
+    return dict(kind='claim', check='more than a simple decoder', ok=bool(up.any()
+                                                                          and not down.any()),
+                says=f'above: {where(up)}. Below: {where(down)}')
 
+# %% ../nbs/12_stats.ipynb #6419a5d6
 def _shuffle_check(s):
-    "Order of frames: share of moving clips with p_direction <= .05, against 5 % by chance (binomial)."
+    """Order of frames: share of moving clips with p_direction <= .05, against 5 % by chance (binomial)."""
     from scipy.stats import binomtest
     m = s[s.moving]; k = int((m.p_direction <= .05).sum())
-    if not len(m): return dict(kind='claim', check='order of frames', ok=None, says='no moving clips')
+    if not len(m):
+        return dict(kind='claim', check='order of frames', ok=None, says='no moving clips')
     p = binomtest(k, len(m), .05, 'greater').pvalue
-    return dict(kind='claim', check='order of frames', ok=bool(p < .05), says=f'{k} of {len(m)} moving clips at p <= .05 by direction, {int((m.p <= .05).sum())} by EPE; 5 % expected by chance')
+    return dict(
+        kind='claim', check='order of frames', ok=bool(p < .05),
+        says=f'{k} of {len(m)} moving clips at p <= .05 by direction, {int((m.p <= .05).sum())} '
+        f'by EPE; 5 % expected by chance')
 
 # %% ../nbs/12_stats.ipynb #5a6b4032
 def _data_checks(study, split):
     "Checks that need no scores: sizes, who read the test split, leaks, stages."
     ev = study.events(); out = []
-    chose = [e for e in ev if e.get('event') == 'reads' and e.get('split') == split and e.get('by') in ('train', 'fit', 'select', 'prepare_voxels')]
-    out.append(dict(kind='data', check='test set chooses nothing', ok=not chose, says=f'{len(chose)} training or selection steps read {split}' if chose else f'{split} was read only by {", ".join(sorted({str(e.get("by")) for e in ev if e.get("split") == split})) or "no logged step"}'))
-    if not (study.path/'leak_audit.csv').is_file(): out.append(dict(kind='data', check='no leaks', ok=None, says='no leak audit is stored: run `semvideo prepare` or datasets.leak_audit(study)'))
+    chose = [
+        e for e in ev if e.get('event') == 'reads' and e.get('split') == split and e.get('by') in (
+            'train', 'fit', 'select', 'prepare_voxels')
+    ]
+    out.append(
+        dict(
+            kind='data', check='test set chooses nothing', ok=not chose,
+            says=f'{len(chose)} training or selection steps read {split}' if chose else
+            f'{split} was read only by {", ".join(sorted({str(e.get("by")) for e in ev if e.get("split") == split})) or "no logged step"}'
+        ))
+    if not (study.path/'leak_audit.csv').is_file():
+        out.append(
+            dict(
+                kind='data', check='no leaks', ok=None,
+                says='no leak audit is stored: run `semvideo prepare` or datasets.leak_audit(study)'
+            ))
     else:
-        t = read_csv(study.path/'leak_audit.csv'); bad = t[t.status.isin(('leak', 'warn'))]
-        out.append(dict(kind='data', check='no leaks', ok=not (t.status == 'leak').any(), says=f'{len(t)} audits'+''.join(f'; {r.status}: {r.check}' for r in bad.itertuples()) if len(bad) else f'{len(t)} audits, none found a leak'))
+        t = read_csv(study.path/'leak_audit.csv')
+        bad = t[t.status.isin(('leak', 'warn'))]
+        out.append(
+            dict(
+                kind='data', check='no leaks', ok=not (t.status == 'leak').any(),
+                says=f'{len(t)} audits' +
+                ''.join(f'; {r.status}: {r.check}' for r in bad.itertuples())
+                if len(bad) else f'{len(t)} audits, none found a leak'))
     return out
 
+# %% ../nbs/12_stats.ipynb #ac3c8cac
 def _study_facts(study, split, subject):
     "Hashes and sizes that identify what was scored."
-    st = {p.parent.relative_to(study.path/'stages').as_posix(): read_json(p) for p in sorted((study.path/'stages').rglob('stage.json'))} if (study.path/'stages').is_dir() else {}
-    return dict(study=study.manifest['name'], source=study.manifest['source'], split=split, subject=subject, clips={s: int((study.clips.split == s).sum()) for s in study.splits},
-                stages={k: dict(identity=v['hash'], done=v['done'], files=v.get('files', {})) for k,v in st.items()})
+    st = {
+        p.parent.relative_to(study.path/'stages').as_posix(): read_json(p)
+        for p in sorted((study.path/'stages').rglob('stage.json'))
+    } if (study.path/'stages').is_dir() else {}
+    return dict(
+        study=study.manifest['name'], source=study.manifest['source'], split=split, subject=subject,
+        clips={s: int((study.clips.split == s).sum())
+               for s in study.splits}, stages={
+                   k: dict(identity=v['hash'], done=v['done'], files=v.get('files', {}))
+                   for k, v in st.items()
+               })
 
+# %% ../nbs/12_stats.ipynb #e441e9e0
 def trust_card(study, # core.Study, or its path
                run, # subject whose evaluation is judged, or a table with system, clip_id, metric, variant, value, chance, unit
                split='test', # split that was scored
@@ -551,75 +841,138 @@ def trust_card(study, # core.Study, or its path
                shuffle=None, # DataFrame of `shuffle_test`; else evaluate/sub-{run}/shuffle.csv if it is there
                seeds=None, # {seed: DataFrame} evaluations of other seeds of the same decoding
                n=2000): # bootstrap draws
-    "Trust card of a run of a study. Raises `SemvideoError` if the run has not been evaluated. The first system of the table is the one judged."
-    study = study if isinstance(study, Study) else Study(study); subject,sets = None,{}
+    """Trust card of a run of a study.
+    Raises `SemvideoError` if the run has not been evaluated. The first system of the table is the one
+    judged."""
+    study = study if isinstance(study, Study) else Study(study)
+    subject,sets = None,{}
     if not isinstance(run, pd.DataFrame):
         key = f'evaluate/sub-{run}'
         if key in study.stages(): study.require([key], 'the trust card', verify=(key,))
         subject = run; folder = study.path/f'evaluate/sub-{run}'
-        if not (folder/'clips.csv').is_file(): raise SemvideoError('Not evaluated yet', file=folder/'clips.csv', remedy='run `semvideo evaluate`')
+        if not (folder/'clips.csv').is_file():
+            raise SemvideoError(
+                'Not evaluated yet', file=folder / 'clips.csv', remedy='run `semvideo evaluate`'
+            )
         run = read_csv(folder/'clips.csv', dtype=dict(clip_id=str))
-        if (folder/'fvd.csv').is_file(): sets = dict(fvd=_records(read_csv(folder/'fvd.csv')))
-        if shuffle is None and (folder/'shuffle.csv').is_file(): shuffle = read_csv(folder/'shuffle.csv', dtype=dict(clip_id=str))
-    clips = study.select(split).set_index('clip_id'); ids = list(dict.fromkeys(run.clip_id)); missing = [i for i in clips.index if i not in set(ids)]
-    if any(i not in clips.index for i in ids): raise SemvideoError('The run scored clips that the split does not have', found=next(i for i in ids if i not in clips.index), expected=f'clips of {split}')
-    checks = [dict(kind='data', check='all clips scored', ok=not missing, says=f'{len(ids)} of {len(clips)} clips of {split}')]+_data_checks(study, split)+[_seed_check(run, seeds)]
-    if shuffle is None: checks.append(dict(kind='data', check='shuffle test', ok=None, says='not run'))
-    return card(run, time_blocks(clips.loc[ids].reset_index(), seconds), f'Trust card: {study.manifest["name"]}'+('' if subject is None else f', subject {subject}'), checks, _study_facts(study, split, subject)|sets, shuffle, n)
+        if (folder/'fvd.csv').is_file():
+            sets = dict(fvd=_records(read_csv(folder/'fvd.csv')))
+        if shuffle is None and (folder/'shuffle.csv').is_file():
+            shuffle = read_csv(folder/'shuffle.csv', dtype=dict(clip_id=str))
+    clips = study.select(split).set_index('clip_id')
+    ids = list(dict.fromkeys(run.clip_id))
+    missing = [i for i in clips.index if i not in set(ids)]
+    if any(i not in clips.index for i in ids):
+        raise SemvideoError(
+            'The run scored clips that the split does not have',
+            found=next(i for i in ids if i not in clips.index),
+            expected=f'clips of {split}')
+    checks = [
+        dict(kind='data', check='all clips scored', ok=not missing,
+             says=f'{len(ids)} of {len(clips)} clips of {split}')
+    ] + _data_checks(study, split) + [_seed_check(run, seeds)]
+    if shuffle is None:
+        checks.append(dict(kind='data', check='shuffle test', ok=None, says='not run'))
+    return card(
+        run, time_blocks(clips.loc[ids].reset_index(),
+                         seconds), f'Trust card: {study.manifest["name"]}' +
+        ('' if subject is None else f', subject {subject}'), checks,
+        _study_facts(study, split, subject) | sets, shuffle, n)
 
+# %% ../nbs/12_stats.ipynb #7d01eaa7
 def _seed_check(run, seeds):
-    "Spread of each metric's mean over generator seeds (those given, or the second seed of the run's own ladder, on the clips that have it), or that it was not measured."
-    ours = run.system.iloc[0] if 'system' in run else None; f = lambda d: d.groupby('metric', sort=False).value.mean()
+    """Spread of each metric's mean over generator seeds (those given, or the second seed of the run's
+    own ladder, on the clips that have it), or that it was not measured."""
+    ours = run.system.iloc[0] if 'system' in run else None
+    f = lambda d: d.groupby('metric', sort=False).value.mean()
     if not seeds and ours is not None and (run.system == 'second seed').any():
-        d = run[run.clip_id.isin(run.clip_id[run.system == 'second seed'])]; t = pd.DataFrame({s: f(d[d.system == s]) for s in (ours, 'second seed')}); n = d.clip_id.nunique()
-    elif not seeds: return dict(kind='data', check='seed variance', ok=None, says='one seed of the generator: its variance is not known')
-    else: first = lambda d: d[d.system == d.system.iloc[0]] if 'system' in d else d; t = pd.DataFrame({'run': f(first(run)), **{k: f(first(v)) for k,v in seeds.items()}}); n = run.clip_id.nunique()
-    return dict(kind='data', check='seed variance', ok=True, says='; '.join(f'{m} sd {v:.3g}' for m,v in t.dropna().std(axis=1).items())+f' over {t.shape[1]} seeds, {n} clips')
+        d = run[run.clip_id.isin(run.clip_id[run.system == 'second seed'])]
+        t = pd.DataFrame({s: f(d[d.system == s]) for s in (ours, 'second seed')})
+        n = d.clip_id.nunique()
+    elif not seeds:
+        return dict(kind='data', check='seed variance', ok=None,
+                    says='one seed of the generator: its variance is not known')
+    else:
+        first = lambda d: d[d.system == d.system.iloc[0]] if 'system' in d else d
+        t = pd.DataFrame({'run': f(first(run)), **{k: f(first(v)) for k,v in seeds.items()}})
+        n = run.clip_id.nunique()
+    return dict(
+        kind='data', check='seed variance', ok=True,
+        says='; '.join(f'{m} sd {v:.3g}' for m, v in t.dropna().std(axis=1).items()) +
+        f' over {t.shape[1]} seeds, {n} clips')
 
 # %% ../nbs/12_stats.ipynb #858d283d
 _VIDEO,_IMAGE = ('.mp4', '.avi', '.mov', '.mkv', '.webm'),('.png', '.jpg', '.jpeg', '.bmp')
-LAYOUTS = {'single': None, 'MinD-Video': ('truth', 'pred'), 'NEURONS': ('truth', 'pred'), 'Mind-Animator': ('truth', 'pred'), 'GLFA': ('pred', 'truth')}
+LAYOUTS = {
+    'single': None,
+    'MinD-Video': ('truth', 'pred'),
+    'NEURONS': ('truth', 'pred'),
+    'Mind-Animator': ('truth', 'pred'),
+    'GLFA': ('pred', 'truth')
+}
 
 def _natural(name):
     "Sort key that puts test2 before test10."
     import re
     return [(0, int(s), '') if s.isdigit() else (1, 0, s) for s in re.split(r'(\d+)', name) if s]
 
+# %% ../nbs/12_stats.ipynb #8ed6591b
 def split_grid(frames, # uint8 (F,H,W,3): two images with `pad` black pixels around each, as torchvision.make_grid leaves them
                pad=2, # padding
                legacy=False): # cut in the middle and keep the padding, as the peers' scoring does
     "(left, right) halves of a side-by-side grid."
     F,H,W,_ = frames.shape
     if legacy:
-        if W % 2: raise SemvideoError('A grid of odd width cannot be halved', found=f'{W} px', expected='an even width')
+        if W % 2:
+            raise SemvideoError(
+                'A grid of odd width cannot be halved', found=f'{W} px', expected='an even width'
+            )
         return frames[:, :, :W//2], frames[:, :, W//2:]
     w = (W-3*pad)//2
-    if 2*w+3*pad != W or H <= 2*pad: raise SemvideoError('Not a grid of two images', found=f'{H}x{W}', expected=f'two equal images with {pad} px around each')
+    if 2*w+3*pad != W or H <= 2*pad:
+        raise SemvideoError(
+            'Not a grid of two images',
+            found=f'{H}x{W}',
+            expected=f'two equal images with {pad} px around each')
     return frames[:, pad:H-pad, pad:pad+w], frames[:, pad:H-pad, 2*pad+w:2*pad+2*w]
 
+# %% ../nbs/12_stats.ipynb #5fa335d9
 def _frames_of(path, part='pred', layout='single', legacy=False):
     "All frames of one clip: a movie, a GIF, a .npy, or a folder of images."
     p = Path(path); ext = p.suffix.lower()
     if p.is_dir():
         from PIL import Image
-        fs = sorted((f for f in p.iterdir() if f.suffix.lower() in _IMAGE), key=lambda f: _natural(f.name))
+        fs = sorted((f for f in p.iterdir() if f.suffix.lower() in _IMAGE),
+                    key=lambda f: _natural(f.name))
         x = np.stack([_picture(f) for f in fs])
     elif ext == '.npy': x = read_npy(p, mmap=False)
     elif ext == '.gif':
         from PIL import Image, ImageSequence
         try:
-            with Image.open(p) as im: x = np.stack([np.asarray(f.convert('RGB')) for f in ImageSequence.Iterator(im)])
-        except (OSError, SyntaxError, ValueError, EOFError) as e: raise SemvideoError('The GIF cannot be read', file=p, found=str(e)[:120], remedy='make or copy it again') from None
+            with Image.open(p) as im:
+                x = np.stack([np.asarray(f.convert('RGB')) for f in ImageSequence.Iterator(im)])
+        except (OSError, SyntaxError, ValueError, EOFError) as e:
+            raise SemvideoError(
+                'The GIF cannot be read', file=p, found=str(e)[:120], remedy='make or copy it again'
+            ) from None
     else: x = _movie_frames(p)
-    if x.ndim != 4: raise SemvideoError('A clip must be (frames, height, width, 3)', file=p, found=f'shape {x.shape}')
+    if x.ndim != 4:
+        raise SemvideoError(
+            'A clip must be (frames, height, width, 3)', file=p, found=f'shape {x.shape}'
+        )
     x = as_video(x[None], p.name)[0]
-    return x if LAYOUTS[layout] is None else split_grid(x, legacy=legacy)[LAYOUTS[layout].index(part)]
+    return x if LAYOUTS[layout] is None else split_grid(x,
+                                                        legacy=legacy)[LAYOUTS[layout].index(part)]
 
+# %% ../nbs/12_stats.ipynb #d89f3b35
 def _picture(p):
     "One picture, uint8 RGB."
     from PIL import Image
     try: return np.asarray(Image.open(p).convert('RGB'))
-    except (OSError, SyntaxError, ValueError) as e: raise SemvideoError('The picture cannot be read', file=p, found=str(e)[:120], remedy='make or copy it again') from None
+    except (OSError, SyntaxError, ValueError) as e:
+        raise SemvideoError(
+            'The picture cannot be read', file=p, found=str(e)[:120], remedy='make or copy it again'
+        ) from None
 
 def _movie_frames(p):
     "Every frame of a movie, uint8 RGB."
@@ -628,74 +981,145 @@ def _movie_frames(p):
         with open_movie(p) as box:
             st = box.streams.video[0]; st.thread_type = 'NONE'
             x = [np.rot90(f.to_ndarray(format='rgb24'), turns(f)) for f in box.decode(st)]
-    except (av.error.FFmpegError, IndexError) as e: raise SemvideoError('Cannot read this movie', file=p, found=str(e) or 'no video in it', expected='a playable video file') from e
+    except (av.error.FFmpegError, IndexError) as e:
+        raise SemvideoError(
+            'Cannot read this movie',
+            file=p,
+            found=str(e) or 'no video in it',
+            expected='a playable video file',
+        ) from e
     if not x: raise SemvideoError('A movie without frames', file=p)
     return np.stack(x)
 
 # %% ../nbs/12_stats.ipynb #ed892801
 def list_clips(path): # a folder of movies, GIFs, .npy files or frame folders; or one .npy (B,F,H,W,3)
-    "{name: path}, in natural order; raises `SemvideoError` on an empty folder, mixed kinds or two files of one name. NEURONS' `12-a red car.gif` is named 12."
+    """{name: path}, in natural order; raises `SemvideoError` on an empty folder, mixed kinds or two
+    files of one name. NEURONS' `12-a red car.gif` is named 12."""
     p = Path(path)
-    if not p.exists(): raise SemvideoError('Nothing is here', file=p, expected='a folder of clips, or a .npy')
-    dirs = [d for d in p.iterdir() if d.is_dir() and any(f.suffix.lower() in _IMAGE for f in d.iterdir())] if p.is_dir() else []
-    kinds = {k: [f for f in p.iterdir() if f.suffix.lower() in e] for k,e in (('movies', _VIDEO), ('GIFs', ('.gif',)), ('arrays', ('.npy',)))} if p.is_dir() else {}
+    if not p.exists():
+        raise SemvideoError('Nothing is here', file=p, expected='a folder of clips, or a .npy')
+    dirs = [
+        d for d in p.iterdir()
+        if d.is_dir() and any(f.suffix.lower() in _IMAGE for f in d.iterdir())
+    ] if p.is_dir() else []
+    kinds = {
+        k: [f
+            for f in p.iterdir()
+            if f.suffix.lower() in e]
+        for k, e in (('movies', _VIDEO), ('GIFs', ('.gif', )), ('arrays', ('.npy', )))
+    } if p.is_dir() else {}
     kinds = {k: v for k,v in {**kinds, 'frame folders': dirs}.items() if v}
-    if not kinds: raise SemvideoError('No clips in this folder', file=p, found='empty' if not any(p.iterdir()) else 'no movie, GIF, .npy or frame folder', expected='one file or folder a clip')
-    if len(kinds) > 1: raise SemvideoError('Clips of several kinds in one folder', file=p, found=', '.join(f'{len(v)} {k}' for k,v in kinds.items()), expected='one kind', remedy='put them in folders of their own')
+    if not kinds:
+        raise SemvideoError(
+            'No clips in this folder',
+            file=p,
+            found='empty' if not any(p.iterdir()) else 'no movie, GIF, .npy or frame folder',
+            expected='one file or folder a clip')
+    if len(kinds) > 1:
+        raise SemvideoError(
+            'Clips of several kinds in one folder',
+            file=p,
+            found=', '.join(f'{len(v)} {k}' for k, v in kinds.items()),
+            expected='one kind',
+            remedy='put them in folders of their own')
     out = {}
     for f in sorted(next(iter(kinds.values())), key=lambda f: _natural(f.name)):
         n = f.name if f.is_dir() else f.stem; head = n.split('-', 1)[0]
         n = head if f.suffix.lower() == '.gif' and head.isdigit() else n
-        if n in out: raise SemvideoError('Two clips have one name', file=p, found=f'{out[n].name} and {f.name}', expected='one file a clip')
+        if n in out:
+            raise SemvideoError(
+                'Two clips have one name',
+                file=p,
+                found=f'{out[n].name} and {f.name}',
+                expected='one file a clip')
         out[n] = f
     return out
 
+# %% ../nbs/12_stats.ipynb #3b9e895a
 def align(pred, # {name: path} of the reconstructions
           truth, # {name: path} of the truth
           by='name'): # 'name', 'number' (digits in the name) or 'order'
-    "Pairs (name, pred path, truth path); raises `SemvideoError` naming clips that are missing on one side."
+    """Pairs (name, pred path, truth path); raises `SemvideoError` naming clips that are missing on one
+    side."""
     import re
     if by == 'order':
-        if len(pred) != len(truth): raise SemvideoError('Folders hold different numbers of clips', found=f'{len(pred)} and {len(truth)}', expected='the same', remedy='add the missing clips, or align by name')
+        if len(pred) != len(truth):
+            raise SemvideoError(
+                'Folders hold different numbers of clips',
+                found=f'{len(pred)} and {len(truth)}',
+                expected='the same',
+                remedy='add the missing clips, or align by name')
         return [(n, p, t) for (n,p),t in zip(pred.items(), truth.values())]
-    num = lambda d: d if by == 'name' else {(re.findall(r'\d+', k) or [k])[-1].lstrip('0') or '0': v for k,v in d.items()}
-    a,b = num(pred),num(truth); miss,extra = [k for k in b if k not in a],[k for k in a if k not in b]
-    if len(a) != len(pred) or len(b) != len(truth): raise SemvideoError('Numbers in the names are not unique', expected='one number a clip', remedy='align by name or order')
-    if miss or extra: raise SemvideoError('Clips do not match by '+by, found=f'{len(miss)} of {len(b)} truths without a reconstruction ({", ".join(miss[:3])}...)' if miss else f'{len(extra)} reconstructions without a truth ({", ".join(extra[:3])}...)',
-                                          expected='every clip on both sides', remedy='render the missing clips; or --align-by number or order')
+    num = lambda d: d if by == 'name' else {
+        (re.findall(r'\d+', k) or [k])[-1].lstrip('0') or '0': v
+        for k, v in d.items()
+    }
+    a,b = num(pred),num(truth)
+    miss,extra = [k for k in b if k not in a],[k for k in a if k not in b]
+    if len(a) != len(pred) or len(b) != len(truth):
+        raise SemvideoError(
+            'Numbers in the names are not unique',
+            expected='one number a clip',
+            remedy='align by name or order')
+    if miss or extra:
+        raise SemvideoError(
+            'Clips do not match by ' + by,
+            found=f'{len(miss)} of {len(b)} truths without a reconstruction ({", ".join(miss[:3])}...)'
+            if miss
+            else f'{len(extra)} reconstructions without a truth ({", ".join(extra[:3])}...)',
+            expected='every clip on both sides',
+            remedy='render the missing clips; or --align-by number or order')
     return [(k, a[k], b[k]) for k in b]
 
 # %% ../nbs/12_stats.ipynb #bd4c733f
 def _collect(paths, what, size, frames, folder, **kw):
-    "Clips of many files as one memory map (B,F,H,W,3), all of one shape; names the first that differs."
+    """Clips of many files as one memory map (B,F,H,W,3), all of one shape; names the first that differs."""
     from semvideo.metrics import resample, resize
     out = None
     for i,p in enumerate(paths):
         x = _frames_of(p, what, **kw)[None]
         if frames: x = resample(x, frames)
         if size: x = resize(x, size)
-        if out is None: first,out = p,new_map(Path(folder)/f'{what}.npy', (len(paths), *x.shape[1:]), np.uint8)
-        if x.shape[1:] != out.shape[1:]: raise SemvideoError(f'Clips of the {what} differ in shape', file=p, found=f'{x.shape[1:]}', expected=f'{out.shape[1:]} as {Path(first).name}', remedy='give --frames and --size to bring them to one')
+        if out is None:
+            first,out = p,new_map(Path(folder)/f'{what}.npy', (len(paths), *x.shape[1:]), np.uint8)
+        if x.shape[1:] != out.shape[1:]:
+            raise SemvideoError(
+                f'Clips of the {what} differ in shape',
+                file=p,
+                found=f'{x.shape[1:]}',
+                expected=f'{out.shape[1:]} as {Path(first).name}',
+                remedy='give --frames and --size to bring them to one')
         out[i] = x[0]
     return out
 
+# %% ../nbs/12_stats.ipynb #2960dfb3
 def _same_rate(pairs):
-    "Raise at the first pair of movies whose frame rates differ: as many frames would show other moments."
+    """Raise at the first pair of movies whose frame rates differ: as many frames would show other
+    moments."""
     import av
     def rate(p):
         try:
             with open_movie(p) as box: return float(box.streams.video[0].average_rate)
-        except (av.error.FFmpegError, IndexError, TypeError): return None   # named when its frames are read
+        except (av.error.FFmpegError, IndexError, TypeError): return None # named when its frames are read
     for _,a,b in pairs:
-        if Path(a).suffix.lower() in _VIDEO and Path(b).suffix.lower() in _VIDEO and None not in (x := (rate(a), rate(b))) and abs(x[0]-x[1]) > x[1]/100:
-            raise SemvideoError('Movies differ in frame rate', file=a, found=f'{x[0]:g} and {x[1]:g} frames a second', expected='the same', remedy='--frames N samples both at the same moments')
+        if Path(a).suffix.lower() in _VIDEO and Path(b).suffix.lower() in _VIDEO and None not in (
+                x := (rate(a), rate(b))) and abs(x[0] - x[1]) > x[1]/100:
+            raise SemvideoError(
+                'Movies differ in frame rate',
+                file=a,
+                found=f'{x[0]:g} and {x[1]:g} frames a second',
+                expected='the same',
+                remedy='--frames N samples both at the same moments')
 
 def swapped_channels(recon, truth, n=32):
-    "Whether reversing the recon's channels brings it clearly closer to the truth (at least 1 dB on nine clips of ten): RGB taken for BGR."
+    """Whether reversing the recon's channels brings it clearly closer to the truth (at least 1 dB on
+    nine clips of ten): RGB taken for BGR."""
     from semvideo.metrics import psnr
-    i = np.unique(np.linspace(0, len(recon)-1, min(n, len(recon))).astype(int)); r,t = np.asarray(recon[i]),np.asarray(truth[i])
+    i = np.unique(np.linspace(0, len(recon)-1, min(n, len(recon))).astype(int))
+    r,t = np.asarray(recon[i]),np.asarray(truth[i])
     return bool((psnr(r[..., ::-1], t)-psnr(r, t) > 1).mean() >= .9)
 
+# %% ../nbs/12_stats.ipynb #e5a82041
 def load_pairs(pred, # folder or .npy of the reconstructions; with a grid layout it holds the truth too
                truth=None, # folder or .npy of the truth; None with a grid layout
                align_by='name', # 'name', 'number' or 'order'
@@ -703,18 +1127,28 @@ def load_pairs(pred, # folder or .npy of the reconstructions; with a grid layout
                legacy=False, # keep grid halves as the peers' scoring does
                frames=None, size=None, # bring all clips to this many frames and this side
                folder=None): # where the arrays go while scoring
-    "(names, recon, truth) as uint8 memory maps (B,F,H,W,3); raises `SemvideoError` on whatever does not fit."
+    """(names, recon, truth) as uint8 memory maps (B,F,H,W,3); raises `SemvideoError` on whatever does
+    not fit."""
     kw = dict(size=size, frames=frames, folder=folder, layout=layout, legacy=legacy)
-    if layout not in LAYOUTS: raise SemvideoError('Unknown grid layout', found=layout, expected=', '.join(LAYOUTS))
+    if layout not in LAYOUTS:
+        raise SemvideoError('Unknown grid layout', found=layout, expected=', '.join(LAYOUTS))
     if all(x is not None and Path(x).suffix == '.npy' and Path(x).is_file() for x in (pred, truth)):
-        r,t = (as_video(np.load(x, mmap_mode='r', allow_pickle=False), Path(x).name) for x in (pred, truth)); r,t = check_pair(r, t)
+        r, t = (as_video(np.load(x, mmap_mode='r', allow_pickle=False),
+                         Path(x).name) for x in (pred, truth))
+        r,t = check_pair(r, t)
         return [f'{i:04d}' for i in range(len(r))], r, t
     a = list_clips(pred)
-    if truth is None and layout == 'single': raise SemvideoError('No truth to score against', remedy='give a folder of true clips, or the layout of GIFs that hold both')
-    pairs = [(k, p, p) for k,p in a.items()] if truth is None else align(a, list_clips(truth), align_by)
+    if truth is None and layout == 'single':
+        raise SemvideoError(
+            'No truth to score against',
+            remedy='give a folder of true clips, or the layout of GIFs that hold both')
+    pairs = [(k, p, p)
+             for k, p in a.items()] if truth is None else align(a, list_clips(truth), align_by)
     if truth is not None and not frames: _same_rate(pairs)
     tk = kw if truth is None else kw | dict(layout='single')
-    return [n for n,_,_ in pairs], _collect([p for _,p,_ in pairs], 'pred', **kw), _collect([t for _,_,t in pairs], 'truth', **tk)
+    return [n for n, _, _ in pairs], _collect([p for _, p, _ in pairs], 'pred',
+                                              **kw), _collect([t for _, _, t in pairs], 'truth',
+                                                              **tk)
 
 # %% ../nbs/12_stats.ipynb #ec174a4f
 def score(pred, # folder or .npy of the reconstructions
@@ -729,22 +1163,45 @@ def score(pred, # folder or .npy of the reconstructions
           gif=False, # paper profile: through a GIF first, for the sources that score so
           block=10, # clips that belong together in time, for intervals
           seed=0): # of nulls and draws
-    "Score any reconstructions: one row a metric with chance and interval, beside nulls made from the reconstructions and the truths of other clips. Returns the table; writes it, the per-clip values and the trust card."
+    """Score any reconstructions: one row a metric with chance and interval, beside nulls made from the
+    reconstructions and the truths of other clips. Returns the table; writes it, the per-clip values
+    and the trust card."""
     import tempfile
     out = Path(out)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as tmp:
-        names,r,t = load_pairs(pred, truth, align_by, layout, legacy, frames, size, tmp); r,t = check_pair(r, t)
+        names,r,t = load_pairs(pred, truth, align_by, layout, legacy, frames, size, tmp)
+        r,t = check_pair(r, t)
         if channels == 'bgr': r = r[..., ::-1]
-        elif swapped_channels(r, t): raise SemvideoError('Red and blue look swapped in the reconstructions', found='closer to the truth with channels reversed', expected='RGB', remedy="channels='bgr'")
-        n = len(r); rng = rng_for('score', seed); others = {'frozen first frame': np.broadcast_to(r[:, :1], r.shape)}
-        if n > 1: others |= {'mean of the truths': np.broadcast_to(np.rint(mean_video(t)).astype(np.uint8), r.shape), 'shuffled clips': _taken(r, _derange(n, rng), tmp), "another clip's truth": _taken(t, _derange(n, rng), tmp)}
-        table = ladder(r, t, others, models=models, profile=profile, clip_ids=names, fps=fps, **(dict(source=source, gif=gif) if profile == 'paper' else {}))
-        blocks = min(block, max(1, n//2)); c = card(table, blocks, f'Score of {Path(pred).name}', _twice(names, r, t), dict(clips=n, pred=clips_hash(r), truth=clips_hash(t), **table.attrs)) if n > 1 else None
+        elif swapped_channels(r, t):
+            raise SemvideoError(
+                'Red and blue look swapped in the reconstructions',
+                found='closer to the truth with channels reversed',
+                expected='RGB',
+                remedy="channels='bgr'")
+        n = len(r)
+        rng = rng_for('score', seed)
+        others = {'frozen first frame': np.broadcast_to(r[:, :1], r.shape)}
+        if n > 1:
+            others |= {
+                'mean of the truths': np.broadcast_to(
+                    np.rint(mean_video(t)).astype(np.uint8), r.shape),
+                'shuffled clips': _taken(r, _derange(n, rng), tmp),
+                "another clip's truth": _taken(t, _derange(n, rng), tmp)
+            }
+        table = ladder(r, t, others, models=models, profile=profile, clip_ids=names, fps=fps,
+                       **(dict(source=source, gif=gif) if profile == 'paper' else {}))
+        blocks = min(block, max(1, n//2))
+        c = card(table, blocks, f'Score of {Path(pred).name}', _twice(names, r, t),
+                 dict(clips=n, pred=clips_hash(r), truth=clips_hash(t), **
+                      table.attrs)) if n > 1 else None
     res = c.metrics if c else table[table.rung == 'ours'].drop(columns=['system', 'rung'])
-    write_csv(out/'clips.csv', table); write_csv(out/'results.csv', res); write_parquet(out/'results.parquet', res)
+    write_csv(out/'clips.csv', table)
+    write_csv(out/'results.csv', res)
+    write_parquet(out/'results.parquet', res)
     if c: c.save(out)
     return res
 
+# %% ../nbs/12_stats.ipynb #0d63abe5
 def _taken(x, order, folder):
     "x[order] as a memory map in `folder`, copied one clip at a time."
     out = new_map(Path(folder)/f'{len(list(Path(folder).iterdir()))}-taken.npy', x.shape, np.uint8)
@@ -752,16 +1209,23 @@ def _taken(x, order, folder):
     return out
 
 def _twice(names, recon, truth):
-    "Checks that no clip stands twice among the reconstructions or the truths, naming those that do."
+    """Checks that no clip stands twice among the reconstructions or the truths, naming those that do."""
     def check(what, x):
-        seen = {}; [seen.setdefault(content_key(c), []).append(n) for n,c in zip(names, x)]; d = [v for v in seen.values() if len(v) > 1]
-        return dict(kind='data', check=f'{what} are all different', ok=not d, says='; '.join(f'{v[1]} is the same as {v[0]}'+(f', and {len(v)-2} more' if len(v) > 2 else '') for v in d[:5]) or f'{len(seen)} different clips')
+        seen = {}
+        [seen.setdefault(content_key(c), []).append(n) for n,c in zip(names, x)]
+        d = [v for v in seen.values() if len(v) > 1]
+        return dict(
+            kind='data', check=f'{what} are all different', ok=not d,
+            says='; '.join(f'{v[1]} is the same as {v[0]}' +
+                           (f', and {len(v)-2} more' if len(v) > 2 else '')
+                           for v in d[:5]) or f'{len(seen)} different clips')
     return [check('reconstructions', recon), check('truths', truth)]
 
 def clips_hash(x): # (B,F,H,W,3)
     "One hash of many clips, read one at a time."
     return array_sha256(np.frombuffer(''.join(content_key(c) for c in x).encode(), np.uint8))
 
+# %% ../nbs/12_stats.ipynb #83cddc54
 def write_parquet(path, df):
     "Atomically write a DataFrame as parquet."
     from semvideo.core import atomic_path

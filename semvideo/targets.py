@@ -30,19 +30,33 @@ def text_targets(study, split, encoder, dtype='float16', block=512):
     "Write targets/{split}/{level}.npy, (N,77,D), for the three levels; returns the paths."
     caps,paths = study.captions(split),[]
     for level in LEVELS:
-        rel = f'targets/{split}/{level}.npy'; texts = caps[level].tolist(); width = encoder.model.config.hidden_size
+        rel = f'targets/{split}/{level}.npy'
+        texts = caps[level].tolist()
+        width = encoder.model.config.hidden_size
         with study.new_npy(rel, (len(texts), 77, width), dtype) as out:
-            for i in range(0, len(texts), block): out[i:i+block] = encoder(texts[i:i+block]).numpy()
+            for i in range(0, len(texts), block):
+                out[i:i+block] = encoder(texts[i:i+block]).numpy()
         paths.append(study.path/rel)
     return paths
 
 # %% ../nbs/06_targets.ipynb #c428cf3d
 def latent_targets(study, split, code, cfg, dtype='float16', block=8):
-    "Write targets/{split}/latents.npy, (N,F,4,H/8,W/8), scaled as the generator wants them; returns the path. Raises if frames do not fit the bundle."
-    x = study.frames(split); n,f,h,w = x.shape[:4]; rel = f'targets/{split}/latents.npy'
-    if h % 8 or w % 8 or h != cfg.frame_size: raise SemvideoError('Frames do not fit the bundle', file=study.path/f'frames/{split}.npy', found=f'{h}x{w} pixels', expected=f'{cfg.frame_size}x{cfg.frame_size}', remedy=f'prepare the study with --size {cfg.frame_size}')
+    """Write targets/{split}/latents.npy, (N,F,4,H/8,W/8), scaled as the generator wants them; returns
+    the path. Raises if frames do not fit the bundle."""
+    x = study.frames(split)
+    n,f,h,w = x.shape[:4]
+    rel = f'targets/{split}/latents.npy'
+    if h % 8 or w % 8 or h != cfg.frame_size:
+        raise SemvideoError(
+            'Frames do not fit the bundle',
+            file=study.path / f'frames/{split}.npy',
+            found=f'{h}x{w} pixels',
+            expected=f'{cfg.frame_size}x{cfg.frame_size}',
+            remedy=f'prepare the study with --size {cfg.frame_size}')
     with study.new_npy(rel, (n, f, 4, h//8, w//8), dtype) as out:
-        for i in progress(range(0, n, block), f'latents of {split}'): out[i:i+block] = code.encode(x[i:i+block].reshape(-1, h, w, 3)).numpy().reshape(-1, f, 4, h//8, w//8)
+        for i in progress(range(0, n, block), f'latents of {split}'):
+            out[i:i + block] = code.encode(x[i:i + block].reshape(-1, h, w, 3)).numpy().reshape(
+                -1, f, 4, h // 8, w // 8)
     return study.path/rel
 
 # %% ../nbs/06_targets.ipynb #367dcc85
@@ -50,21 +64,29 @@ def compute_targets(study, # Study with captions
                     bundle='tiny', # whose encoders
                     device=None, # 'cuda' where there is one
                     force=False, **settings): # further fields of TargetsConfig
-    "Stage `targets`: text states and latents of every split. Files that are there are kept; returns the Stage."
-    cfg = TargetsConfig(bundle=str(bundle), **settings); inputs = dict(bundle=bundle_content(bundle))
-    st = study.stage('targets', cfg, needs=('prepare', 'mine'), force=force, inputs=inputs, places=bundle_places(bundle))
+    """Stage `targets`: text states and latents of every split.
+    Files that are there are kept; returns the Stage."""
+    cfg = TargetsConfig(bundle=str(bundle), **settings)
+    inputs = dict(bundle=bundle_content(bundle))
+    st = study.stage('targets', cfg, needs=('prepare', 'mine'), force=force, inputs=inputs,
+                     places=bundle_places(bundle))
     if st.done: return st
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    enc,code,bc,paths = TextEncoder(bundle, device),PictureCode(bundle, device),bundle_config(bundle),[]
+    enc, code, bc, paths = TextEncoder(bundle,
+                                       device), PictureCode(bundle,
+                                                            device), bundle_config(bundle), []
     for split in study.splits:
         have = [study.path/f'targets/{split}/{l}.npy' for l in LEVELS]
-        paths += have if all(p.exists() for p in have) else text_targets(study, split, enc, cfg.dtype)
+        paths += have if all(p.exists()
+                             for p in have) else text_targets(study, split, enc, cfg.dtype)
         z = study.path/f'targets/{split}/latents.npy'
         paths.append(z if z.exists() else latent_targets(study, split, code, bc, cfg.dtype))
     return st.finish(paths)
 
+# %% ../nbs/06_targets.ipynb #a2c6ed34
 def bundle_content(bundle): # 'tiny', 'sd15' or a folder
-    "Identity of a bundle by content: its files, or the pinned revisions where it comes from the hub. Raises `SemvideoError` if there is no such bundle."
+    """Identity of a bundle by content: its files, or the pinned revisions where it comes from the hub.
+    Raises `SemvideoError` if there is no such bundle."""
     bundle_config(bundle)
     return identity(REVISIONS, 64) if bundle == 'sd15' else content(bundle_path(bundle))
 
@@ -73,7 +95,9 @@ def bundle_places(bundle):
     return {} if bundle == 'sd15' else dict(bundle=bundle_path(bundle))
 
 def target(study, split, name): # name: anchor, motion, holistic or latents
-    "Memory map of a target, text states (N,T,D) or latents (N,F,4,h,w); raises `SemvideoError` if it has not been computed."
+    """Memory map of a target, text states (N,T,D) or latents (N,F,4,h,w); raises `SemvideoError` if it
+    has not been computed."""
     p = study.path/f'targets/{split}/{name}.npy'
-    if not p.is_file(): raise SemvideoError('Not computed yet', file=p, remedy='run `semvideo targets`')
+    if not p.is_file():
+        raise SemvideoError('Not computed yet', file=p, remedy='run `semvideo targets`')
     return read_npy(p)

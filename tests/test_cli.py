@@ -269,13 +269,13 @@ def test_help_of_every_verb(capsys):
 def test_the_readme_gives_commands_that_exist():
     "Every `semvideo` line of the README is parsed, and a caption backend gets what it cannot do without."
     import re, shlex
-    from semvideo.cli import BACKENDS
+    from semvideo.cli import BACKEND_NEEDS
     lines = [l.split('#')[0].split('&&')[-1].strip() for b in re.findall(r'```sh\n(.*?)```', (Path(__file__).resolve().parents[1]/'README.md').read_text(), re.S) for l in b.splitlines()]
     lines = [l for l in lines if l.startswith('semvideo ')]
     assert {l.split()[1] for l in lines} >= {'demo', *STAGES}
     for l in lines:
         a = parser().parse_args(shlex.split(l)[1:])
-        if a.verb == 'mine': assert all(getattr(a, o) is not None for o in BACKENDS[a.backend]), l
+        if a.verb == 'mine': assert all(getattr(a, o) is not None for o in BACKEND_NEEDS[a.backend]), l
 
 def test_a_study_keeps_its_bundle_and_its_judges(tmp_path):
     "Without --bundle, targets of another bundle are not rendered with the tiny one, nor judged by the tiny judges."

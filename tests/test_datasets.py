@@ -93,7 +93,7 @@ def test_an_average_goes_on_without_a_missing_repeat(tree, study, tmp_path):
     assert np.allclose(te[:240, 0, i], study.fmri(1, 'test')[:240][:, [0, 2]][:, :, j].mean(1), atol=1e-5) and np.array_equal(tr[:240, 0, i], study.fmri(1, 'train')[:240, 1][:, j])
 
 def test_a_simulated_tree_is_not_called_cc2017(tree, study, tmp_path):
-    (tree/'truth').mkdir(); (tree/D.MINIATURE).write_text('{}'); s = D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW); m = s.manifest
+    (tree/'truth').mkdir(); (tree/D.MINIATURE_MARK).write_text('{}'); s = D.prepare_cc2017(tree, tmp_path/'s', (1,), **KW); m = s.manifest
     assert m['name'] == 'miniature' and 'simulated' in m['source'] and 'Wen' not in m['source'] and study.manifest['name'] == 'cc2017' and 'doi:10.4231/R7SF2TCW' in study.manifest['source']
     assert np.array_equal(s.fmri(1, 'train'), study.fmri(1, 'train')) and (s.path/'frames/train.npy').read_bytes() == (study.path/'frames/train.npy').read_bytes()
     assert set(D.doctor_table(study=s.path).set_index('item').licence[['frames, train', 'fMRI of subject 1, test']]) == {'none: simulated'}

