@@ -150,4 +150,4 @@ def test_features_are_computed_once(scored):
     "Everything on disk is scored again, in a new process's memory, without one forward pass."
     from semvideo import evaluate as E, metrics as M
     s, t = scored; truth = np.asarray(s.frames("test")); recon = E.load_render(s, 1, "test"); m = M.load_models("tiny", cache=s.path/"evaluate/sub-1/features"); m._forward = lambda *a: pytest.fail("computed again")
-    for v in (recon, *E.null_videos(recon, s.frames("train"), 0, s.select("test").segment.to_numpy()).values()): E.score(v, truth, m, s.clip_ids("test"))
+    for v in (recon, *E.null_videos(recon, s.frames("train"), 0, s.select("test").segment.to_numpy()).values()): E.score_system(v, truth, m, s.clip_ids("test"))
