@@ -85,3 +85,17 @@ def test_demo_refuses_another_seed_in_the_same_folder(run):
     rc, _, _ = run_watched([*command(), "demo", "--out", "demo", "--seed", "1"], out.parent, log.with_name("other.txt"))
     said = log.with_name("other.txt").read_text()
     assert rc == 2 and "seed: 0 -> 1" in said and "Traceback" not in said
+
+@pytest.mark.slow
+def test_results_move_only_with_the_version_of_their_stage(run):
+    "A room whose code gives other results raises its version, so that studies made before become stale: `python tests/fingerprint.py STUDY --record` afterwards."
+    import json
+    import fingerprint
+    new, old = fingerprint.fingerprint(run[0]), json.loads(fingerprint.RECORD.read_text())
+    assert fingerprint.moved(old, new) == []
+    stage = "decode/sub-1/test"
+    (file, values), = new[stage]["files"].items()
+    values["latents"][1] += .1*values["latents"][2] # other code, the same version
+    assert fingerprint.moved(old, new)[0].startswith(f"{stage}: {file} latents")
+    new[stage]["version"] += 1
+    assert fingerprint.moved(old, new) == []

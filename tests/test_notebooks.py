@@ -1,15 +1,62 @@
-"Every notebook passes `nbdev_test` alone, in a process of its own: nothing leaks from one to the next."
-import os, shutil, subprocess, sys
+"Every notebook runs from top to bottom alone, in a process of its own, as `nbdev_test` runs it: nothing leaks from one to the next."
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+
 import pytest
 
 root = Path(__file__).resolve().parents[1]
-notebooks = sorted(p.relative_to(root) for p in (root/"nbs").rglob("*.ipynb") if not any(o.startswith(("_", ".")) for o in p.relative_to(root).parts))
+hidden = lambda path: any(part.startswith(("_", ".")) for part in path.relative_to(root).parts)
+notebooks = sorted(p.relative_to(root) for p in (root/"nbs").rglob("*.ipynb") if not hidden(p))
+# what most notebooks begin with, imported once: each notebook is forked from a process that holds these and nothing else
+LIBRARIES = ["numpy", "pandas", "matplotlib.pyplot", "torch", "diffusers", "transformers", "sklearn.linear_model", "nbdev.test"]
 
-@pytest.mark.parametrize("nb", notebooks, ids=str)
-def test_notebook(nb):
-    exe = shutil.which("nbdev_test", path=str(Path(sys.executable).parent)) or shutil.which("nbdev_test")
-    if exe is None: pytest.skip("nbdev is not installed")
-    env = dict(os.environ, HF_HUB_OFFLINE="1", OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
-    r = subprocess.run([exe, "--path", str(nb), "--n_workers", "0"], cwd=root, env=env, capture_output=True, text=True, timeout=600)
-    assert r.returncode == 0 and "Success." in r.stdout, r.stdout[-2000:] + r.stderr[-6000:]
+
+def child(notebook, log):
+    "Run one notebook; its words go to a file."
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for number in (1, 2): os.dup2(out, number)
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    from nbdev.config import get_config
+    from nbdev.test import test_nb
+    passed, _ = test_nb(root/notebook, skip_flags=get_config().tst_flags.split(), basepath=root)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(not passed)
+
+
+@pytest.fixture(scope="module")
+def context():
+    if not shutil.which("nbdev_test", path=str(Path(sys.executable).parent)): pytest.skip("nbdev is not installed")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(LIBRARIES)
+    return made
+
+
+@pytest.mark.parametrize("notebook", notebooks, ids=str)
+def test_notebook(notebook, context, tmp_path):
+    process = context.Process(target=child, args=(notebook, tmp_path/"log"))
+    process.start()
+    process.join(600)
+    if process.is_alive(): process.kill()
+    assert process.exitcode == 0, (tmp_path/"log").read_text()[-6000:]
+
+
+def test_the_command_itself_and_a_notebook_that_fails(tmp_path, context):
+    "`nbdev_test` runs the first page, and a wrong notebook is noticed by what this file does."
+    exe = shutil.which("nbdev_test", path=str(Path(sys.executable).parent))
+    r = subprocess.run([exe, "--path", "nbs/index.ipynb", "--n_workers", "0"], cwd=root, capture_output=True, text=True, timeout=300)
+    assert r.returncode == 0 and "Success." in r.stdout, r.stdout[-2000:] + r.stderr[-2000:]
+    import nbformat
+    wrong = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("assert 1 + 1 == 3")])
+    nbformat.write(wrong, tmp_path/"wrong.ipynb")
+    process = context.Process(target=child, args=(tmp_path/"wrong.ipynb", tmp_path/"log"))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 1 and "AssertionError" in (tmp_path/"log").read_text()

@@ -1,0 +1,147 @@
+"""The house drawn from its imports: chapters, rooms, which room stands on which.
+
+    python tools/house_map.py           write nbs/images/house.svg
+    python tools/house_map.py --check   is it what the notebooks say? changes nothing
+"""
+import ast
+import json
+import re
+import sys
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+root = Path(__file__).resolve().parents[1]
+picture = root/"nbs/images/house.svg"
+CHAPTERS = {0: "Ground", 1: "Data", 2: "SemMiner", 3: "Targets and decoders", 4: "Render", 5: "Evaluation", 6: "Brain", 7: "Face"}
+
+
+@dataclass
+class Room:
+    "A notebook that exports a module."
+    file: Path
+    number: int
+    name: str
+    title: str
+    idea: str
+    needs: set = field(default_factory=set) # names of rooms it imports from
+    lines: int = 0
+
+    @property
+    def chapter(self): return self.number//100
+
+    @property
+    def door(self): return self.lines and not self.code
+
+    code: int = 0 # exported lines that are no imports and no list of names
+
+
+def cells(path):
+    "Kind and source of every cell."
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        yield cell["cell_type"], "".join(cell["source"])
+
+
+def exported(path):
+    "Sources of the exported cells."
+    return [src for kind, src in cells(path) if kind == "code" and re.match(r"#\|\s*export\b", src)]
+
+
+def imports(source):
+    "Names of rooms that a source imports from, also inside functions."
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "semvideo":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("semvideo."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("semvideo."))
+
+
+def is_code(node):
+    "Is a statement more than an import or a list of names?"
+    if isinstance(node, (ast.Import, ast.ImportFrom)): return False
+    return not (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_all_")
+
+
+def rooms():
+    "Every room of the house, by number."
+    out = []
+    for path in sorted((root/"nbs").glob("[0-9]*_*.ipynb")):
+        text = list(cells(path))
+        exp = next((m for _, src in text if (m := re.search(r"#\|\s*default_exp\s+(\S+)", src))), None)
+        if not exp: continue
+        head = text[0][1]
+        title = re.search(r"^# (.+)", head, re.M)
+        idea = re.search(r"^> (.+)", head, re.M)
+        number = int(re.match(r"\d+", path.name).group())
+        room = Room(path, number, exp.group(1), title.group(1) if title else "", idea.group(1) if idea else "")
+        for src in exported(path):
+            room.needs |= set(imports(src))
+            room.lines += len(src.splitlines())
+            room.code += sum(map(is_code, ast.parse(src).body))
+        out.append(room)
+    names = {r.name for r in out}
+    for room in out: room.needs &= names - {room.name}
+    return out
+
+
+def table():
+    "Markdown: one row a room."
+    rows = ["| room | its one idea | stands on |", "|---|---|---|"]
+    for chapter, title in CHAPTERS.items():
+        here = [r for r in rooms() if r.chapter == chapter]
+        if here: rows.append(f"| **{chapter} {title}** | | |")
+        for r in here:
+            rows.append(f"| [{r.name}](../{r.file.name}) | {r.idea} | {', '.join(sorted(r.needs))} |")
+    return "\n".join(rows)
+
+
+WIDE, HIGH, GAP, LEFT, PER_ROW = 104, 30, 12, 150, 8
+
+def places(all_rooms):
+    "{room name: (x, y) of its box}, and where each chapter begins."
+    at, begins, y = {}, {}, 20
+    for chapter in CHAPTERS:
+        here = [r for r in all_rooms if r.chapter == chapter]
+        begins[chapter] = y
+        for i, r in enumerate(here):
+            at[r.name] = LEFT + (i % PER_ROW)*(WIDE + GAP), y + (i//PER_ROW)*(HIGH + GAP)
+        y += max(1, -(-len(here)//PER_ROW))*(HIGH + GAP) + 26
+    return at, begins, y
+
+
+def svg():
+    "The map: boxes by chapter, a line from each room up to those it stands on."
+    all_rooms = rooms()
+    at, begins, height = places(all_rooms)
+    width = LEFT + PER_ROW*(WIDE + GAP) + 10
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">',
+           f'<rect width="{width}" height="{height}" fill="white"/>']
+    for room in all_rooms:
+        x, y = at[room.name]
+        for need in sorted(room.needs):
+            nx, ny = at[need]
+            out.append(f'<path d="M{x + WIDE/2:g} {y} C{x + WIDE/2:g} {y - 22} {nx + WIDE/2:g} {ny + HIGH + 22} '
+                       f'{nx + WIDE/2:g} {ny + HIGH}" fill="none" stroke="#5b7fa6" stroke-opacity=".28"/>')
+    for chapter, title in CHAPTERS.items():
+        out.append(f'<text x="12" y="{begins[chapter] + 20}" font-size="14" font-weight="bold" fill="#333">'
+                   f'{chapter} {escape(title)}</text>')
+    for room in all_rooms:
+        x, y = at[room.name]
+        fill = "#eef3e2" if room.door else "#e3edf7"
+        size = 11 if len(room.name) > 13 else 13
+        out.append(f'<rect x="{x}" y="{y}" width="{WIDE}" height="{HIGH}" rx="5" fill="{fill}" stroke="#5b7fa6"/>'
+                   f'<text x="{x + WIDE/2:g}" y="{y + 20}" font-size="{size}" text-anchor="middle" fill="#222">'
+                   f'{escape(room.name)}<title>{escape(room.idea)}</title></text>')
+    return "\n".join([*out, "</svg>"]) + "\n"
+
+
+if __name__ == "__main__":
+    new = svg()
+    if "--check" in sys.argv:
+        same = picture.is_file() and picture.read_text(encoding="utf-8") == new
+        print("the map is what the notebooks say" if same else "the map is old: python tools/house_map.py")
+        sys.exit(not same)
+    picture.write_text(new, encoding="utf-8")
+    print(picture.relative_to(root))
