@@ -15,7 +15,8 @@ sys.path[:0] = [str(here.parent), str(here)]
 os.environ.update(SEMVIDEO_QUIET='1', HF_HUB_OFFLINE='1', OMP_NUM_THREADS='1')
 import numpy as np
 from semvideo.core import CAPTION_LEVELS, array_sha256, ensure_torchvision, write_json
-from semvideo.semminer import CaptionStore, SemMiner, _mine_one, _ready_one, as_data, caption_key, mine_clips, mine_study, movie_items
+from semvideo.semminer import CaptionStore, SemMiner, as_data, caption_key, mine_clips, mine_study, movie_items
+from semvideo.mining import _mine_one, _ready_one
 from semvideo.mllm import ServerBackend, TransformersBackend, tiny_mllm
 from semvideo.video import read_clip, read_clips, write_video
 from semminer_help import loopback, small_study

@@ -49,7 +49,7 @@ def test_micro_cinema_through_every_family_and_through_a_server(tiny, tmp_path):
 
 def test_models_without_video_or_at_all(tiny, tmp_path):
     from transformers import CLIPImageProcessor, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
-    from semvideo.mllm import _tiny_text, _tiny_tokenizer
+    from semvideo.models import _tiny_text, _tiny_tokenizer
     t = _tiny_tokenizer(['<image>']); vis = dict(model_type='clip_vision_model', hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)
     LlavaForConditionalGeneration(LlavaConfig(text_config=_tiny_text(t, model_type='qwen2'), vision_config=vis, image_token_index=3)).save_pretrained(tmp_path/'llava')
     LlavaProcessor(CLIPImageProcessor(size=28, crop_size=28), t, patch_size=14, vision_feature_select_strategy='default').save_pretrained(tmp_path/'llava')

@@ -114,7 +114,7 @@ def test_answers_that_stop_short_are_noted(tmp_path):
 @pytest.mark.parametrize('message,says', [(dict(content=None, reasoning='a cat sits'), 'turn thinking off'), (dict(content=None), 'null'), (dict(content='  '), 'empty'), (dict(content='word '*9000), '45,000 characters')])
 def test_no_answer_is_no_caption(message, says):
     "What a thinking model, or a broken one, answers is an error of that clip and is never stored."
-    from semvideo.mllm import _answer
+    from semvideo.server import _answer
     with pytest.raises(ValueError, match=says): _answer(json.dumps(dict(choices=[dict(message=message, finish_reason='stop')])))
 
 def test_a_key_is_sent_and_kept_nowhere(tmp_path, monkeypatch):
@@ -367,6 +367,22 @@ def test_files_of_earlier_systems(tmp_path):
 def test_import_is_light():
     code = 'import sys, semvideo.semminer, semvideo.mllm, semvideo.captions; print([m for m in ("torch", "transformers", "pandas", "cv2", "av", "PIL", "nltk", "sacrebleu", "ipywidgets") if m in sys.modules])'
     assert subprocess.check_output([sys.executable, '-c', code], text=True, cwd=here.parent).strip() == '[]'
+
+def test_a_backend_from_outside_needs_one_registration(tmp_path):
+    from semvideo.mllm import BACKENDS, backend_needs, register_backend
+    said = register_backend('yes', needs=('model',))(Yes)
+    try:
+        assert said is Yes and backend_needs()['yes'] == ('model',) and list(BACKENDS)[-1] == 'yes'
+        study = small_study(tmp_path/'s', n=3, n_test=1); assert mine_study(study, make_backend('yes', said='A dog runs.')).finished
+        assert set(study.captions('train').motion) == {'A dog runs.'}
+        register_backend('yes')(Yes)        # a cell of a notebook that is run again
+        one_line(lambda: register_backend('yes')(Counting), 'taken', 'Counting'); one_line(lambda: make_backend('no'), 'Unknown caption backend', 'yes')
+    finally: del BACKENDS['yes']
+
+def test_the_registry_says_what_each_backend_needs_without_its_libraries():
+    code = 'import sys; from semvideo.mllm import backend_needs; print(backend_needs()); assert not {"torch", "transformers"} & set(sys.modules)'
+    said = subprocess.check_output([sys.executable, '-c', code], text=True, cwd=here.parent).strip()
+    assert said == str(dict(script=('captions',), file=('captions',), transformers=('model',), server=('url', 'model', 'revision'), classifier=()))
 
 def test_properties_of_the_cut():
     from hypothesis import given, settings, strategies as st
