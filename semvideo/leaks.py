@@ -89,7 +89,7 @@ def fingerprints(study: Study, n: int = 2, embed=thumb_embedding) -> Prints:
     clips = pd.concat([study.select(s) for s in study.splits], ignore_index=True)
     return Prints(clips, *(np.concatenate(p) for p in zip(*parts)))
 
-# %% ../nbs/130_leaks.ipynb #650680d8
+# %% ../nbs/130_leaks.ipynb #f145d435
 def _compare(fp, a, i, b, j): # frame i of clips a, frame j of clips b
     "Differing bits, cosine and identity of two frames, each (A,B); flat ones are far from all."
     flat = fp.flat[a, i][:, None] | fp.flat[b, j][None]
@@ -98,7 +98,11 @@ def _compare(fp, a, i, b, j): # frame i of clips a, frame j of clips b
     same = ~flat & (fp.exact[a, i][:, None] == fp.exact[b, j][None])
     return bits, cosine, same
 
-def closest(fp: Prints, a: np.ndarray, b: np.ndarray, block: int = 256): # clip indices (A,), (B,)
+def closest(fp: Prints,
+            a: np.ndarray, # (A,) clip indices
+            b: np.ndarray, # (B,) clip indices
+            block: int = 256 # clips of `a` in one go
+           ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each clip of `a` against each of `b`: (fewest differing bits, highest cosine, any identical
     frame), each (A,B)."""
     shape, n = (len(a), len(b)), fp.hash.shape[1]

@@ -6,14 +6,15 @@
 __all__ = ['train_correlations', 'candidates', 'choose_voxels', 'selection_table', 'source_files', 'made_files',
            'prepare_segments', 'stretches', 'lag_diagnostic']
 
-# %% ../nbs/150_prepare.ipynb #1fbeecac
+# %% ../nbs/150_prepare.ipynb #dfd58c55
 import contextlib, os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import fmri, video
-from .core import SemvideoError, Study, check_name, hash_files, progress, read_npy, seen_path, sweep, write_csv, write_npy
+from .core import SemvideoError, Study, check_name, hash_files, progress, seen_path, sweep
+from .core import read_npy, write_csv, write_npy
 from .leaks import leak_audit, let_go
 from .segments import VERTICES_PER_READ, PrepareConfig, clean_series, clips_table, n_repeats, open_subject
 
