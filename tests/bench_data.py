@@ -88,11 +88,11 @@ def timed(module, names, into, peak):
 def do_prepare(root):
     "prepare_cc2017 on the whole tree. `seconds` is what a subject's fMRI takes (open, reliability, selection and its table, gather, write): the part that is compared with reading the runs. Its memory is that of all, 2.2 GB of frames included."
     import pandas as pd
-    from semvideo import datasets as D
+    from semvideo import datasets as D, prepare as P
     out = root/'study'; shutil.rmtree(out, ignore_errors=True); parts, peak, cpu = {}, {}, []; workers = os.cpu_count()
-    def counted(*a, _f=D._finish_subject): c = time.process_time(); _f(*a); cpu.append(time.process_time() - c)
-    D._finish_subject = counted
-    timed(D, ('_save_frames', '_finish_subject', 'open_subject', 'train_correlations', 'choose_voxels', 'selection_table', '_gather', 'leak_audit'), parts, peak)
+    def counted(*a, _f=P._finish_subject): c = time.process_time(); _f(*a); cpu.append(time.process_time() - c)
+    P._finish_subject = counted
+    timed(P, ('_save_frames', '_finish_subject', 'open_subject', 'train_correlations', 'choose_voxels', 'selection_table', '_gather', 'leak_audit'), parts, peak)
     study = D.prepare_cc2017(root, out, (1,), n_frames=8, size=128, workers=workers); seconds = parts['_finish_subject']; audit = pd.read_csv(out/'leak_audit.csv')
     where = np.random.default_rng(0).permutation(59412)[:PLANTED]; table = study.voxels(1); hit = np.isin(table.grayordinate, where); kept = pd.read_csv(out/'prepare/selection-1.csv').set_index(['method', 'alpha', 'tail'])
     return dict(seconds=seconds, cpu_s=cpu[0], cores_used=cpu[0]/seconds, parts_s=parts, peak_mb=peak_mb(), peak_mb_after=peak, workers=workers, segments=len(study.select('train'))//240, voxels=len(table), planted_found=int(hit.sum()), false=int((~hit).sum()),

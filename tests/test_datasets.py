@@ -111,7 +111,7 @@ def test_the_lag_is_found_by_motion_energy(tmp_path, lag):
     clips = pd.DataFrame(dict(clip_id=[f'c{i}' for i in range(180)], split='train', segment=np.repeat(['a', 'b'], 90), onset_s=np.tile(np.arange(90)*2., 2), duration_s=2., source=np.repeat(['a', 'b'], 90)))
     x = np.concatenate([np.roll(e[:90], lag), np.roll(e[90:], lag)])[:, None, None] + 1.5*rng.normal(size=(180, 2, 60)); clips.loc[130, 'split'] = 'test'; i = np.flatnonzero(clips.split == 'train')
     s = Study.create(tmp_path/'s', 's', 'planted', clips); write_npy(s.path/'frames/train.npy', film[i]); s.save_fmri(1, 'train', x[i])
-    assert D._stretches(s.select('train')) == [(0, 90), (90, 130), (130, 179)]
+    assert D.stretches(s.select('train')) == [(0, 90), (90, 130), (130, 179)]
     d = D.lag_diagnostic(s, 1); assert d.lag[d.r2.idxmax()] == lag and d.r2.max() > 5*d.r2.median()
     with pytest.raises(SemvideoError, match='No stretch'): D.lag_diagnostic(s, 1, range(-30, 31))
     write_npy(s.path/'frames/train.npy', film[i][:, :1])
@@ -382,7 +382,7 @@ def test_hcp_names(tmp_path, names, want):
 def test_hcp_all_vertices(tmp_path):
     "The twelve areas on the whole mesh: 5,820."
     n = fmri.mmp_labels(); hem = np.repeat(['L', 'R'], 32492); names = np.concatenate([n['L'], n['R']])
-    assert D._candidates(fmri.Grayordinates(np.arange(64984), hem, np.tile(np.arange(32492), 2), 64984, 32492, ''), names, D.PrepareConfig(areas=fmri.VISUAL_AREAS)).sum() == 5820
+    assert D.candidates(fmri.Grayordinates(np.arange(64984), hem, np.tile(np.arange(32492), 2), 64984, 32492, ''), names, D.PrepareConfig(areas=fmri.VISUAL_AREAS)).sum() == 5820
 
 # ---- own data
 @pytest.fixture(scope='session')
@@ -403,14 +403,14 @@ def test_own_data_as_cifti_and_as_nifti_agree(own, tmp_path):
     assert a.subjects == ['amy'] and len(a.select('train')) == 60 and len(a.select('test')) == 40 and (a.clips.duration_s == 1.5).all()
     va, vb = a.voxels('amy'), b.voxels('amy'); assert (va.grayordinate < 40).sum() >= 36 and (vb.grayordinate - 10 == va.grayordinate).all() and set(vb.hemisphere) == {'L', 'R'}
     assert np.allclose(a.fmri('amy', 'train'), b.fmri('amy', 'train'), atol=1e-5)
-    pos = D._positions(3, 1.5, np.arange(60)*1.5, 1.5, 4.); assert pos[0] == pytest.approx((3 + .75 + 4)/1.5 - .5)
-    assert D._positions(0, 2, np.array([0., 2.]), 2., 4.).tolist() == [2, 3]
+    pos = D.volume_positions(3, 1.5, np.arange(60)*1.5, 1.5, 4.); assert pos[0] == pytest.approx((3 + .75 + 4)/1.5 - .5)
+    assert D.volume_positions(0, 2, np.array([0., 2.]), 2., 4.).tolist() == [2, 3]
 
 def test_interpolates_between_volumes():
     class R: path, volumes = 'x', 40; gray = None
     t = np.sin(np.arange(40)/5).astype('f4'); R.rows = lambda self, lo=0, hi=None: np.stack([t, 2*t])
-    seg = D.Segment('s', 'train', None, 's', np.arange(10.)*3, 3., at=D._At({'x': (0., 2.)}, np.arange(10)*3., 3., 4.))
-    y = D._series(seg, R(), D.PrepareConfig(poly=1))[0]; z = fmri.clean_rows(R().rows(), 1)[0][0]
+    seg = D.Segment('s', 'train', None, 's', np.arange(10.)*3, 3., at=D.VolumesAt({'x': (0., 2.)}, np.arange(10)*3., 3., 4.))
+    y = D.clean_series(seg, R(), D.PrepareConfig(poly=1))[0]; z = fmri.clean_rows(R().rows(), 1)[0][0]
     assert np.allclose(y[0], np.interp(seg.at(R()), np.arange(40), z), atol=1e-5)
 
 @pytest.mark.parametrize('change,says', [
@@ -501,3 +501,61 @@ def test_a_film_replaced_after_prepare_is_noticed(cc, tmp_path):
     a,b = sorted((root/'stimuli').glob('*.mp4') if (root/'stimuli').is_dir() else root.rglob('*.mp4'))[:2]; shutil.copyfile(b, a)
     with pytest.raises(SemvideoError, match='stale') as e: D.prepare_cc2017(root, tmp_path/'s', subjects=(1,))
     assert a.name in str(e.value) and s.check()['prepare']['state'] == 'stale' and a.name in s.check()['prepare']['why']
+
+# ---- the register of data sets
+def installed(folder, name, body):
+    "A package of somebody else, as pip would have left it: a module, and an entry point that names it."
+    (folder/f'{name}.py').write_text(body)
+    info = folder/f'{name}-1.0.dist-info'
+    info.mkdir()
+    (info/'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n')
+    (info/'entry_points.txt').write_text(f'[semvideo.datasets]\n{name} = {name}\n')
+
+THEIRS = """
+from semvideo.datasets import dataset, option, prepare_cc2017
+@dataset('theirs', pace=option('frames a second (default: 4)', type=float, metavar='F'))
+def prepare_theirs(root, out, pace=4., **settings):
+    "A layout of somebody else."
+    print('pace', pace)
+    return prepare_cc2017(root, out, **settings)
+"""
+
+def test_a_data_set_of_another_package_needs_one_registration(cc, study, tmp_path):
+    "Found by its entry point, without torch; it prepares; one that does not import is left out and said."
+    installed(tmp_path, 'theirs', THEIRS)
+    installed(tmp_path, 'broken', "import not_there_at_all")
+    code = f"""
+import sys, warnings
+sys.path.insert(0, {str(tmp_path)!r})
+from semvideo import datasets as D
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter('always')
+    known = D.known_datasets()
+print([n for n in known if n != 'theirs'], known['theirs'].options, 'torch' in sys.modules)
+print([str(w.message) for w in said])
+known['theirs'].prepare({str(cc)!r}, {str(tmp_path/"s")!r}, pace=2., subjects=(1,), n_frames=2, size=16)
+"""
+    r = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=dict(os.environ, SEMVIDEO_QUIET='1'))
+    assert r.returncode == 0, r.stderr[-800:]
+    names, said, pace = r.stdout.splitlines()
+    assert names == "['table', 'cc2017', 'hcp'] {'pace': {'type': <class 'float'>, 'metavar': 'F', 'help': 'frames a second (default: 4)'}} False"
+    assert 'broken' in said and 'not_there_at_all' in said and pace == 'pace 2.0'
+    assert sums(Study(tmp_path/'s')) == sums(study)
+
+def test_what_a_data_set_offers_is_what_its_function_takes():
+    import argparse, inspect
+    for name, d in D.DATASETS.items():
+        assert d.name == name and d.prepare is getattr(D, f'prepare_{name}')
+        assert set(d.options) <= set(inspect.signature(d.prepare).parameters)
+        p = argparse.ArgumentParser()
+        for o, how in d.options.items(): p.add_argument('--' + o.replace('_', '-'), **how)
+        assert all(o in p.format_help().replace('-', '_') for o in d.options)
+
+def test_a_registration_that_cannot_be_meant_is_refused():
+    def prepare_mine(root, out, pace=4.): pass
+    before = dict(D.DATASETS)
+    with pytest.raises(SemvideoError, match='pase') as e: D.dataset('mine', pase=D.option('a typo'))(prepare_mine)
+    assert 'root, out, pace' in str(e.value)
+    with pytest.raises(SemvideoError, match='Another data set is called cc2017'): D.dataset('cc2017')(prepare_mine)
+    with pytest.raises(SemvideoError, match='Not a name for a dataset'): D.dataset('my data/set')(prepare_mine)
+    assert D.DATASETS == before
