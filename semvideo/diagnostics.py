@@ -12,7 +12,7 @@ from .core import rng_for
 from .intervals import block_bootstrap, block_labels, finite_values
 from .metrics import identification, unit_rows
 
-# %% ../nbs/550_diagnostics.ipynb #d97b76a9
+# %% ../nbs/550_diagnostics.ipynb #057f0ed4
 def ceiling_scaled(value, # measured: a number, or an array of them
                    chance, # its chance level
                    ceiling): # what true conditions, or a second repeat, reach
@@ -21,6 +21,7 @@ def ceiling_scaled(value, # measured: a number, or an array of them
     has_room = abs(room) > 1e-12
     return np.where(has_room, (np.asarray(value, float)-chance)/np.where(has_room, room, 1), np.nan)
 
+# %% ../nbs/550_diagnostics.ipynb #9945eeec
 def score_by_repeats(fmri: np.ndarray, # (N,R,V) test responses, NaN where a repeat is missing
                      scores, # function: mean responses (N,V) -> (N,) scores
                      blocks, # as `block_bootstrap`
@@ -35,7 +36,7 @@ def score_by_repeats(fmri: np.ndarray, # (N,R,V) test responses, NaN where a rep
         rows.append(dict(repeats=k, value=values.mean(), low=low, high=high))
     return pd.DataFrame(rows)
 
-# %% ../nbs/550_diagnostics.ipynb #3e412678
+# %% ../nbs/550_diagnostics.ipynb #2a9c7671
 def clusters(features, # (N,D)
              k: int = 10, # clusters
              seed: int = 0 # of the first centres
@@ -44,6 +45,7 @@ def clusters(features, # (N,D)
     from sklearn.cluster import KMeans
     return KMeans(k, n_init=4, random_state=seed).fit_predict(np.asarray(features, np.float64))
 
+# %% ../nbs/550_diagnostics.ipynb #5de82444
 def cluster_identification(pred, # (B,D) decoded features
                            true, # (B,D)
                            labels # (B,) cluster of each clip
@@ -77,7 +79,7 @@ def held_out_cluster(train, # (N,D) features of training clips
         if len(tested) and len(kept): out.append((tested, kept))
     return out
 
-# %% ../nbs/550_diagnostics.ipynb #6342c296
+# %% ../nbs/550_diagnostics.ipynb #8092e723
 def effective_rank(x # (N,D)
                    ) -> float:
     "Exponential of the entropy of the normalised variances: how many directions the rows really use."
@@ -86,6 +88,7 @@ def effective_rank(x # (N,D)
     share = variances[variances > 0]/total if total > 0 else np.ones(1)
     return float(np.exp(-(share*np.log(share)).sum()))
 
+# %% ../nbs/550_diagnostics.ipynb #74fd8ce9
 def outside_span(test, # (M,D) test targets
                  train # (N,D) training targets
                  ) -> float:
@@ -97,7 +100,7 @@ def outside_span(test, # (M,D) test targets
     spanned = directions[strength > strength.max()*1e-9]
     return float(np.square(test-test @ spanned.T @ spanned).sum()/np.square(test).sum())
 
-# %% ../nbs/550_diagnostics.ipynb #1d9846a5
+# %% ../nbs/550_diagnostics.ipynb #acd74d92
 def nearest_distance(test, # (M,D)
                      train, # (N,D)
                      block: int = 1024 # test rows at once
@@ -112,6 +115,7 @@ def _correlation_of_sums(sums, chosen):
     norm = np.sqrt(np.maximum((m*xx-sx**2)*(m*yy-sy**2), 0))
     return np.where(norm > 1e-9, (m*xy-sx*sy)/np.where(norm > 1e-9, norm, 1), 0.)
 
+# %% ../nbs/550_diagnostics.ipynb #7563ce3e
 def distance_slope(scores, # (N,) one a test clip
                    distance, # (N,) from `nearest_distance`
                    blocks, # as `block_bootstrap`

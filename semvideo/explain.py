@@ -33,13 +33,14 @@ DECODER_OF = dict(anchor='sad-anchor', motion='sad-motion', holistic='sad-holist
 EXPECTED_ROLES = dict(anchor=('early', 'meaning'), motion=('motion', ),
                       holistic=('early', 'motion', 'meaning'), latents=('early', 'motion'))
 
-# %% ../nbs/630_explain.ipynb #c24559e2
+# %% ../nbs/630_explain.ipynb #46edde8b
 def _places_of_truth(study, truth):
     "Files where planted roles may be."
     folders = [Path(truth)] if truth else [study.path, study.path/'miniature']
     for folder in folders:
         yield from (folder, folder/'parcels.json', folder/'truth'/'parcels.json')
 
+# %% ../nbs/630_explain.ipynb #22faf224
 def load_roles(study: Study,
                truth: Path | str | None = None # file {parcel: role}, or folder of truth/parcels.json
                ) -> dict | None:
@@ -56,7 +57,7 @@ def load_roles(study: Study,
         file=truth,
         expected='parcels.json, or truth/parcels.json below it')
 
-# %% ../nbs/630_explain.ipynb #d786a83b
+# %% ../nbs/630_explain.ipynb #0117d5e7
 def _decoders(study, subject, given):
     "Decoders by level, and the stages they come from."
     if given is not None: return given, ()
@@ -72,6 +73,7 @@ def _decoders(study, subject, given):
             remedy='run `semvideo train`')
     return {level: load(study.path/place) for level, place in have.items()}, tuple(have.values())
 
+# %% ../nbs/630_explain.ipynb #9601a0bc
 def _motion_text(study, subject, split, rows, decoders, x):
     """Decoded motion states of the clips: from the stage `decode` if it is there, else from the motion
     decoder."""
@@ -81,6 +83,7 @@ def _motion_text(study, subject, split, rows, decoders, x):
     raise SemvideoError(
         'MAD needs decoded motion states', file=file, remedy='run `semvideo decode` first')
 
+# %% ../nbs/630_explain.ipynb #c2c8b088
 @dataclass(frozen=True)
 class _Clips:
     "The clips that are explained."
@@ -98,7 +101,7 @@ def _chosen_clips(study, subject, config):
     segments = study.select(config.split).segment.to_numpy()
     return _Clips(subject, rows, x[rows], segments[rows])
 
-# %% ../nbs/630_explain.ipynb #ad5803e3
+# %% ../nbs/630_explain.ipynb #6f7ce991
 def _level_maps(module, clips, text, config):
     "All maps of one decoder: {method: (V,)}."
     maps = {}
@@ -108,6 +111,7 @@ def _level_maps(module, clips, text, config):
         maps[method] = importance(module, clips.x, clips.subject, method, text, **kw)
     return maps
 
+# %% ../nbs/630_explain.ipynb #31222ae7
 def _losses(module, clips, voxels, target, text, config):
     "`roi_occlusion` on some of the clips, blocked by tens within a segment."
     some = slice(None, None, -(-len(clips.x)//config.occlusion_clips))
@@ -117,6 +121,7 @@ def _losses(module, clips, voxels, target, text, config):
     return roi_occlusion(module, clips.x[some], clips.subject, voxels, target[clips.rows[some]], text,
                          blocks, seed=config.seed)
 
+# %% ../nbs/630_explain.ipynb #90b30cd3
 def _planted(maps, voxels, roles, level, config):
     "Marks of each map of a level against the planted roles."
     expected = EXPECTED_ROLES.get(level, ())
@@ -126,7 +131,7 @@ def _planted(maps, voxels, roles, level, config):
         tables.append(marks.assign(level=level, method=method))
     return tables
 
-# %% ../nbs/630_explain.ipynb #b7e0da11
+# %% ../nbs/630_explain.ipynb #05ce6443
 def _draw_maps(maps, voxels, level, folder):
     "A picture a map; paths."
     import matplotlib.pyplot as plt
@@ -142,6 +147,7 @@ def _draw_maps(maps, voxels, level, folder):
         paths.append(path)
     return paths
 
+# %% ../nbs/630_explain.ipynb #d4624e69
 def _explain_level(level, module, study, clips, text, config, roles, folder):
     "Maps, tables and pictures of one level; paths and planted rows."
     voxels = study.voxels(clips.subject)
@@ -159,7 +165,7 @@ def _explain_level(level, module, study, clips, text, config, roles, folder):
     planted = _planted(maps, voxels, roles, level, config) if roles else []
     return [folder/f'{k}.csv' for k in tables] + _draw_maps(maps, voxels, level, folder), planted
 
-# %% ../nbs/630_explain.ipynb #904fa603
+# %% ../nbs/630_explain.ipynb #d5c15249
 def _write_planted(tables, path):
     "All marks in one table, saying which roles each level should draw from."
     marks = pd.concat(tables, ignore_index=True)
@@ -170,6 +176,7 @@ def _write_planted(tables, path):
     columns = ['level', 'method', 'role', 'expected', 'n', 'parcels', 'mean', 'auc', 'p', 'auc_none']
     write_csv(path, marks[columns])
 
+# %% ../nbs/630_explain.ipynb #66750210
 def _stage(study, subject, config, modules, needs, force):
     "The stage `explain` of a subject, made of those of its inputs that are there."
     wants = needs
@@ -178,6 +185,7 @@ def _stage(study, subject, config, modules, needs, force):
     inputs = tuple(key for key in wants if key in have)
     return study.stage('explain', config, inputs, part=f'sub-{subject}', force=force)
 
+# %% ../nbs/630_explain.ipynb #42b5126c
 def explain_study(study: Study,
                   subject, # whose decoder and voxels
                   config: ExplainConfig | None = None, # default: its defaults

@@ -17,8 +17,9 @@ from .nulls import derange, ladder, mean_video
 from .trust import card
 from .video import open_movie, turns
 
-# %% ../nbs/560_folders.ipynb #89e14f18
+# %% ../nbs/560_folders.ipynb #a2304b63
 _VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
+
 _IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp')
 
 def natural_key(name: str) -> list:
@@ -26,6 +27,7 @@ def natural_key(name: str) -> list:
     parts = [p for p in re.split(r'(\d+)', name) if p]
     return [(0, int(p), '') if p.isdigit() else (1, 0, p) for p in parts]
 
+# %% ../nbs/560_folders.ipynb #c476713b
 def movie_frames(path: Path | str) -> np.ndarray:
     "Every frame of a movie, uint8 RGB (F,H,W,3)."
     import av
@@ -45,7 +47,7 @@ def movie_frames(path: Path | str) -> np.ndarray:
     if not frames: raise SemvideoError('A movie without frames', file=path)
     return np.stack(frames)
 
-# %% ../nbs/560_folders.ipynb #17bc6750
+# %% ../nbs/560_folders.ipynb #11c8cc0b
 def _broken(what, path, e):
     "The error of a picture or a GIF that Pillow cannot read."
     return SemvideoError(f'The {what} cannot be read', file=path, found=str(e)[:120],
@@ -57,6 +59,7 @@ def _picture(path):
     try: return np.asarray(Image.open(path).convert('RGB'))
     except (OSError, SyntaxError, ValueError) as e: raise _broken('picture', path, e) from None
 
+# %% ../nbs/560_folders.ipynb #d3e90629
 def _gif_frames(path):
     "Every frame of a GIF, uint8 RGB (F,H,W,3)."
     from PIL import Image, ImageSequence
@@ -70,7 +73,7 @@ def _folder_frames(path):
     pictures = [f for f in path.iterdir() if f.suffix.lower() in _IMAGE_SUFFIXES]
     return np.stack([_picture(f) for f in sorted(pictures, key=lambda f: natural_key(f.name))])
 
-# %% ../nbs/560_folders.ipynb #7b58fd4c
+# %% ../nbs/560_folders.ipynb #6fc1288b
 LAYOUTS = { # who writes truth and reconstruction side by side, and in which order
     'single': None,
     'MinD-Video': ('truth', 'pred'),
@@ -79,6 +82,7 @@ LAYOUTS = { # who writes truth and reconstruction side by side, and in which ord
     'GLFA': ('pred', 'truth')
 }
 
+# %% ../nbs/560_folders.ipynb #be33319e
 def split_grid(frames: np.ndarray, # uint8 (F,H,W,3): two images, as torchvision.make_grid leaves them
                pad: int = 2, # black pixels around each
                legacy: bool = False # cut in the middle and keep the padding, as the peers' scoring does
@@ -119,7 +123,7 @@ def clip_frames(path: Path | str, # a movie, a GIF, a .npy, or a folder of image
     order = LAYOUTS[layout]
     return frames if order is None else split_grid(frames, legacy=legacy)[order.index(part)]
 
-# %% ../nbs/560_folders.ipynb #9616f3eb
+# %% ../nbs/560_folders.ipynb #5f8bc595
 def _is_frame_folder(path):
     return path.is_dir() and any(f.suffix.lower() in _IMAGE_SUFFIXES for f in path.iterdir())
 
@@ -131,6 +135,7 @@ def _clips_by_kind(folder):
     kinds['frame folders'] = [p for p in paths if _is_frame_folder(p)]
     return {kind: found for kind, found in kinds.items() if found}
 
+# %% ../nbs/560_folders.ipynb #27ed61ca
 def _only_kind(folder):
     "The clips of a folder that holds clips of one kind; raises on none and on several."
     kinds = _clips_by_kind(folder)
@@ -150,13 +155,14 @@ def _only_kind(folder):
             remedy='put them in folders of their own')
     return next(iter(kinds.values()))
 
-# %% ../nbs/560_folders.ipynb #d435232f
+# %% ../nbs/560_folders.ipynb #aaa1238f
 def _clip_name(path):
     "Name of a clip: its file's, or the number that NEURONS writes before a caption, `12-a red car.gif`."
     if path.is_dir(): return path.name
     number = path.stem.split('-', 1)[0]
     return number if path.suffix.lower() == '.gif' and number.isdigit() else path.stem
 
+# %% ../nbs/560_folders.ipynb #c4344a16
 def list_clips(path: Path | str # a folder of movies, GIFs, .npy files or frame folders
                ) -> dict:
     """{name: path}, in natural order; raises `SemvideoError` on an empty folder, mixed kinds or two
@@ -176,7 +182,7 @@ def list_clips(path: Path | str # a folder of movies, GIFs, .npy files or frame 
         out[name] = clip
     return out
 
-# %% ../nbs/560_folders.ipynb #66a5cf71
+# %% ../nbs/560_folders.ipynb #37023682
 def _in_order(pred, truth):
     "Pairs of the first with the first, the second with the second ..."
     if len(pred) != len(truth):
@@ -187,6 +193,7 @@ def _in_order(pred, truth):
             remedy='add the missing clips, or align by name')
     return [(name, p, t) for (name, p), t in zip(pred.items(), truth.values())]
 
+# %% ../nbs/560_folders.ipynb #02840b39
 def _by_number(paths):
     "{last number in the name, without leading zeros: path}; a name without a number stays."
     out = {}
@@ -200,6 +207,7 @@ def _by_number(paths):
             remedy='align by name or order')
     return out
 
+# %% ../nbs/560_folders.ipynb #9ea2b30d
 def _check_complete(pred, truth, by):
     "Raise naming the first clips that one side lacks."
     missing, extra = [k for k in truth if k not in pred], [k for k in pred if k not in truth]
@@ -225,7 +233,7 @@ def align(pred: dict, # {name: path} of the reconstructions
     _check_complete(pred, truth, by)
     return [(name, pred[name], truth[name]) for name in truth]
 
-# %% ../nbs/560_folders.ipynb #a60aa169
+# %% ../nbs/560_folders.ipynb #8b62f4b5
 def _frame_rate(path):
     "Frames a second of a movie, or None of what is none or cannot be read (named when its frames are)."
     import av
@@ -234,6 +242,7 @@ def _frame_rate(path):
         with open_movie(path) as box: return float(box.streams.video[0].average_rate)
     except (av.error.FFmpegError, IndexError, TypeError): return None
 
+# %% ../nbs/560_folders.ipynb #497f190a
 def _check_rates(pairs):
     """Raise at the first pair of movies whose frame rates differ: as many frames would show other
     moments."""
@@ -247,7 +256,7 @@ def _check_rates(pairs):
             expected='the same',
             remedy='--frames N samples both at the same moments')
 
-# %% ../nbs/560_folders.ipynb #2656951a
+# %% ../nbs/560_folders.ipynb #eb5fb1b4
 def _collect(paths, part, size, frames, folder, **kw):
     """Clips of many files as one memory map (B,F,H,W,3), all of one shape; names the first that differs."""
     out = None
@@ -268,6 +277,7 @@ def _collect(paths, part, size, frames, folder, **kw):
         out[i] = clip[0]
     return out
 
+# %% ../nbs/560_folders.ipynb #388e635e
 def _is_array(path): return path is not None and Path(path).suffix == '.npy' and Path(path).is_file()
 
 def _paired_arrays(pred, truth):
@@ -277,7 +287,7 @@ def _paired_arrays(pred, truth):
     recon, truth = check_pair(recon, truth)
     return [f'{i:04d}' for i in range(len(recon))], recon, truth
 
-# %% ../nbs/560_folders.ipynb #dbc03864
+# %% ../nbs/560_folders.ipynb #d27e44f7
 def _pairs_of(pred, truth, align_by, layout, check_rates):
     "[(name, file of the reconstruction, file of the truth)]; a grid is both."
     clips = list_clips(pred)
@@ -290,6 +300,7 @@ def _pairs_of(pred, truth, align_by, layout, check_rates):
     if check_rates: _check_rates(pairs)
     return pairs
 
+# %% ../nbs/560_folders.ipynb #d2c361d0
 def load_pairs(pred: Path | str, # folder or .npy of the reconstructions, or of grids with the truth
                truth: Path | str | None = None, # folder or .npy of the truth; None with a grid layout
                align_by: str = 'name', # 'name', 'number' or 'order'
@@ -312,7 +323,7 @@ def load_pairs(pred: Path | str, # folder or .npy of the reconstructions, or of 
     truth = _collect(of_truth, 'truth', layout=layout_of_truth, **kw)
     return list(names), recon, truth
 
-# %% ../nbs/560_folders.ipynb #3bd91333
+# %% ../nbs/560_folders.ipynb #6332dab6
 def swapped_channels(recon, # uint8 (B,F,H,W,3)
                      truth, # the same shape
                      n: int = 32 # clips looked at
@@ -324,6 +335,7 @@ def swapped_channels(recon, # uint8 (B,F,H,W,3)
     gain = psnr(recon[..., ::-1], truth)-psnr(recon, truth)
     return bool((gain > 1).mean() >= .9)
 
+# %% ../nbs/560_folders.ipynb #94b835f4
 def _in_rgb(recon, truth, channels):
     "The reconstructions in RGB; raises where they look swapped and nobody said so."
     if channels == 'bgr': return recon[..., ::-1]
@@ -335,7 +347,7 @@ def _in_rgb(recon, truth, channels):
             remedy="channels='bgr'")
     return recon
 
-# %% ../nbs/560_folders.ipynb #fc09d959
+# %% ../nbs/560_folders.ipynb #50a1569d
 def different_check(what: str, # name of the set
                     names: list, # of its clips
                     clips # uint8 (B,F,H,W,3)
@@ -351,12 +363,13 @@ def different_check(what: str, # name of the set
     return dict(kind='data', check=f'{what} are all different', ok=not says,
                 says='; '.join(says[:5]) or f'{len(seen)} different clips')
 
+# %% ../nbs/560_folders.ipynb #fafd8fd7
 def clips_hash(x # uint8 (B,F,H,W,3)
                ) -> str:
     "One hash of many clips, read one at a time."
     return array_sha256(np.frombuffer(''.join(content_key(c) for c in x).encode(), np.uint8))
 
-# %% ../nbs/560_folders.ipynb #020cc164
+# %% ../nbs/560_folders.ipynb #cd13c80a
 def _taken(x, order, folder):
     "x[order] as a memory map in `folder`, copied one clip at a time."
     name = f'{len(list(Path(folder).iterdir()))}-taken.npy'
@@ -364,6 +377,7 @@ def _taken(x, order, folder):
     for i, j in enumerate(order): out[i] = x[j]
     return out
 
+# %% ../nbs/560_folders.ipynb #a1ed5df1
 def _nulls_of_pairs(recon, truth, seed, folder):
     "{name: clips}: nulls that need no training set."
     n = len(recon)
@@ -376,6 +390,7 @@ def _nulls_of_pairs(recon, truth, seed, folder):
     out["another clip's truth"] = _taken(truth, derange(n, rng), folder)
     return out
 
+# %% ../nbs/560_folders.ipynb #25490f59
 def _card_of_score(table, names, recon, truth, block, title):
     "Trust card of a scored folder; None of a single clip, which has no interval."
     n = len(recon)

@@ -25,7 +25,7 @@ def _toy_fmri(voxels):
     noise = 2*rng.standard_normal((800, len(voxels)))
     return signal @ mix['MT'] + shared @ (mix['V1'] + mix['MT'][[1, 2, 3, 0]]) + noise, signal
 
-# %% ../nbs/600_importance.ipynb #0c64ddd3
+# %% ../nbs/600_importance.ipynb #d78b24d6
 def toy_decoder(fmri: np.ndarray, # (N,V)
                 signal: np.ndarray # (N,4)
                 ) -> 'torch.nn.Module':
@@ -42,13 +42,14 @@ def toy_decoder(fmri: np.ndarray, # (N,V)
             return self.mappers[str(subject)](fmri).reshape(len(fmri), 2, 2)
     return ToySAD()
 
+# %% ../nbs/600_importance.ipynb #068f9ec1
 def toy_brain(voxels: pd.DataFrame # with parcel: V1, MT and 4
               ) -> tuple:
     "The toy for examples: (decoder made on 600 clips, fMRI (200,V) and signal (200,4) of 200 others)."
     fmri, signal = _toy_fmri(voxels)
     return toy_decoder(fmri[:600], signal[:600]), fmri[600:], signal[600:]
 
-# %% ../nbs/600_importance.ipynb #a3a5acbe
+# %% ../nbs/600_importance.ipynb #ca094dc6
 def clip_mean(fmri: np.ndarray # (N,V), or (N,R,V) with NaN for a missing repeat
               ) -> np.ndarray:
     "fMRI averaged over the repeats that are there: float32 (N,V)."
@@ -63,6 +64,7 @@ def clip_mean(fmri: np.ndarray # (N,V), or (N,R,V) with NaN for a missing repeat
             expected='(clips, voxels), finite')
     return x.astype(np.float32)
 
+# %% ../nbs/600_importance.ipynb #ad9bbfcf
 def run_decoder(module: 'torch.nn.Module', # SAD or MAD
                 x: 'torch.Tensor', # (B,V)
                 subject, # whose voxels
@@ -71,7 +73,7 @@ def run_decoder(module: 'torch.nn.Module', # SAD or MAD
     "Output of a decoder, whichever of the two it is."
     return module(x, subject) if motion_text is None else module(x, motion_text, subject)
 
-# %% ../nbs/600_importance.ipynb #9704fc05
+# %% ../nbs/600_importance.ipynb #2f3d35f0
 @contextlib.contextmanager
 def _frozen(module):
     "Evaluation mode and no gradients for parameters; both are put back. Yields the module's device."
@@ -82,6 +84,7 @@ def _frozen(module):
         module.train(was)
         for p, g in zip(module.parameters(), grads): p.requires_grad_(g)
 
+# %% ../nbs/600_importance.ipynb #d60d9779
 def _tensor(rows, device):
     "Rows as a float32 tensor on the device; None stays None."
     import torch
@@ -93,6 +96,7 @@ def _batches(x, motion_text, size, device):
         text = None if motion_text is None else motion_text[i:i + size]
         yield _tensor(x[i:i + size], device), _tensor(text, device)
 
+# %% ../nbs/600_importance.ipynb #860b8518
 def decode_clips(module: 'torch.nn.Module', # SAD or MAD
                  fmri: np.ndarray, # (N,V) or (N,R,V)
                  subject, # whose voxels
@@ -136,7 +140,7 @@ def path_gradients(module: 'torch.nn.Module', # SAD or MAD
             sums[i] = grad if steps == 1 else sums[i] + grad/steps
     return sums
 
-# %% ../nbs/600_importance.ipynb #e74f055f
+# %% ../nbs/600_importance.ipynb #f247ff6a
 def _output_shape(module, x, subject, motion_text, device):
     "Shape of one clip's output."
     import torch
@@ -144,6 +148,7 @@ def _output_shape(module, x, subject, motion_text, device):
         first, text = next(_batches(x[:1], motion_text, 1, device))
         return run_decoder(module, first, subject, text).shape[1:]
 
+# %% ../nbs/600_importance.ipynb #7bd0f5d3
 def sensitivity(module: 'torch.nn.Module', # SAD or MAD
                 fmri: np.ndarray, # (N,V) or (N,R,V)
                 subject, # whose voxels
@@ -166,7 +171,7 @@ def sensitivity(module: 'torch.nn.Module', # SAD or MAD
                 total += torch.einsum('bv,bv->v', g, g).double().cpu().numpy()
     return np.sqrt(total / (n_probes * len(x)))
 
-# %% ../nbs/600_importance.ipynb #c2ca9f34
+# %% ../nbs/600_importance.ipynb #bc69ab03
 def components(decoded: np.ndarray, # (N,...) decoded output
                keep: float = .9 # share of variance
                ) -> tuple[np.ndarray, np.ndarray]:
@@ -185,6 +190,7 @@ def components(decoded: np.ndarray, # (N,...) decoded output
     k = min(enough, max(1, len(y)//4))
     return vec[:, :k]*np.sqrt(len(y)), val[:k]/val[:k].sum()
 
+# %% ../nbs/600_importance.ipynb #b5e9e32a
 def haufe(fmri: np.ndarray, # (N,V) or (N,R,V)
           decoded: np.ndarray, # (N,...) what the decoder said
           keep: float = .9 # share of decoded variance
@@ -198,13 +204,14 @@ def haufe(fmri: np.ndarray, # (N,V) or (N,R,V)
     pattern = (x.T @ scores)/len(x)/np.where(sd > 0, sd, 1)[:, None]
     return np.sqrt((pattern**2) @ share)
 
-# %% ../nbs/600_importance.ipynb #ebd7ead9
+# %% ../nbs/600_importance.ipynb #050ad176
 def _layers_of(subject, layers):
     "Those of the layers {name: weights} that are named by the subject; a single one needs no name."
     own = {n: w for n, w in layers.items() if str(subject) in re.split(r'[._-]', n)}
     if own: return own
     return layers if len(layers) == 1 else {}
 
+# %% ../nbs/600_importance.ipynb #1aab46de
 def input_weights(module: 'torch.nn.Module', # SAD or MAD
                   subject, # whose voxels
                   n_voxels: int # how many they are
@@ -224,7 +231,7 @@ def input_weights(module: 'torch.nn.Module', # SAD or MAD
             expected=f'a linear layer from {n_voxels} voxels, named by subject')
     return np.sqrt(sum((w.detach().double()**2).sum(0) for w in own.values()).cpu().numpy())
 
-# %% ../nbs/600_importance.ipynb #b764a8a2
+# %% ../nbs/600_importance.ipynb #a11bfeda
 IMPORTANCE_METHODS = ('gradient_x_input', 'gradient', 'integrated', 'haufe', 'weights')
 METHOD_WORDS = dict( # method: (what its map shows, what is on its scale)
     gradient_x_input=(
@@ -243,6 +250,7 @@ METHOD_WORDS = dict( # method: (what its map shows, what is on its scale)
         'input weights',
         "norm of the voxel's input weights"))
 
+# %% ../nbs/600_importance.ipynb #aaa2f24d
 def importance(module: 'torch.nn.Module', # SAD or MAD
                fmri: np.ndarray, # (N,V) or (N,R,V) z-scored fMRI of the clips to explain
                subject, # whose voxels
@@ -278,12 +286,13 @@ def pattern_correlation(decoded: np.ndarray, # (N,...)
     t, d = t - m, d - m
     return (t*d).sum(1)/np.maximum(np.linalg.norm(t, axis=1)*np.linalg.norm(d, axis=1), 1e-12)
 
-# %% ../nbs/600_importance.ipynb #477b66ce
+# %% ../nbs/600_importance.ipynb #20b0631c
 def bare_parcel(name: str # such as 'L_V1', 'L_V1_ROI' or 'V1'
                 ) -> str:
     "Parcel name without hemisphere and suffix: 'V1'."
     return re.sub(r'_ROI$', '', re.sub(r'^[LR]_', '', str(name)))
 
+# %% ../nbs/600_importance.ipynb #781777a1
 def roi_occlusion(module: 'torch.nn.Module', # SAD or MAD
                   fmri: np.ndarray, # (N,V) or (N,R,V)
                   subject, # whose voxels

@@ -22,7 +22,7 @@ def corrected(metric: str, # name as in the tables
     has_room = abs(room) > 1e-12
     return np.where(has_room, (value-chance)/np.where(has_room, room, 1), 0.)
 
-# %% ../nbs/535_intervals.ipynb #406f7f56
+# %% ../nbs/535_intervals.ipynb #f93d83b2
 def time_blocks(clips: pd.DataFrame, # with segment and onset_s, one row a clip (Study.select(split))
                 seconds: float = 20. # length of a block
                 ) -> np.ndarray:
@@ -30,6 +30,7 @@ def time_blocks(clips: pd.DataFrame, # with segment and onset_s, one row a clip 
     stretch = (clips.onset_s // seconds).astype(int)
     return (clips.segment.astype(str) + '/' + stretch.astype(str)).to_numpy()
 
+# %% ../nbs/535_intervals.ipynb #2109cecf
 def block_labels(blocks, # (N,) labels, or an int: contiguous blocks of that many values
                  n: int # values
                  ) -> np.ndarray:
@@ -60,7 +61,7 @@ def finite_values(x # (N,) one a clip
             remedy='score the missing clips, or drop them from both systems')
     return x
 
-# %% ../nbs/535_intervals.ipynb #89cebfb0
+# %% ../nbs/535_intervals.ipynb #8b19cbf2
 def _block_means(x, labels, n, seed):
     "n bootstrap means of x, whole blocks drawn with replacement, 4096 draws at a time."
     sums, counts = np.bincount(labels, x), np.bincount(labels)
@@ -71,8 +72,9 @@ def _block_means(x, labels, n, seed):
         out[i:i+len(drawn)] = sums[drawn].sum(1)/counts[drawn].sum(1)
     return out
 
+# %% ../nbs/535_intervals.ipynb #ea945751
 def block_bootstrap(values, # (N,) one a clip
-                    blocks, # (N,) labels (segment, scene, time_blocks), or an int: clips of a contiguous block
+                    blocks, # (N,) labels (segment, scene, time_blocks), or an int: clips of each block
                     n: int = 10_000, # draws
                     seed: int = 0, # of the draws
                     level: float = .95 # of the interval
@@ -99,7 +101,7 @@ def n_eff(values, # (N,) one a clip
     if of_the_mean <= 0: return float(len(x))
     return float(min(len(x), x.var(ddof=1)/of_the_mean))
 
-# %% ../nbs/535_intervals.ipynb #b725e880
+# %% ../nbs/535_intervals.ipynb #887a6fed
 def p_value(observed: float, # statistic
             null # draws of it under the null
             ) -> float:
@@ -107,6 +109,7 @@ def p_value(observed: float, # statistic
     null = np.asarray(null)
     return float((1+(null >= observed-1e-12).sum())/(1+len(null)))
 
+# %% ../nbs/535_intervals.ipynb #c4b0aa46
 def sign_flip(differences, # (N,) one a clip
               blocks, # as `block_bootstrap`
               n: int = 10_000, # random sign patterns where there are too many to list

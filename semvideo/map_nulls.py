@@ -25,13 +25,14 @@ def sphere_points(voxels: pd.DataFrame # table with hemisphere and vertex
         out[inside] = load_surface('sphere', h)[0][voxels.vertex.to_numpy()[inside]]
     return out/np.linalg.norm(out, axis=1, keepdims=True)
 
-# %% ../nbs/610_map_nulls.ipynb #0b235a01
+# %% ../nbs/610_map_nulls.ipynb #5badb2b9
 def _mirrored_turns(n, seed):
     "{hemisphere: n rotations (n,3,3)}; the right ones are the left ones in a mirror."
     turns = Rotation.random(n, rng=rng_for('explain', 'spin', seed)).as_matrix()
     mirror = np.diag([-1., 1, 1])
     return dict(L=turns, R=mirror @ turns @ mirror)
 
+# %% ../nbs/610_map_nulls.ipynb #5e0b1a86
 def spin_indices(voxels: pd.DataFrame, # table with hemisphere and vertex
                  n: int = 1000, # draws
                  seed: int = 0, # of the draws
@@ -60,7 +61,7 @@ def spin_indices(voxels: pd.DataFrame, # table with hemisphere and vertex
             remedy="null='patch'")
     return out
 
-# %% ../nbs/610_map_nulls.ipynb #94e63b15
+# %% ../nbs/610_map_nulls.ipynb #ee7a8303
 def patch_indices(voxels: pd.DataFrame, # table with hemisphere and vertex
                   size: int, # voxels of a patch
                   n: int = 1000, # draws
@@ -79,6 +80,7 @@ def patch_indices(voxels: pd.DataFrame, # table with hemisphere and vertex
         out.append(rows[nearest.reshape(-1, k)])
     return out
 
+# %% ../nbs/610_map_nulls.ipynb #de78fbdc
 def _first_mean(sums, k):
     "Mean over the first k voxels of each patch, from cumulative sums; over all, if there are fewer."
     k = min(k, sums.shape[1])
@@ -93,7 +95,7 @@ def patch_means(values: np.ndarray, # (V,)
     sums = [np.cumsum(values[i], 1) for i in patches]
     return {k: np.concatenate([_first_mean(s, k) for s in sums]) for k in set(sizes)}
 
-# %% ../nbs/610_map_nulls.ipynb #031c070c
+# %% ../nbs/610_map_nulls.ipynb #4ffee732
 def fdr(p # p-values
         ) -> np.ndarray:
     "Benjamini-Hochberg adjusted p-values."
@@ -104,6 +106,7 @@ def fdr(p # p-values
     out[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1)
     return out
 
+# %% ../nbs/610_map_nulls.ipynb #e6ecf112
 def _spun_means(turned, rows):
     "Mean of each turned map over a parcel, where any data lands on it."
     there = np.isfinite(turned[:, rows])
@@ -178,13 +181,14 @@ def _auc_p(values, parcels, chosen, n_perm, rng):
     observed = float(_area(roles[None].astype(float), ranks, counts)[0])
     return observed, p_value(observed, draws)
 
-# %% ../nbs/610_map_nulls.ipynb #d5da5191
+# %% ../nbs/610_map_nulls.ipynb #119d999d
 def _tested_roles(roles, role, expected):
     "Sets of roles to be tested: each that has voxels, and the expected ones together if they are several."
     have = [r for r in dict.fromkeys(roles.values()) if r != 'none' and (role == r).any()]
     together = tuple(r for r in have if r in expected)
     return [(r,) for r in have] + ([together] if len(together) > 1 else [])
 
+# %% ../nbs/610_map_nulls.ipynb #6f8b31d6
 def planted_table(values: np.ndarray, # (V,) importance
                   voxels: pd.DataFrame, # table with parcel
                   roles: dict, # {parcel: role}; role 'none' for parcels that answer to nothing

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from .core import SemvideoError
 from .cortex import atlas, cortex_rows, hcp_file, load_surface
 
-# %% ../nbs/620_maps.ipynb #6ef14fa5
+# %% ../nbs/620_maps.ipynb #f0bb7a9d
 VIEWS = dict(lateral=dict(L=(-1, 0, 0), R=(1, 0, 0)), medial=dict(L=(1, 0, 0), R=(-1, 0, 0)),
              posterior=(0, -1, 0), anterior=(0, 1, 0), dorsal=(0, 0, 1), ventral=(0, 0, -1),
              flat=(0, 0, 1))
@@ -28,6 +28,7 @@ def _camera(view, hemisphere):
     up = np.array([0., 1, 0]) if abs(towards[2]) else np.array([0., 0, 1])
     return towards, np.cross(up, towards), up
 
+# %% ../nbs/620_maps.ipynb #eb8bfb2b
 def _facing(xyz, faces, view, towards):
     "Triangles that face the viewer: vertex numbers (F,3), corners (F,3,3), light in [0,1] (F,)."
     corners = xyz[faces].astype(np.float64)
@@ -38,12 +39,13 @@ def _facing(xyz, faces, view, towards):
     seen = slope > 0
     return faces[seen], corners[seen], np.clip(slope, 0, 1)[seen]
 
-# %% ../nbs/620_maps.ipynb #52afb366
+# %% ../nbs/620_maps.ipynb #5c570845
 def _grid(k):
     "Barycentric coordinates (B,3) of a triangular grid with k steps a side."
     steps = [(i, j, k-i-j) for i in range(k+1) for j in range(k+1-i)]
     return np.array(steps, np.float64)/k
 
+# %% ../nbs/620_maps.ipynb #0dbbb5aa
 def _spread(faces, corners, light, camera, low, mm):
     "Points over all triangles: pixel (P,2), depth (P,), vertex (P,), light (P,)."
     towards, right, up = camera
@@ -75,7 +77,7 @@ def _view(kind, hemisphere, view, mm=.5): # mm: size of a pixel
     seen[at], shade[at] = vertex[order], light[order]
     return seen[::-1], shade[::-1]
 
-# %% ../nbs/620_maps.ipynb #d0038345
+# %% ../nbs/620_maps.ipynb #b962e9db
 def to_surface(values: np.ndarray, # (V,)
                voxels: pd.DataFrame, # table with hemisphere, vertex
                hemisphere: str, # 'L' or 'R'
@@ -94,6 +96,7 @@ def to_surface(values: np.ndarray, # (V,)
         out[want] = out[have[nearest]]
     return out
 
+# %% ../nbs/620_maps.ipynb #7d02c766
 @functools.lru_cache(maxsize=4)
 def _folds(hemisphere):
     "Grey of the folding pattern (32492,): sulci darker."
@@ -106,7 +109,7 @@ def _folds(hemisphere):
     out[vertices] = np.where(depth > 0, .86, .72)
     return out
 
-# %% ../nbs/620_maps.ipynb #7e968adf
+# %% ../nbs/620_maps.ipynb #cf5551ae
 @functools.lru_cache(maxsize=4)
 def _area_codes(hemisphere):
     "Names of areas, and the number of each vertex's area (32492,)."
@@ -120,6 +123,7 @@ def _areas_seen(kind, hemisphere, view, outline):
     outside = len(names)
     return np.append(kept, -1)[np.where(seen < 0, outside, code[seen])], names
 
+# %% ../nbs/620_maps.ipynb #99832ab8
 def _edges(area):
     "Pixels whose neighbour to the left or above belongs to another area: bool (h,w)."
     edge = np.zeros(area.shape, bool)
@@ -127,6 +131,7 @@ def _edges(area):
     edge[:, 1:] |= area[:, 1:] != area[:, :-1]
     return edge
 
+# %% ../nbs/620_maps.ipynb #1b565e1d
 def _coloured(on_surface, kind, hemisphere, view, cmap, limits, outline):
     "One view as RGBA (h,w,4)."
     seen, light = _view(kind, hemisphere, view)
@@ -140,7 +145,7 @@ def _coloured(on_surface, kind, hemisphere, view, cmap, limits, outline):
     rgb[_edges(area) & (seen >= 0)] = .1
     return np.dstack([rgb, (seen >= 0).astype(float)])
 
-# %% ../nbs/620_maps.ipynb #a977b434
+# %% ../nbs/620_maps.ipynb #8e2a1fec
 def _area_centres(area, names, least=120): # least: pixels that must be seen
     "Centre of each outlined area that is well seen: {area: (x, y)} in pixels."
     out = {}
@@ -157,13 +162,14 @@ def _meet(a, b):
     "Do two boxes overlap?"
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
+# %% ../nbs/620_maps.ipynb #5138d79d
 def _share_covered(box, area, own=None):
     "Share of a box that lies on outlined areas, or, for a name in its own area, outside of that."
     left, top, right, bottom = box
     under = area[max(int(top), 0):int(bottom)+1, max(int(left), 0):int(right)+1]
     return (under >= 0 if own is None else under != own).mean()
 
-# %% ../nbs/620_maps.ipynb #df002df8
+# %% ../nbs/620_maps.ipynb #dae655c1
 def _places_to_try(x, y, step, far):
     "The centre itself, then circles about it, ever wider."
     turns = np.arange(16)*np.pi/8
@@ -171,6 +177,7 @@ def _places_to_try(x, y, step, far):
     for r in range(step, far, step):
         for turn in turns: yield x + r*np.cos(turn), y - r*np.sin(turn)
 
+# %% ../nbs/620_maps.ipynb #e292abb2
 def _place_names(centres, # {area: (x, y)} in pixels
                  sizes, # {area: (width, height)} of its name in pixels
                  area, # int (h,w): number of the outlined area at each pixel, -1 elsewhere
@@ -211,7 +218,7 @@ def _write_names(ax, area, names, scale, points=6.5): # scale: inches a pixel
         ax.text(*at, name, fontsize=points, ha='center', va='center', color='.1',
                 path_effects=_halo(1.2))
 
-# %% ../nbs/620_maps.ipynb #bd49f323
+# %% ../nbs/620_maps.ipynb #5376121c
 @dataclass(frozen=True)
 class _Page:
     "Where things go on a figure of one row of panels, in inches."
@@ -236,6 +243,7 @@ class _Page:
             yield [left/self.width, self.foot/self.tall, width/self.width, self.row/self.tall]
             left += width + self.gap
 
+# %% ../nbs/620_maps.ipynb #cd783c9b
 def map_caption(voxels: pd.DataFrame, # of the map
                 fill: bool, # as `to_surface`
                 limits: tuple, # (low, high) of the colours
@@ -249,7 +257,7 @@ def map_caption(voxels: pd.DataFrame, # of the map
             f'Colours from {limits[0]:.3g} to {limits[1]:.3g}, values beyond are clipped. '
             f'{shape} fsLR-32k surface, S1200 group average (WU-Minn HCP).')
 
-# %% ../nbs/620_maps.ipynb #fc9882d3
+# %% ../nbs/620_maps.ipynb #cdeb023d
 def _write_around(fig, page, cmap, limits, label, title, caption):
     "Colour bar, title and caption of a page."
     bar = fig.add_axes([.36, .54/page.tall, .28, .09/page.tall])
@@ -262,6 +270,7 @@ def _write_around(fig, page, cmap, limits, label, title, caption):
     if not title: return
     fig.text(.5, 1 - .04/page.tall, title, ha='center', va='top', fontsize=10.5)
 
+# %% ../nbs/620_maps.ipynb #557ff32e
 def _check_one_each(values, voxels):
     "Raise unless there is one value a voxel."
     if values.shape == (len(voxels),): return

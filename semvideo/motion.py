@@ -14,7 +14,7 @@ from .intervals import compare
 from .metrics import check_pair, clip_flow, each_clip, flow_table
 from .nulls import derange
 
-# %% ../nbs/545_motion.ipynb #8fbe90fa
+# %% ../nbs/545_motion.ipynb #4b99449b
 def pair_flows(clip: np.ndarray, # uint8 (F,H,W,3)
                size: int | None = None # side, or None
                ) -> np.ndarray:
@@ -27,6 +27,7 @@ def pair_flows(clip: np.ndarray, # uint8 (F,H,W,3)
         out[a, b] = flow
     return out
 
+# %% ../nbs/545_motion.ipynb #85bd564f
 def shuffle_table(recon: np.ndarray, # uint8 (F,H,W,3)
                   truth: np.ndarray, # the same shape
                   size: int | None = None # side at which flow is measured
@@ -40,7 +41,7 @@ def shuffle_table(recon: np.ndarray, # uint8 (F,H,W,3)
     speed = float(np.sqrt(np.square(steps).sum(-1)).mean())
     return dict(epe=np.stack(errors), dot=np.stack(dots), power=np.square(flat).sum(-1), speed=speed)
 
-# %% ../nbs/545_motion.ipynb #7f611a05
+# %% ../nbs/545_motion.ipynb #54b03760
 def frame_orders(F: int, # frames
                  n_perm: int, # draws where not all orders are listed
                  seed # of the draws
@@ -58,6 +59,7 @@ def order_code(orders: np.ndarray # (P,F) permutations
     F = orders.shape[1]
     return [orders[:, i].astype(np.intp)*F+orders[:, i+1] for i in range(F-1)]
 
+# %% ../nbs/545_motion.ipynb #12472584
 def _walk(table, code):
     "Sum over steps of a (S,F,F) or (F,F) table along each permutation."
     def step(i):
@@ -67,7 +69,7 @@ def _walk(table, code):
     for i in range(1, len(code)): total += step(i)
     return total
 
-# %% ../nbs/545_motion.ipynb #723b7ced
+# %% ../nbs/545_motion.ipynb #3f6410cd
 def order_p(table: dict, # of one clip, from `shuffle_table`
             code: list, # of `order_code`
             exact: bool, # are these all orders?
@@ -90,6 +92,7 @@ def order_p(table: dict, # of one clip, from `shuffle_table`
     n = 1+len(walked)
     return own/S, (1+as_low)/n, (1+as_right)/n
 
+# %% ../nbs/545_motion.ipynb #324d86a5
 def shuffle_p(tables: list, # B dicts from `shuffle_table`
               n_perm: int = 100_000, # draws where not all orders are listed
               seed: int = 0 # of the draws
@@ -102,7 +105,7 @@ def shuffle_p(tables: list, # B dicts from `shuffle_table`
     each = each_clip(lambda b: order_p(tables[b], code, exact, f'{seed}/{b}'), len(tables))
     return np.array(each).T
 
-# %% ../nbs/545_motion.ipynb #795b19ee
+# %% ../nbs/545_motion.ipynb #4daa3ce5
 def shuffle_test(recon, # uint8 (B,F,H,W,3)
                  truth, # the same shape
                  n_perm: int = 100_000, # draws where not all orders are listed (over 8 frames)
@@ -124,6 +127,7 @@ def shuffle_test(recon, # uint8 (B,F,H,W,3)
     return pd.DataFrame(dict(clip_id=ids, epe=epe, p=p, p_direction=p_direction,
                              moving=speed > moving, speed=speed))
 
+# %% ../nbs/545_motion.ipynb #644cb4a3
 def p_curve(p, # p-values of the moving clips
             at: tuple = (.001, .01, .05, .1, .25, .5, .75, 1.) # levels
             ) -> pd.DataFrame:

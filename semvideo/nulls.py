@@ -11,7 +11,7 @@ from .core import SemvideoError, rng_for
 from .intervals import block_labels, compare, holm
 from .metrics import FlowCache, LOWER, as_video, evaluate, load_models
 
-# %% ../nbs/540_nulls.ipynb #de09ec68
+# %% ../nbs/540_nulls.ipynb #556a689f
 def derange(n: int, # how many
             rng: np.random.Generator) -> np.ndarray:
     "Random permutation in which nothing stays in its place."
@@ -21,6 +21,7 @@ def derange(n: int, # how many
     out[p] = np.roll(p, 1)
     return out
 
+# %% ../nbs/540_nulls.ipynb #895a5ced
 def shift_within(n: int, # clips
                  segments=None, # (N,) labels: the shift wraps inside each
                  fraction: float = .5 # of the segment's length
@@ -34,7 +35,7 @@ def shift_within(n: int, # clips
         out[rows] = np.roll(rows, by)
     return out
 
-# %% ../nbs/540_nulls.ipynb #fadea367
+# %% ../nbs/540_nulls.ipynb #3a634b27
 def random_rows(m: int, # rows there are
                 n: int, # rows wanted
                 pool: int, # different rows to draw from
@@ -48,6 +49,7 @@ def random_clips(train, # uint8 (N,F,H,W,3)
     "n training clips by `random_rows`: uint8 (n,F,H,W,3)."
     return np.stack([train[i] for i in random_rows(len(train), n, pool, rng)])
 
+# %% ../nbs/540_nulls.ipynb #58f7e0fd
 def mean_video(train, # uint8 (N,F,H,W,3)
                step: int = 64 # clips in memory at a time
                ) -> np.ndarray:
@@ -56,7 +58,7 @@ def mean_video(train, # uint8 (N,F,H,W,3)
     for i in range(0, len(train), step): total += train[i:i+step].sum(0, dtype=np.float64)
     return total/len(train)
 
-# %% ../nbs/540_nulls.ipynb #fe1858bb
+# %% ../nbs/540_nulls.ipynb #19bc0b99
 def _null_makers(recon, train, segments, seed, pool):
     "{name: function that makes the clips}; all draws are made here, so that the order of calls is free."
     n = len(recon)
@@ -76,6 +78,7 @@ def _null_makers(recon, train, segments, seed, pool):
     makers['shifted fMRI'] = lambda: recon[shift_within(n, segments)]
     return makers
 
+# %% ../nbs/540_nulls.ipynb #b1d2fd08
 def nulls(recon, # uint8 (B,F,H,W,3)
           train, # uint8 (N,F,H,W,3) training clips (a memory map is read in pieces)
           segments=None, # (B,) labels for the circular shift
@@ -97,8 +100,9 @@ def nulls(recon, # uint8 (B,F,H,W,3)
     for name, clips in (extra or {}).items(): makers[name] = lambda clips=clips: clips
     return makers if lazy else {name: make() for name, make in makers.items()}
 
-# %% ../nbs/540_nulls.ipynb #bc6371bc
+# %% ../nbs/540_nulls.ipynb #30b58f20
 _DISC_HUES = [(220, 50, 40), (50, 90, 220), (60, 200, 70), (230, 210, 50)]
+
 _DISC_STEPS = [(2, 0), (-2, 0), (0, 2), (0, -2)]
 
 def _disc(step, hue, seed, n_frames=8, size=32):
@@ -112,6 +116,7 @@ def _disc(step, hue, seed, n_frames=8, size=32):
         out[f][(yy-y)**2+(xx-x)**2 < 49] = hue
     return out
 
+# %% ../nbs/540_nulls.ipynb #70bbb337
 def disc_film(n: int, # clips
               seed: int, # of hues, directions and textures
               wrong: float = 0. # share of the discs that the reconstruction paints in another hue
@@ -127,7 +132,7 @@ def disc_film(n: int, # clips
         recon.append(_disc(_DISC_STEPS[way], _DISC_HUES[seen], seed*1000 + i + 500))
     return np.stack(truth), np.stack(recon)
 
-# %% ../nbs/540_nulls.ipynb #feeb57c8
+# %% ../nbs/540_nulls.ipynb #28e2c47b
 def ladder(recon, # uint8 (B,F,H,W,3)
            truth, # the same shape
            others: dict, # {name: clips} nulls, other methods
@@ -153,13 +158,14 @@ def ladder(recon, # uint8 (B,F,H,W,3)
     table['chance'] = _chance_of_ours(table, out[0])
     return table[['system', 'rung', 'clip_id', 'metric', 'variant', 'value', 'chance', 'unit']]
 
+# %% ../nbs/540_nulls.ipynb #76fda0ca
 def _chance_of_ours(table, ours):
     "Chance level of each row of the table: that of the system judged, on the same clip and metric."
     key = ['clip_id', 'metric', 'variant']
     chance = ours.set_index(key).chance
     return chance.reindex(pd.MultiIndex.from_frame(table[key])).to_numpy()
 
-# %% ../nbs/540_nulls.ipynb #4356460e
+# %% ../nbs/540_nulls.ipynb #8893c1d8
 def _against_ours(group, blocks, n, seed):
     "Rows of `rungs` for one metric and variant: ours against each other system, on the clips of both."
     order = list(dict.fromkeys(group.clip_id))
@@ -175,6 +181,7 @@ def _against_ours(group, blocks, n, seed):
                    ours=ours.mean(), other=other.mean(),
                    **compare(ours, other, labels, n, seed, direction))
 
+# %% ../nbs/540_nulls.ipynb #8cf4a704
 def rungs(table: pd.DataFrame, # of `ladder`
           blocks, # (B,) labels in clip order, or an int
           n: int = 10_000, # draws

@@ -46,13 +46,14 @@ NOT_ONE_COLUMN = {
     'EPE': 'pixels at 512 px and the frame rate of each method'
 }
 
-# %% ../nbs/530_published.ipynb #a0690b68
+# %% ../nbs/530_published.ipynb #17945a64
 def judged_as_published(results: pd.DataFrame) -> bool:
     "Whether the run was scored with the hub's networks, and frames by the field's image classifier."
     judges = results.attrs.get('models', {})
     classifiers = [m for k, m in judges.items() if k == 'image_classifier']
     return bool(judges) and all(m.startswith('vit-base') for m in classifiers)
 
+# %% ../nbs/530_published.ipynb #b3821913
 def why_not_comparable(metric: str, # a column of the published table
                        variant: str | None, # how the run measured it; None: not at all
                        table: str, # name of the published table
@@ -66,7 +67,7 @@ def why_not_comparable(metric: str, # a column of the published table
     if not same_judges and metric not in NETLESS: return 'judged by other networks'
     return ''
 
-# %% ../nbs/530_published.ipynb #7a93c681
+# %% ../nbs/530_published.ipynb #595a6832
 def run_means(results: pd.DataFrame # tidy frame of `evaluate` or `ladder`
               ) -> dict:
     "{metric: (variant, mean)} of the run judged, the first variant of each metric."
@@ -76,6 +77,7 @@ def run_means(results: pd.DataFrame # tidy frame of `evaluate` or `ladder`
     for (metric, variant), mean in means.items(): out.setdefault(metric, (variant, mean))
     return out
 
+# %% ../nbs/530_published.ipynb #3ecc2c4e
 def leaderboard(results: pd.DataFrame | None = None, # tidy frame of `evaluate` or `ladder` (paper profile)
                 name: str = 'this run', # how to call it
                 table: str = 'cc2017', # published table

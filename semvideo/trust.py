@@ -17,7 +17,7 @@ from .intervals import block_bootstrap, block_labels, corrected, holm, n_eff, ti
 from .metrics import LOWER
 from .nulls import rungs
 
-# %% ../nbs/555_trust.ipynb #e8f96fb8
+# %% ../nbs/555_trust.ipynb #e13fc86d
 CLAIMS = { # claim: (metrics that can carry it, words if they do, words if not)
     'pixel fidelity': (
         ('SSIM', 'PSNR'),
@@ -41,6 +41,7 @@ CLAIMS = { # claim: (metrics that can carry it, words if they do, words if not)
         'no claim of decoded motion')
 }
 
+# %% ../nbs/555_trust.ipynb #a2914998
 # keeps all that was decoded of the object: a null of motion, and of nothing else
 STILL = ('frozen first frame', )
 
@@ -73,7 +74,7 @@ def verdict(claim: str, # one of `CLAIMS`
     if lost: return False, f'does not beat {", ".join(lost)} on {name}: {no}'
     return False, f'beats the nulls on {name} but not surely (p = {p.min():.2g}): {no}'
 
-# %% ../nbs/555_trust.ipynb #f7de041f
+# %% ../nbs/555_trust.ipynb #a2b98ac3
 def _named_apart(rows, up, down):
     "Names of the metrics, with the variant where a system lies on both sides by the same metric."
     above = set(zip(rows.system[up], rows.metric[up]))
@@ -85,6 +86,7 @@ def _named_apart(rows, up, down):
         names.append(f'{row.metric} ({row.variant})' if twice else row.metric)
     return names
 
+# %% ../nbs/555_trust.ipynb #d84a954a
 def baseline_check(rows: pd.DataFrame # of `rungs`, against baselines
                    ) -> dict:
     "Against simple decoders: better somewhere, and surely worse nowhere."
@@ -113,7 +115,7 @@ def shuffle_check(shuffle: pd.DataFrame # of `shuffle_test`
         says=f'{by_direction} of {len(moving)} moving clips at p <= .05 by direction, {by_epe} '
              f'by EPE; 5 % expected by chance')
 
-# %% ../nbs/555_trust.ipynb #9873ecfe
+# %% ../nbs/555_trust.ipynb #ae7fb050
 def _metric_row(group, blocks, n, seed):
     "Row of `metric_table` for one metric and variant, or None where too few clips have a value."
     ours = group[group.rung == 'ours']
@@ -134,6 +136,7 @@ def _metric_row(group, blocks, n, seed):
                 n=int(scored.sum()), n_eff=round(n_eff(values, labels), 1), chance=chance,
                 corrected=float(corrected(metric, mean, chance)), rank=f'{better+1} of {wide.shape[1]}')
 
+# %% ../nbs/555_trust.ipynb #f757b02d
 def metric_table(table: pd.DataFrame, # of `ladder`, or clips.csv of an evaluation, with a column `rung`
                  blocks, # (B,) in clip order, or an int
                  n: int = 2000, # draws
@@ -169,7 +172,7 @@ def _word(ok):
     if ok: return 'yes'
     return 'no' if ok is False else '?'
 
-# %% ../nbs/555_trust.ipynb #9884db38
+# %% ../nbs/555_trust.ipynb #87455160
 def _plain_value(v):
     "A value that JSON can hold: NumPy scalars as Python's, NaN as None."
     if isinstance(v, float) and not np.isfinite(v): return None
@@ -185,6 +188,7 @@ def to_dict(self:TrustCard) -> dict:
     return dict(title=self.title, checks=self.checks, metrics=_records(self.metrics),
                 rungs=_records(self.rungs), facts=self.facts)
 
+# %% ../nbs/555_trust.ipynb #0da2a25e
 @patch
 def to_json(self:TrustCard) -> str:
     "All of the card as JSON."
@@ -230,9 +234,10 @@ def _filled(name, **values):
     env.filters['text'] = html.escape
     return env.from_string(_template_text(name)).render(**values)
 
-# %% ../nbs/555_trust.ipynb #0ed7aa15
+# %% ../nbs/555_trust.ipynb #685b02af
 _METRIC_COLUMNS = ('metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'rank',
                    'n', 'n_eff', 'unit')
+
 _RUNG_COLUMNS = ('metric', 'variant', 'system', 'rung', 'ours', 'other', 'difference',
                  'low', 'high', 'p_holm', 'above')
 
@@ -288,7 +293,7 @@ def _all_rungs(by_metric, n, seed):
     rows['p_holm'] = holm(rows.p) if len(rows) else []
     return rows
 
-# %% ../nbs/555_trust.ipynb #2bb8167f
+# %% ../nbs/555_trust.ipynb #5ee9288e
 def claim_checks(rows: pd.DataFrame, # of `rungs`
                  shuffle: pd.DataFrame | None = None # of `shuffle_test`
                  ) -> list:
@@ -306,6 +311,7 @@ def claim_checks(rows: pd.DataFrame, # of `rungs`
     if shuffle is not None: checks.append(shuffle_check(shuffle))
     return checks
 
+# %% ../nbs/555_trust.ipynb #a39b0800
 def card(table: pd.DataFrame, # of `ladder`: system, rung, clip_id, metric, variant, value, chance, unit
          blocks, # (B,) in clip order, or an int
          title: str = 'Trust card',
@@ -327,7 +333,7 @@ def card(table: pd.DataFrame, # of `ladder`: system, rung, clip_id, metric, vari
     values = pd.concat(values, ignore_index=True)
     return TrustCard(title, verdicts+list(checks), values, rows, facts or {})
 
-# %% ../nbs/555_trust.ipynb #42168a4b
+# %% ../nbs/555_trust.ipynb #c4bec8ce
 _CHOOSING = ('train', 'fit', 'select', 'prepare_voxels')
 
 def selection_check(study: Study, split: str) -> dict:
@@ -342,6 +348,7 @@ def selection_check(study: Study, split: str) -> dict:
     else: says = f'{split} was read only by {", ".join(sorted(readers)) or "no logged step"}'
     return dict(kind='data', check='test set chooses nothing', ok=not chose, says=says)
 
+# %% ../nbs/555_trust.ipynb #3b0d781e
 def leak_check(study: Study) -> dict:
     "What the stored leak audit found, or that there is none."
     if not (study.path/'leak_audit.csv').is_file():
@@ -372,7 +379,7 @@ def _study_facts(study, split, subject):
         clips={s: int((study.clips.split == s).sum()) for s in study.splits},
         stages=_stage_facts(study))
 
-# %% ../nbs/555_trust.ipynb #f65b18bf
+# %% ../nbs/555_trust.ipynb #64ae4bb0
 def _judged(run): return run[run.system == run.system.iloc[0]] if 'system' in run else run
 
 def _metric_means(run): return run.groupby('metric', sort=False).value.mean()
@@ -389,6 +396,7 @@ def _means_by_seed(run, seeds):
     means = {s: _metric_means(shared[shared.system == s]) for s in systems}
     return pd.DataFrame(means), shared.clip_id.nunique()
 
+# %% ../nbs/555_trust.ipynb #f5acbed3
 def seed_check(run: pd.DataFrame, # an evaluation: clip_id, metric, value and, of several systems, system
                seeds: dict | None = None # {seed: evaluation}
                ) -> dict:
@@ -404,7 +412,7 @@ def seed_check(run: pd.DataFrame, # an evaluation: clip_id, metric, value and, o
     return dict(kind='data', check='seed variance', ok=True,
                 says=says + f' over {means.shape[1]} seeds, {n} clips')
 
-# %% ../nbs/555_trust.ipynb #e714f4ce
+# %% ../nbs/555_trust.ipynb #e3d71217
 def _evaluated(study, subject):
     "(values per clip, shuffle test or None, further facts) of the evaluation of a subject."
     key = f'evaluate/sub-{subject}'
@@ -420,6 +428,7 @@ def _evaluated(study, subject):
     sets = dict(fvd=_records(read_csv(fvd))) if fvd.is_file() else {}
     return table('clips.csv'), table('shuffle.csv'), sets
 
+# %% ../nbs/555_trust.ipynb #b5926dd4
 def _scored_clips(study, split, run):
     "(clips of the run in its order, the check that none of the split is missing)."
     clips = study.select(split).set_index('clip_id')
