@@ -1,4 +1,4 @@
-"What a reader of 14_neuro would skip: invariances, nulls under permutation, a non-linear decoder, bad input, speed of maps."
+"What a reader of the rooms of neuro would skip: invariances, nulls under permutation, a non-linear decoder, bad input, speed of maps."
 import numpy as np, pandas as pd, pytest, time
 torch = pytest.importorskip('torch')
 from torch import nn

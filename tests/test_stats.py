@@ -4,6 +4,7 @@ import numpy as np, pandas as pd, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from semvideo.core import SemvideoError, Study, read_json
 from semvideo import metrics as M, stats as S
+from semvideo.fmri import spearman_brown
 
 SET = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 def rng(*s): return np.random.default_rng(s)
@@ -110,10 +111,10 @@ def test_shuffle_test_is_exact(F):
 
 def test_shuffle_test_sampled_agrees_with_exact():
     t = discs(4, 7, seed=2); tabs = [S.shuffle_table(a, b) for a,b in zip(noisy(t, 60), t)]
-    exact = S.shuffle_p(tabs)[1]; perms,is_exact = S._permutations(8, 5000, 0); assert is_exact is False
-    perms,_ = S._permutations(7, 100_000, 0); assert len(perms) == 5039
+    exact = S.shuffle_p(tabs)[1]; perms,is_exact = S.frame_orders(8, 5000, 0); assert is_exact is False
+    perms,_ = S.frame_orders(7, 100_000, 0); assert len(perms) == 5039
     code = [rng(0).permuted(np.broadcast_to(np.arange(7), (20_000, 7)), axis=1)]; code = [code[0][:, i].astype(np.intp)*7+code[0][:, i+1] for i in range(6)]
-    for i in range(4): assert S._order_p(tabs[i], code, False, i)[1] == pytest.approx(exact[i], abs=.02)
+    for i in range(4): assert S.order_p(tabs[i], code, False, i)[1] == pytest.approx(exact[i], abs=.02)
 
 def test_shuffle_test_null_and_no_motion():
     t = discs(30, 5, seed=7)
@@ -152,7 +153,7 @@ def test_held_out_clusters_are_held_out():
 def test_repeat_curve_and_ceilings():
     s = rng(0).normal(size=(40, 30)); x = s[:, None]+rng(1).normal(size=(40, 6, 30))*4; x[3, 2] = np.nan
     c = S.score_by_repeats(x, lambda v: M.identification(v, s), 4, (1, 6)); assert c.value.iloc[1] > c.value.iloc[0] and (c.low <= c.value).all()
-    assert S.spearman_brown(.5, 1) == .5 and S.spearman_brown(.5, 2) == pytest.approx(2/3) and np.isnan(S.ceiling_scaled(.5, .5, .5))
+    assert spearman_brown(.5, 1) == .5 and spearman_brown(.5, 2) == pytest.approx(2/3) and np.isnan(S.ceiling_scaled(.5, .5, .5))
 
 # ---- trust card --------------------------------------------------------------------------------------------
 
@@ -167,6 +168,20 @@ def test_card_writes_page_and_json(scored, tmp_path):
     c = S.card(scored[3], 3, 'A <run>'); p = c.save(tmp_path); d = read_json(tmp_path/'trust.json'); page = p.read_text()
     assert '&lt;run&gt;' in page and 'http' not in page and d['metrics'] and all(k in d['metrics'][0] for k in ('value', 'chance', 'corrected', 'rank', 'low', 'high', 'n_eff'))
     json.dumps(d, allow_nan=False)
+
+def test_the_page_of_a_card_to_the_letter():
+    "Templates are written in lines, the page has none; what came from outside is escaped."
+    checks = [dict(kind='claim', check='motion', ok=True, says="more than 'x' & <y>"), dict(kind='claim', check='colour', ok=False, says='no'),
+              dict(kind='data', check='seeds', ok=None, says='?')]
+    values = pd.DataFrame([dict(metric='SSIM', variant='strict', unit='', value=.25, low=.001, high=np.nan, n=3, chance=0., rank='1 of 2')])
+    c = S.TrustCard('A <run>', checks, values, pd.DataFrame(), dict(a=['"', 1.5])); head = ''.join(f'<th>{h}</th>' for h in ('metric', 'variant', 'value', 'low', 'high', 'chance', 'rank', 'n', 'unit'))
+    body = ('<h1>A &lt;run&gt;</h1><h2>What may be claimed</h2><ul><li><b class=yes>yes</b> <b>motion</b>: more than &#x27;x&#x27; &amp; &lt;y&gt;</li>'
+            '<li><b class=no>no</b> <b>colour</b>: no</li></ul><h2>What it rests on</h2><ul><li><b class=q>not known</b> <b>seeds</b>: ?</li></ul><h2>Every value beside its chance</h2>'
+            f'<table><tr>{head}</tr><tr><td class=l>SSIM</td><td class=l>strict</td><td>0.250</td><td>0.001</td><td></td><td>0.000</td><td class=l>1 of 2</td><td>3</td><td class=l></td></tr></table>'
+            '<h2>The ladder</h2><p>Difference is paired over clips and positive where the reconstruction is better; interval and p are blocked by time; p is Holm-adjusted over this table.</p>'
+            '<p>nothing measured</p><h2>Facts</h2><pre>{\n &quot;a&quot;: [\n  &quot;\\&quot;&quot;,\n  1.5\n ]\n}</pre>')
+    assert c.to_html(body=True) == body and c.to_html().endswith(f'td.l{{text-align:left}}.no{{color:#a3161b}}.yes{{color:#146c2e}}.q{{color:#6b7280}}li{{margin:.25rem 0}}</style><body>{body}</body></html>')
+    assert c.to_html().startswith('<!doctype html><html lang=en><meta charset=utf-8><title>A &lt;run&gt;</title><style>body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}table{')
 
 def test_trust_card_of_a_study(scored, tmp_path):
     t,r,tr,lad = scored; ids = [f'{i:04d}' for i in range(24)]
@@ -291,5 +306,5 @@ def test_a_miniature_is_not_put_beside_cc2017(scored, tmp_path, capsys):
 
 def test_simple_decoders_are_named_once_and_a_metric_on_both_sides_by_its_variant():
     rows = pd.DataFrame([dict(system=s, metric=m, variant=v, low=lo, high=lo + .1) for s, m, v, lo in (('ridge', 'SSIM', 'strict', .1), ('ridge', 'PSNR', 'strict', .1), ('nearest', 'CLIP-pcc', 'gated', .1), ('nearest', 'CLIP-pcc', 'ungated', -.3), ('nearest', 'EPE', 'strict', -.05))])
-    c = S._baseline_check(rows); assert c['says'] == 'above: nearest on CLIP-pcc (gated); ridge on PSNR, SSIM. Below: nearest on CLIP-pcc (ungated)' and c['ok'] is False
-    assert S._baseline_check(rows[rows.low > 0])['says'].endswith('Below: none') and S._baseline_check(rows[rows.low > 0])['ok'] is True
+    c = S.baseline_check(rows); assert c['says'] == 'above: nearest on CLIP-pcc (gated); ridge on PSNR, SSIM. Below: nearest on CLIP-pcc (ungated)' and c['ok'] is False
+    assert S.baseline_check(rows[rows.low > 0])['says'].endswith('Below: none') and S.baseline_check(rows[rows.low > 0])['ok'] is True

@@ -233,8 +233,8 @@ def turned(p, quarter):
 def test_a_film_is_shown_as_a_player_shows_it(tmp_path, quarter):
     p = tmp_path/'phone.mp4'; want = turned(p, quarter)[:2]; i = video.probe(p)
     assert (i['height'], i['width']) == want.shape[1:3]
-    from semvideo.stats import _movie_frames
-    for got in (video.read_clip(p, 0, .5, 2), video.read_clips(p, [0.], .5, 2)[0], _movie_frames(p)[:2]): assert got.shape == want.shape and np.abs(got.astype(int) - want).mean() < 8
+    from semvideo.folders import movie_frames
+    for got in (video.read_clip(p, 0, .5, 2), video.read_clips(p, [0.], .5, 2)[0], movie_frames(p)[:2]): assert got.shape == want.shape and np.abs(got.astype(int) - want).mean() < 8
     small = video.read_clip(p, 0, .5, 2, size=(32, 16)); assert small.shape == (2, 32, 16, 3)
 
 @pytest.mark.parametrize('start,length,n', [(0, float('nan'), 2), (float('nan'), 1, 2), (0, float('inf'), 2), (0, 1, 0), (0, 1, -1)])
