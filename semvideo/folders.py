@@ -170,6 +170,13 @@ def list_clips(path: Path | str # a folder of movies, GIFs, .npy files or frame 
     folder = Path(path)
     if not folder.exists():
         raise SemvideoError('Nothing is here', file=folder, expected='a folder of clips, or a .npy')
+    if not folder.is_dir():
+        raise SemvideoError(
+            'Not a folder',
+            file=folder,
+            found='one file',
+            expected='a folder, as on the other side',
+            remedy='give two folders, or two .npy files')
     out = {}
     for clip in sorted(_only_kind(folder), key=lambda f: natural_key(f.name)):
         name = _clip_name(clip)

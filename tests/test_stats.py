@@ -308,3 +308,10 @@ def test_simple_decoders_are_named_once_and_a_metric_on_both_sides_by_its_varian
     rows = pd.DataFrame([dict(system=s, metric=m, variant=v, low=lo, high=lo + .1) for s, m, v, lo in (('ridge', 'SSIM', 'strict', .1), ('ridge', 'PSNR', 'strict', .1), ('nearest', 'CLIP-pcc', 'gated', .1), ('nearest', 'CLIP-pcc', 'ungated', -.3), ('nearest', 'EPE', 'strict', -.05))])
     c = S.baseline_check(rows); assert c['says'] == 'above: nearest on CLIP-pcc (gated); ridge on PSNR, SSIM. Below: nearest on CLIP-pcc (ungated)' and c['ok'] is False
     assert S.baseline_check(rows[rows.low > 0])['says'].endswith('Below: none') and S.baseline_check(rows[rows.low > 0])['ok'] is True
+
+def test_one_file_beside_a_folder_is_refused(tmp_path):
+    np.save(tmp_path/"a.npy", np.zeros((3, 4, 8, 8, 3), np.uint8))
+    (tmp_path/"f").mkdir()
+    np.save(tmp_path/"f/x.npy", np.zeros((4, 8, 8, 3), np.uint8))
+    for pair in ((tmp_path/"a.npy", tmp_path/"f"), (tmp_path/"f", tmp_path/"a.npy")):
+        with pytest.raises(SemvideoError, match="Not a folder"): S.load_pairs(*pair)
