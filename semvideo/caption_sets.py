@@ -5,13 +5,15 @@
 # %% auto #0
 __all__ = ['rein_limit', 'export_captions', 'import_captions']
 
-# %% ../nbs/290_caption_sets.ipynb #cacc66f3
+# %% ../nbs/290_caption_sets.ipynb #49f9f529
 import contextlib, json, os, re, shutil
 from pathlib import Path
 import numpy as np
-from .core import SemvideoError, Study, array_sha256, atomic_path, file_sha256, read_json, write_json, write_text
+from .core import SemvideoError, Study, array_sha256, atomic_path, file_sha256
+from .core import read_json, write_json, write_text
 from .semminer import FileBackend, mine_study
-from .caption_files import EXPORT_COLUMNS, SPLIT_NAME, check_split, export_facts, load_captions, read_export
+from .caption_files import EXPORT_COLUMNS, SPLIT_NAME, check_split
+from .caption_files import export_facts, load_captions, read_export
 from .review import apply_reviews, keep_reviews, read_reviews, study_reviews
 
 # %% ../nbs/290_caption_sets.ipynb #b8995a2e
@@ -57,11 +59,11 @@ def _prompts_file(folder):
     places = folder/'mine'/'prompts.json', folder/'prompts.json'
     return next((f for f in places if f.exists()), None)
 
-# %% ../nbs/290_caption_sets.ipynb #c9ee1f62
+# %% ../nbs/290_caption_sets.ipynb #b557b202
 def _by_split(rows, order):
     "{split: rows}, clips in the order given; raises if one has no caption."
-    for split in dict.fromkeys(order.values()): check_split(split)
-    known = set(rows.clip_id)
+    splits, known = list(dict.fromkeys(order.values())), set(rows.clip_id)
+    for split in splits: check_split(split)
     if missing := [clip for clip in order if clip not in known]:
         raise SemvideoError(
             f'{len(missing)} clips have no caption',
@@ -69,7 +71,7 @@ def _by_split(rows, order):
             remedy='run `semvideo mine` again')
     rows = rows.set_index('clip_id').loc[list(order)].reset_index()
     split_of = rows.clip_id.map(order)
-    return {split: rows[split_of == split].reset_index(drop=True) for split in dict.fromkeys(order.values())}
+    return {split: rows[split_of == split].reset_index(drop=True) for split in splits}
 
 # %% ../nbs/290_caption_sets.ipynb #aef0a447
 _NOT = ("Captions are a model's words about clips, not measurements. They may be wrong, "
@@ -170,9 +172,9 @@ def _check_out(out):
             expected='a new or empty folder, or an earlier export',
             remedy='choose another --out, or empty it')
 
-# %% ../nbs/290_caption_sets.ipynb #dd470023
+# %% ../nbs/290_caption_sets.ipynb #788f813a
 def _take_place(fresh, out):
-    "Files of a fresh folder take the place of an earlier export's; the checksums go first and come last."
+    "Fresh files take the place of an earlier export's; the checksums go first and come last."
     last = lambda name: (name == 'SHA256SUMS', name == 'captions.json', name)
     new = sorted((p.relative_to(fresh).as_posix() for p in fresh.rglob('*') if p.is_file()), key=last)
     gone = [name for name in _own_files(out) or () if name not in new]
@@ -212,11 +214,11 @@ def _check_given(name, licence):
 _ABOUT = ('Three-level captions of short video clips (anchor, motion, holistic) with the short summary '
           'they were conditioned on, mined with semvideo.')
 
-# %% ../nbs/290_caption_sets.ipynb #6ec99062
-def export_captions(source, # Study, its path, a `CaptionStore`, a store or an export by path, or a DataFrame
+# %% ../nbs/290_caption_sets.ipynb #e3ce0440
+def export_captions(source, # anything `load_captions` takes
                     out: Path | str, # folder to write
                     name: str = 'CC2017-SE', # name of the dataset
-                    licence: str = None, # licence of the texts, such as 'cc-by-4.0': yours to choose, it must be given
+                    licence: str = None, # of the texts, such as 'cc-by-4.0': yours to choose
                     description: str = _ABOUT, # a sentence or two of the card
                     splits: dict = None, # {clip_id: split}; default: the study's
                     reviews=None # reviews.jsonl; default: the study's own, if it was reviewed
@@ -239,14 +241,15 @@ def export_captions(source, # Study, its path, a `CaptionStore`, a store or an e
     with _swapped(out) as fresh: _write_export(fresh, groups, card, facts, _prompts_file(folder))
     return out
 
-# %% ../nbs/290_caption_sets.ipynb #5ff240c5
+# %% ../nbs/290_caption_sets.ipynb #7f4bfda4
 def _other_frames(study, sha):
     "Clips of a study whose frames do not have the hash they were captioned with."
     other = []
     for split in study.splits:
         frames = study.frames(split)
         for i,clip in enumerate(study.clip_ids(split)):
-            if sha[clip] and array_sha256(np.ascontiguousarray(frames[i])) != sha[clip]: other.append(clip)
+            if not sha[clip]: continue
+            if array_sha256(np.ascontiguousarray(frames[i])) != sha[clip]: other.append(clip)
     return other
 
 def _check_frames(study, sha, file):
@@ -268,11 +271,11 @@ def _check_frames(study, sha, file):
             remedy='import into the study it was made for; if you know that the frames show '
             'the same, allow_other_frames=True (--allow-other-frames)')
 
-# %% ../nbs/290_caption_sets.ipynb #d94d53d8
+# %% ../nbs/290_caption_sets.ipynb #173d966f
 def import_captions(folder: Path | str, # of `export_captions`
                     study=None, # `Study` or path: caption it with these
                     force: bool = False, # replace captions the study has
-                    allow_other_frames: bool = False # take captions whose `clip_sha` is not that of the study's frames
+                    allow_other_frames: bool = False # take captions of other frames than the study's
                    ) -> dict: # {split: DataFrame}
     """Read an export back after checking every file.
     With a study, its captions are written from it, with provenance."""

@@ -23,16 +23,17 @@ from .caption_tables import *
 from .review import *
 from .caption_sets import *
 
-# %% ../nbs/299_captions.ipynb #ad9697c8
+# %% ../nbs/299_captions.ipynb #84fdf40f
 _all_ = [
-    'word_lists', 'word_list', 'inflect', 'MOTION_WORDS', 'AMBIGUOUS', 'Tagged', 'tagger', 'latin_words',
-    'motion_verbs', 'NO_MOVEMENT', 'WINDOW', 'GATES', 'gates_of', 'check_captions', 'gate_table', 'gate_rates',
-    'EXPORT_COLUMNS', 'SPLIT_NAME', 'check_split', 'export_facts', 'read_export', 'load_captions',
-    'clip_counter', 'lengths', 'published_captions', 'table4', 'rouge_1', 'rouge_l', 'bleu', 'wordnet', 'meteor',
-    'clip_text_features', 'PAIRS', 'pair_scores', 'table5', 'decoded_scores', 'compare_stores', 'unique_names',
-    'published_mllm', 'texts_sha', 'Decisions', 'read_reviews', 'Review', 'apply_reviews', 'clip_mp4',
-    'ReviewWidget', 'reviews_path', 'study_reviews', 'keep_reviews', 'rein_limit', 'export_captions',
-    'import_captions']
+    'word_lists', 'word_list', 'inflect', 'MOTION_WORDS', 'AMBIGUOUS', 'Tagged', 'tagger',
+    'latin_words', 'motion_verbs', 'NO_MOVEMENT', 'WINDOW', 'GATES', 'gates_of',
+    'check_captions', 'gate_table', 'gate_rates', 'EXPORT_COLUMNS', 'SPLIT_NAME', 'check_split',
+    'export_facts', 'read_export', 'load_captions', 'clip_counter', 'lengths',
+    'published_captions', 'table4', 'rouge_1', 'rouge_l', 'bleu', 'wordnet', 'meteor',
+    'clip_text_features', 'PAIRS', 'pair_scores', 'table5', 'decoded_scores', 'compare_stores',
+    'unique_names', 'published_mllm', 'texts_sha', 'Decisions', 'read_reviews', 'Review',
+    'apply_reviews', 'clip_mp4', 'ReviewWidget', 'reviews_path', 'study_reviews',
+    'keep_reviews', 'rein_limit', 'export_captions', 'import_captions']
 
 # %% ../nbs/299_captions.ipynb #24358fe9
 def check_study(study, # `Study` or its path

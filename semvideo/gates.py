@@ -176,7 +176,7 @@ def _text_of(row, level):
             remedy='mend the table, or mine the clip again')
     return text
 
-# %% ../nbs/275_gates.ipynb #50f12664
+# %% ../nbs/275_gates.ipynb #9aa3e27b
 def gates_of(row: dict, # basic, anchor, motion, holistic, and maybe notes
              prompts=DEFAULT, # `Prompts` that were used
              max_basic_words: int = 20, # limit on the rein
@@ -187,8 +187,10 @@ def gates_of(row: dict, # basic, anchor, motion, holistic, and maybe notes
     for level in CAPTION_LEVELS:
         text = _text_of(row, level)
         if n_words(text):
-            checks = *_text_gates(text, level, prompts, max_basic_words, count), *_clip_gates(row, level, notes)
-        else: checks = ('empty', repr(text[:20])),
+            checks = [*_text_gates(text, level, prompts, max_basic_words, count),
+                      *_clip_gates(row, level, notes)]
+        else:
+            checks = [('empty', repr(text[:20]))]
         said += [(level, gate, detail) for gate,detail in checks]
     return [s for s in (*said, *_movement_gates(row)) if s[-1]]
 
@@ -211,19 +213,23 @@ def check_captions(df: 'pd.DataFrame', # clip_id, the four levels, and maybe not
             if len(ids) > 1 and text: rows += [(c, level, 'duplicate', f'{len(ids)} clips') for c in ids]
     return pd.DataFrame(rows, columns=['clip_id', 'level', 'gate', 'detail'])
 
-# %% ../nbs/275_gates.ipynb #ee17e1ca
+# %% ../nbs/275_gates.ipynb #92889cec
 def gate_table(found: 'pd.DataFrame', # of `check_captions`
                n: int # number of clips
               ) -> 'pd.DataFrame':
     "How many captions each gate caught, by level, and the share of clips."
     import pandas as pd
-    table = found.pivot_table(index='gate', columns='level', values='clip_id', aggfunc='count', fill_value=0)
+    table = found.pivot_table(index='gate', columns='level', values='clip_id', aggfunc='count',
+                              fill_value=0)
     table = table.reindex(index=list(GATES), columns=list(CAPTION_LEVELS), fill_value=0).astype(int)
     clips = found.groupby('gate').clip_id.nunique().reindex(table.index, fill_value=0).astype(int)
     return table.assign(clips=clips, share=(clips/max(1, n)).round(3))
 
-# %% ../nbs/275_gates.ipynb #38f7caf6
-_FINE = dict(basic='A dog runs.', anchor='A dog on a road.', motion='The dog runs.', holistic='A dog runs on a road.')
+# %% ../nbs/275_gates.ipynb #f432bc46
+_FINE = dict(basic='A dog runs.', anchor='A dog on a road.', motion='The dog runs.',
+             holistic='A dog runs on a road.')
+_RATES = {('mean', 1): 'caught', ('size', 1): 'of wrong',
+          ('mean', 0): 'false alarms', ('size', 0): 'of fine'}
 
 def _is_caught(sentence, prompts):
     "Whether a labelled sentence, among fine ones, is caught by its gate."
@@ -235,6 +241,6 @@ def gate_rates(sentences: 'pd.DataFrame', # gate, level, wrong (0 or 1), half, t
               ) -> 'pd.DataFrame':
     "Hit and false-alarm rate of each gate on labelled sentences, by gate and half."
     hit = [_is_caught(sentence, prompts) for sentence in sentences.itertuples()]
-    table = sentences.assign(hit=hit).groupby(['gate', 'half', 'wrong']).hit.agg(['mean', 'size']).unstack('wrong')
-    columns = {('mean', 1): 'caught', ('size', 1): 'of wrong', ('mean', 0): 'false alarms', ('size', 0): 'of fine'}
-    return table[list(columns)].set_axis(list(columns.values()), axis=1).round(2)
+    hits = sentences.assign(hit=hit).groupby(['gate', 'half', 'wrong']).hit
+    table = hits.agg(['mean', 'size']).unstack('wrong')
+    return table[list(_RATES)].set_axis(list(_RATES.values()), axis=1).round(2)

@@ -55,7 +55,7 @@ def _bases():
 _BASE = _bases()
 MOTION_WORDS = frozenset(_BASE)
 
-# %% ../nbs/270_movement.ipynb #a6f94c98
+# %% ../nbs/270_movement.ipynb #693596dc
 @functools.lru_cache(1)
 def tagger():
     "HanTa's English tagger, or None if it is not installed."
@@ -63,7 +63,7 @@ def tagger():
     except ImportError: return None
     return HanoverTagger('morphmodel_en.pgz')
 
-Tagged = collections.namedtuple('Tagged', 'word base tag') # as written but in lower case; base form; what it is
+Tagged = collections.namedtuple('Tagged', 'word base tag') # in lower case; base form; what it is
 
 def _tagged(text):
     "Words and marks of a text, each a `Tagged`."
@@ -96,11 +96,13 @@ def _ing(this, before, after):
     if before.base == 'be' or before.tag.startswith('VB') or goes_on: return 'VVG'
     if after.word in _NAMED or before.tag in _DETERMINER: return 'AJ0'
 
-# %% ../nbs/270_movement.ipynb #0975333b
+# %% ../nbs/270_movement.ipynb #dba5ce82
+_SUBJECT = 'NN1', 'NN0', 'NP0', 'CJC', 'PNP', 'PNQ'
+
 def _is_third_person(this, before, after):
     "Whether a word taken for a noun is a verb: *a bird lands on*."
     could_be = this.tag.startswith('NN') and this.word.endswith('s') and not this.word.endswith('ss')
-    subject = before.tag in ('NN1', 'NN0', 'NP0', 'CJC', 'PNP', 'PNQ') or before.word in ('that', 'which')
+    subject = before.tag in _SUBJECT or before.word in ('that', 'which')
     if not could_be or not subject or before.word in _STUFF: return False
     if after.tag in _DETERMINER or after.tag == 'PNP': return True
     goes_on = after.tag in _FOLLOWS_A_VERB and after.word not in ('of', ',')
@@ -169,9 +171,9 @@ def _listed(text, strict):
     passed_over = _NEVER_ALONE | AMBIGUOUS if strict else _NEVER_ALONE
     return [w for w in latin_words(text) if w in MOTION_WORDS and w not in passed_over]
 
-# %% ../nbs/270_movement.ipynb #c088e545
+# %% ../nbs/270_movement.ipynb #94ec988a
 def motion_verbs(text: str,
-                 strict: bool = False # only what no photograph could show; poses, states and places are left out
+                 strict: bool = False # only what no photograph shows: no poses, states, places
                 ) -> list[str]:
     "Words of movement in a text."
     if tagger() is None: return _listed(text, strict)

@@ -13,7 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from .core import SemvideoError, CAPTION_LEVELS, atomic_path
 
-# %% ../nbs/285_review.ipynb #91ccef9f
+# %% ../nbs/285_review.ipynb #fea7571c
 def texts_sha(row: dict) -> str: # the four levels
     "What a decision is about: 16 hex digits of the four mined texts."
     texts = [str(row[l]) for l in CAPTION_LEVELS]
@@ -21,16 +21,18 @@ def texts_sha(row: dict) -> str: # the four levels
 
 def _are_edits(edits):
     "Whether edits are texts by level."
-    return isinstance(edits, dict) and all(k in CAPTION_LEVELS and isinstance(v, str) for k,v in edits.items())
+    if not isinstance(edits, dict): return False
+    return all(level in CAPTION_LEVELS and isinstance(text, str) for level,text in edits.items())
 
 def _wrong_with(decision):
     "What is wrong with a line of a review, or ''."
     if not isinstance(decision, dict): return 'not a decision'
     if not isinstance(decision.get('clip_id'), str): return 'no clip_id'
-    if decision.get('verdict') not in (None, '', 'good', 'bad'): return f"verdict {decision['verdict']!r}"
-    if not _are_edits(decision.get('edits', {})): return f"edits {decision['edits']!r}"
-    if not isinstance(decision.get('of', ''), str): return f"of {decision['of']!r}"
-    return ''
+    fine = dict(
+        verdict=decision.get('verdict') in (None, '', 'good', 'bad'),
+        edits=_are_edits(decision.get('edits', {})),
+        of=isinstance(decision.get('of', ''), str))
+    return next((f'{key} {decision[key]!r}' for key,is_fine in fine.items() if not is_fine), '')
 
 # %% ../nbs/285_review.ipynb #cc435449
 def _decision(line, file, i):

@@ -83,7 +83,7 @@ def bundle_places(bundle) -> dict:
     "Where a bundle lies, {'bundle': folder}; nowhere if it comes from the hub."
     return {} if bundle == 'sd15' else dict(bundle=bundle_path(bundle))
 
-# %% ../nbs/320_targets.ipynb #8bc06001
+# %% ../nbs/320_targets.ipynb #f2f6ed92
 def _split_targets(study, split, encoder, code, bundle_cfg, dtype):
     "Targets of one split, those that are there kept; returns their paths."
     texts = [study.path/f'targets/{split}/{level}.npy' for level in LEVELS]
@@ -105,9 +105,10 @@ def compute_targets(study, # Study with captions
                         places=bundle_places(bundle))
     if stage.done: return stage
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    encoder, code, bundle_cfg = TextEncoder(bundle, device), PictureCode(bundle, device), bundle_config(bundle)
-    paths = []
-    for split in study.splits: paths += _split_targets(study, split, encoder, code, bundle_cfg, cfg.dtype)
+    encoder, code = TextEncoder(bundle, device), PictureCode(bundle, device)
+    bundle_cfg, paths = bundle_config(bundle), []
+    for split in study.splits:
+        paths += _split_targets(study, split, encoder, code, bundle_cfg, cfg.dtype)
     return stage.finish(paths)
 
 # %% ../nbs/320_targets.ipynb #c6e74a7e
