@@ -2,8 +2,9 @@
 import numpy as np, pandas as pd, pytest
 from hypothesis import given, settings, strategies as st
 from semvideo.core import SemvideoError
-from semvideo import baselines as B
+from semvideo import baselines as B, ridge
 from semvideo.metrics import identification
+from semvideo.targets import LEVELS
 
 def rng(*s): return np.random.default_rng(s)
 
@@ -39,7 +40,7 @@ def test_batches_and_shapes():
     assert np.allclose(a.predict(xt), b.predict(xt).reshape(40, 12), atol=1e-5) and np.allclose(a.scores, b.scores) and identification(a.predict(xt), yt).mean() > .9
 
 def test_many_targets_take_one_decomposition_a_segment(monkeypatch):
-    x,y,xt,_,g = planted(); calls,real = [],B._eig; monkeypatch.setattr(B, '_eig', lambda a: calls.append(len(a)) or real(a)); parts = (y[:, :5], y[:, 5:].reshape(-1, 7, 1), y)
+    x,y,xt,_,g = planted(); calls,real = [],ridge._eig; monkeypatch.setattr(ridge, '_eig', lambda a: calls.append(len(a)) or real(a)); parts = (y[:, :5], y[:, 5:].reshape(-1, 7, 1), y)
     several = list(B.Ridge().fit_each(x, parts, g)); assert sorted(calls) == [90]*4 + [120]
     for r,part in zip(several, parts): one = B.Ridge().fit(x, part, g); assert r.alpha[0] == one.alpha[0] and np.allclose(r.predict(xt), one.predict(xt), atol=1e-6) and r.predict(xt).shape[1:] == part.shape[1:]
 
@@ -48,7 +49,7 @@ def test_a_kept_ridge_decoding_is_of_the_same_data_and_settings(tmp_path):
     x,y,xt,yt,g = planted(v=20); clips = [pd.DataFrame(dict(clip_id=[f'{s}{i}' for i in range(n)], split=s, segment=seg, onset_s=np.arange(n)*2., duration_s=2., source='m')) for s,n,seg in (('train', 120, g), ('test', 40, 't'))]
     study = Study.create(tmp_path/'s', 'planted', 'a test', pd.concat(clips), {}); study.save_fmri(1, 'train', x[:, None]); study.save_fmri(1, 'test', np.stack([xt, xt+1], 1))
     for s,t in (('train', y), ('test', yt)):
-        for name in B.LEVELS: write_npy(study.path/f'targets/{s}/{name}.npy', t.reshape(-1, 3, 4))
+        for name in LEVELS: write_npy(study.path/f'targets/{s}/{name}.npy', t.reshape(-1, 3, 4))
         write_npy(study.path/f'targets/{s}/latents.npy', t.reshape(-1, 3, 4, 1, 1))
     reads = lambda: len(study.events()); prepared = lambda seed: study.stage('prepare', dict(seed=seed), force=True).finish([])
     B.save_ridge(study, 1); B.save_ridge(study, 1); assert reads() == 2             # where the data came from is not written down: made again

@@ -242,7 +242,7 @@ def test_an_export_replaces_an_export_and_nothing_else(mined, tmp_path, monkeypa
     export_captions(mined, out, licence='cc0-1.0', splits=one); listed = (out/'SHA256SUMS').read_text()
     assert 'train' not in listed and 'mine.txt' not in listed and 'part' not in listed and not (out/'data/train.jsonl').exists() and (out/'mine.txt').read_text() == 'x' and list(import_captions(out)) == ['one']
     before = {p: p.read_bytes() for p in out.rglob('*') if p.is_file()}
-    import semvideo.captions as C
+    import semvideo.caption_sets as C
     monkeypatch.setattr(C, '_write_split', lambda *a: (_ for _ in ()).throw(OSError(28, 'No space left on device')))
     fails(lambda: export_captions(mined, out, licence='cc0-1.0'), 'Cannot write'); assert before == {p: p.read_bytes() for p in out.rglob('*') if p.is_file()} and [p.name for p in tmp_path.iterdir() if 'part' in p.name] == []
     monkeypatch.undo(); d = tmp_path/'full'; d.mkdir(); (d/'thesis.tex').write_text('x'); fails(lambda: export_captions(mined, d, licence='cc0-1.0'), 'holds other files', 'thesis.tex'); fails(lambda: export_captions(mined, d/'thesis.tex', licence='cc0-1.0'), 'Not a folder')
