@@ -147,8 +147,8 @@ def test_force_undo_clean(study, capsys):
     want = harness.state(study.path); study.stage("targets", dict(b=2), needs=("prepare",), force=True)
     assert not (study.path/"targets").exists() and states(study)["targets"] == "partial"
     assert main(["undo", "--study", str(study.path)]) == 0 and harness.state(study.path) == want
-    from semvideo.core import _host
-    dead, there = study.path/f".x.npy.999999.{_host()}1.part", study.path/".y.npy.999999.0a0a0a1.part" # of another machine, where it may still be written
+    from semvideo.core import host_id
+    dead, there = study.path/f".x.npy.999999.{host_id()}1.part", study.path/".y.npy.999999.0a0a0a1.part" # of another machine, where it may still be written
     dead.write_text("left behind"); there.write_text("being written")
     assert main(["clean", "--study", str(study.path), "--dry-run"]) == 0 and (study.path/"trash").exists()
     assert main(["clean", "--study", str(study.path)]) == 0 and not dead.exists() and there.exists()
