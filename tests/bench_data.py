@@ -16,18 +16,12 @@ def full_axis():
     "91,282 grayordinates: 59,412 cortical vertices, then subcortical voxels."
     from nibabel.cifti2 import BrainModelAxis
     from semvideo import fmri
-<<<<<<< HEAD
-    with np.load(fmri._data_package()/'fMRI_vertex_info_32k.npz', allow_pickle=False) as z:
+    with np.load(fmri.data_package()/'fMRI_vertex_info_32k.npz', allow_pickle=False) as z:
         left, right = z['grayl'], z['grayr']
     axis = BrainModelAxis.from_surface(left, 32492, 'CortexLeft') + BrainModelAxis.from_surface(
         right, 32492, 'CortexRight')
     mask = np.zeros((91, 109, 91), bool)
     mask.reshape(-1)[100000:100000 + 91282 - len(axis)] = True
-=======
-    with np.load(fmri.data_package()/'fMRI_vertex_info_32k.npz', allow_pickle=False) as z: left, right = z['grayl'], z['grayr']
-    axis = BrainModelAxis.from_surface(left, 32492, 'CortexLeft') + BrainModelAxis.from_surface(right, 32492, 'CortexRight')
-    mask = np.zeros((91, 109, 91), bool); mask.reshape(-1)[100000:100000 + 91282 - len(axis)] = True
->>>>>>> h1
     return axis + BrainModelAxis.from_mask(mask, name='BRAIN_STEM', affine=np.diag([2, 2, 2, 1.]))
 
 def head(axis, volumes, path):

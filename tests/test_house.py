@@ -1,11 +1,13 @@
-"What holds for the whole house: light import, one-way rooms, one version, clean notebooks, the torchvision trap."
+"""What holds for the whole house: light import, one-way rooms, one version, clean notebooks, the
+torchvision trap."""
 import ast, json, os, re, shutil, subprocess, sys, sysconfig, time, venv
 from configparser import ConfigParser
 from pathlib import Path
 import pytest
 
 root = Path(__file__).resolve().parents[1]
-notebooks = sorted(p for p in (root/"nbs").rglob("*.ipynb") if not any(o.startswith(("_", ".")) for o in p.relative_to(root).parts))
+notebooks = sorted(p for p in (root/"nbs").rglob("*.ipynb")
+                   if not any(o.startswith(("_", ".")) for o in p.relative_to(root).parts))
 rel = lambda p: p.relative_to(root).as_posix()
 
 def cells(p, kind="code"):
@@ -18,7 +20,8 @@ def python(code, exe=sys.executable, **kw):
 # -- light import
 
 def seconds(cmd, cwd, n=5):
-    "Processor seconds of a command, the least of n runs: on an idle machine that is its wall time, on a busy one it is still the command's own."
+    """Processor seconds of a command, the least of n runs: on an idle machine that is its wall time, on
+    a busy one it is still the command's own."""
     best = 9e9
     for _ in range(n):
         p = subprocess.Popen(cmd, stdout=subprocess.DEVNULL, cwd=cwd)
@@ -31,7 +34,9 @@ def seconds(cmd, cwd, n=5):
 
 @pytest.mark.parametrize("what", ["import semvideo", "import semvideo.cli"])
 def test_import_is_light(what, tmp_path):
-    r = python(f"import sys; {what}; print(sorted({{m.split('.')[0] for m in sys.modules}} & {{'torch', 'diffusers', 'transformers', 'torchvision', 'nilearn'}}))", cwd=tmp_path)
+    r = python(
+        f"import sys; {what}; print(sorted({{m.split('.')[0] for m in sys.modules}} "
+        f"& {{'torch', 'diffusers', 'transformers', 'torchvision', 'nilearn'}}))", cwd=tmp_path)
     assert r.stdout.strip() == "[]", r.stdout + r.stderr
     assert seconds([sys.executable, "-c", what], tmp_path) < .5
 
@@ -59,7 +64,8 @@ def imported_rooms(src):
     for n in ast.walk(tree):
         if isinstance(n, ast.ImportFrom) and n.module and n.module.split(".")[0] == "semvideo":
             yield from [n.module.split(".", 1)[1]] if "." in n.module else [a.name for a in n.names]
-        if isinstance(n, ast.Import): yield from (a.name.split(".", 1)[1] for a in n.names if a.name.startswith("semvideo."))
+        if isinstance(n, ast.Import):
+            yield from (a.name.split(".", 1)[1] for a in n.names if a.name.startswith("semvideo."))
 
 @pytest.mark.parametrize("nb", notebooks, ids=rel)
 def test_imports_only_from_lower_rooms(nb):
@@ -72,31 +78,45 @@ def test_imports_only_from_lower_rooms(nb):
             assert rooms[r].name < nb.name, f"{rel(nb)} imports upwards from {rooms[r].name}"
 
 def test_the_upward_check_can_fail():
-    assert list(imported_rooms("from semvideo.cli import main\nimport semvideo.core as c\nfrom semvideo import fmri")) == ["cli", "core", "fmri"]
+    assert list(
+        imported_rooms("from semvideo.cli import main\nimport semvideo.core as c\nfrom semvideo "
+                       "import fmri")) == ["cli", "core", "fmri"]
 
 @pytest.mark.parametrize("nb", notebooks, ids=rel)
 def test_import_cells_hold_only_imports(nb):
-    "The docs build runs every cell that holds an import: anything else in such a cell would run there too, without its context."
-    if nb.name == "index.ipynb" or "tutorials" in nb.parts: pytest.skip("a page, not a room")
+    """The docs build runs every cell that holds an import: anything else in such a cell would run there
+    too, without its context."""
+    if nb.name == "index.ipynb" or "tutorials" in nb.parts:
+        pytest.skip("a page, not a room")
     for _, src in cells(nb):
         if "nbdev_export(" in src: continue
         try: body = ast.parse(re.sub(r"^\s*[%!].*$", "", src, flags=re.M)).body
         except SyntaxError: continue
         imports = [isinstance(n, (ast.Import, ast.ImportFrom)) for n in body]
-        assert all(imports) or not any(imports), f"{rel(nb)}: imports and other code in one cell:\n{src[:300]}"
+        assert all(imports) or not any(
+            imports), f"{rel(nb)}: imports and other code in one cell:\n{src[:300]}"
 
 @pytest.mark.parametrize("nb", notebooks, ids=rel)
 def test_exported_cells_are_small(nb):
-    sizes = [len([l for l in s.splitlines() if l.strip() and not l.startswith("#|")]) for _, s in cells(nb)
-             if re.match(r"#\|\s*exports?\b", s) and not re.search(r"^(import|from) ", s, re.M)]
-    if sizes: assert max(sizes) <= 60, f"{rel(nb)}: an exported cell of {max(sizes)} lines"
+    sizes = [
+        len([l
+             for l in s.splitlines()
+             if l.strip() and not l.startswith("#|")])
+        for _, s in cells(nb)
+        if re.match(r"#\|\s*exports?\b", s) and not re.search(r"^(import|from) ", s, re.M)
+    ]
+    if sizes:
+        assert max(sizes) <= 60, f"{rel(nb)}: an exported cell of {max(sizes)} lines"
 
 # -- notebooks as committed
 
-MACHINE_PATH = re.compile(r"""(?:^|[\s"'(=\[])(/(?:work|home|root|tmp|usr|opt|Users|var|mnt|data)/[\w./-]+)""")
+MACHINE_PATH = re.compile(
+    r"""(?:^|[\s"'(=\[])(/(?:work|home|root|tmp|usr|opt|Users|var|mnt|data)/[\w./-]+)""")
 
 def texts(o):
-    yield from ("".join(v) if isinstance(v, list) else v for k, v in o.get("data", {}).items() if not k.startswith("image/") and isinstance(v, (str, list)))
+    yield from ("".join(v) if isinstance(v, list) else v
+                for k, v in o.get("data", {}).items()
+                if not k.startswith("image/") and isinstance(v, (str, list)))
     yield "".join(o.get("text", []))
 
 @pytest.mark.parametrize("nb", notebooks, ids=rel)
@@ -104,32 +124,42 @@ def test_outputs_are_ready_to_publish(nb):
     assert nb.stat().st_size < 2 << 20, f"{rel(nb)} is {nb.stat().st_size >> 10} KB"
     for c, src in cells(nb):
         for o in c.get("outputs", []):
-            assert o["output_type"] != "error", f"{rel(nb)}: a stored output is an error:\n{src[:200]}"
+            assert o[
+                "output_type"] != "error", f"{rel(nb)}: a stored output is an error:\n{src[:200]}"
             for t in texts(o):
                 t = re.sub(r"[A-Za-z0-9+/=\n]{200,}", "", t)
-                assert not (m := MACHINE_PATH.search(t)), f"{rel(nb)}: an output holds a machine's path: {m.group(1)}"
+                assert not (m := MACHINE_PATH.search(t)
+                            ), f"{rel(nb)}: an output holds a machine's path: {m.group(1)}"
 
-def test_the_path_check_can_fail(): assert MACHINE_PATH.search("saved to /home/me/study") and not MACHINE_PATH.search("study/frames and 1/2")
+def test_the_path_check_can_fail():
+    assert MACHINE_PATH.search(
+        "saved to /home/me/study") and not MACHINE_PATH.search("study/frames and 1/2")
 
 def test_notebooks_clean_and_exports_in_sync():
-    if shutil.which("git") is None or not (root/".git").exists(): pytest.skip("not a clone")
-    r = subprocess.run([sys.executable, "tools/nb.py", "check"], cwd=root, capture_output=True, text=True, timeout=300)
+    if shutil.which("git") is None or not (root/".git").exists():
+        pytest.skip("not a clone")
+    r = subprocess.run([sys.executable, "tools/nb.py", "check"], cwd=root, capture_output=True,
+                       text=True, timeout=300)
     assert r.returncode == 0, r.stdout + r.stderr[-3000:]
 
 def test_readme_is_index():
-    r = subprocess.run([sys.executable, "tools/readme.py", "--check"], cwd=root, capture_output=True, text=True)
+    r = subprocess.run([sys.executable, "tools/readme.py", "--check"], cwd=root,
+                       capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
 
-def test_one_quarto_file(): assert os.path.samefile(root/"_quarto.yml", root/"nbs/_quarto.yml")
+def test_one_quarto_file():
+    assert os.path.samefile(root/"_quarto.yml", root/"nbs/_quarto.yml")
 
 # -- one source of the version
 
 def test_version_is_single_sourced():
-    cfg = ConfigParser(delimiters=["="]); cfg.read(root/"settings.ini", encoding="utf-8")
+    cfg = ConfigParser(delimiters=["="])
+    cfg.read(root/"settings.ini", encoding="utf-8")
     v = cfg["DEFAULT"]["version"]
     import semvideo
     assert semvideo.__version__ == v
-    said = subprocess.run([sys.executable, "setup.py", "--version"], cwd=root, capture_output=True, text=True).stdout.split()
+    said = subprocess.run([sys.executable, "setup.py", "--version"], cwd=root, capture_output=True,
+                          text=True).stdout.split()
     assert said and said[-1] == v
     assert re.search(rf"^version: {re.escape(v)}$", (root/"CITATION.cff").read_text(), re.M)
     assert f"## {v}" in (root/"CHANGELOG.md").read_text()
@@ -140,7 +170,8 @@ def test_version_is_single_sourced():
 TRAP = "operator torchvision::nms does not exist"
 
 def bare_venv(path):
-    "A venv that borrows this environment's packages through a .pth; returns (python, its own site-packages, which comes first)."
+    """A venv that borrows this environment's packages through a .pth; returns (python, its own
+    site-packages, which comes first)."""
     venv.create(path, with_pip=False, symlinks=True)
     site = next(Path(path).glob("lib/python*/site-packages"))
     (site/"borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
@@ -149,12 +180,15 @@ def bare_venv(path):
 
 @pytest.fixture(scope="session")
 def broken(tmp_path_factory):
-    "A venv where `import torchvision` really fails: the installed torchvision without its compiled operators, as beside a torch it was not built for."
+    """A venv where `import torchvision` really fails: the installed torchvision without its compiled
+    operators, as beside a torch it was not built for."""
     import importlib.util
     spec = importlib.util.find_spec("torchvision")
     if spec is None: pytest.skip("torchvision is not installed")
     exe, site = bare_venv(tmp_path_factory.mktemp("broken")/"venv")
-    shutil.copytree(Path(spec.origin).parent, site/"torchvision", ignore=shutil.ignore_patterns("_C*.so", "image*.so", "_C*.pyd", "__pycache__"))
+    shutil.copytree(
+        Path(spec.origin).parent, site/"torchvision",
+        ignore=shutil.ignore_patterns("_C*.so", "image*.so", "_C*.pyd", "__pycache__"))
     r = python("import torchvision", exe)
     assert r.returncode and TRAP in r.stderr, f"the trap is not set: {r.stderr[-500:]}"
     return exe
@@ -165,44 +199,63 @@ def test_trap_breaks_what_we_need(broken):
     assert r.returncode, "diffusers no longer needs the remedy"
 
 def test_trap_is_sprung(broken):
-    r = python("from semvideo.core import ensure_torchvision\n"
-               "assert ensure_torchvision() == 'repaired' and ensure_torchvision() == 'repaired'\n"
-               "from diffusers import AnimateDiffPipeline, AnimateDiffVideoToVideoPipeline\n"
-               "import torchvision.transforms as T, torchmetrics, timm, open_clip\n"
-               "assert open_clip.create_model('ViT-B-32', pretrained=None).visual\nprint('fine')", broken)
+    r = python(
+        "from semvideo.core import ensure_torchvision\n"
+        "assert ensure_torchvision() == 'repaired' and ensure_torchvision() == 'repaired'\n"
+        "from diffusers import AnimateDiffPipeline, AnimateDiffVideoToVideoPipeline\n"
+        "import torchvision.transforms as T, torchmetrics, timm, open_clip\n"
+        "assert open_clip.create_model('ViT-B-32', pretrained=None).visual\nprint('fine')", broken)
     assert r.stdout.strip().endswith("fine"), r.stderr[-3000:]
 
 def test_healthy_install_is_untouched(tmp_path):
-    "Where `import torchvision` works nothing is declared: an installed torchvision if it is healthy, else a package of that name that imports."
+    """Where `import torchvision` works nothing is declared: an installed torchvision if it is healthy,
+    else a package of that name that imports."""
     exe, site = bare_venv(tmp_path/"venv")
     if python("import torchvision", exe).returncode:
-        (site/"torchvision").mkdir(); (site/"torchvision/__init__.py").write_text("ok = True\n")
-    r = python("import torchvision; before = torchvision\nfrom semvideo.core import ensure_torchvision\nimport torch, sys\nhad = hasattr(torch.ops.torchvision, 'qnms')\n"
-               "assert ensure_torchvision() == 'healthy' and sys.modules['torchvision'] is before and hasattr(torch.ops.torchvision, 'qnms') == had\nprint('fine')", exe)
+        (site/"torchvision").mkdir()
+        (site/"torchvision/__init__.py").write_text("ok = True\n")
+    r = python(
+        "import torchvision; before = torchvision\nfrom semvideo.core import ensure_torchvision\nimport "
+        "torch, sys\nhad = hasattr(torch.ops.torchvision, 'qnms')\n"
+        "assert ensure_torchvision() == 'healthy' and sys.modules['torchvision'] "
+        "is before and hasattr(torch.ops.torchvision, 'qnms') == had\nprint('fine')", exe)
     assert r.stdout.strip() == "fine", r.stderr[-2000:]
 
 def test_absent_torchvision_is_said():
-    r = python("import sys; sys.modules['torchvision'] = None\nfrom semvideo.core import ensure_torchvision\nprint(ensure_torchvision())", cwd=root)
+    r = python(
+        "import sys; sys.modules['torchvision'] = None\nfrom semvideo.core import "
+        "ensure_torchvision\nprint(ensure_torchvision())", cwd=root)
     assert r.stdout.strip() == "absent", r.stderr[-2000:]
 
 def test_another_failure_is_not_hidden(tmp_path):
     "Only exactly that error is repaired."
-    (tmp_path/"torchvision").mkdir(); (tmp_path/"torchvision/__init__.py").write_text("raise RuntimeError('something else')\n")
-    r = python(f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]\nfrom semvideo.core import ensure_torchvision\nensure_torchvision()")
+    (tmp_path/"torchvision").mkdir()
+    (tmp_path/"torchvision/__init__.py").write_text("raise RuntimeError('something else')\n")
+    r = python(f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(root)!r}]\nfrom semvideo.core "
+               f"import ensure_torchvision\nensure_torchvision()")
     assert r.returncode and "something else" in r.stderr
 
 # -- the tests themselves
 
 def test_a_file_of_tests_stays_in_one_process(tmp_path):
-    "Two processes, as the README starts them: fixtures that take minutes must not be made twice. Every test says which process it ran in."
+    """Two processes, as the README starts them: fixtures that take minutes must not be made twice.
+    Every test says which process it ran in."""
     pytest.importorskip("xdist")
-    (tmp_path/"tests").mkdir(); shutil.copy(root/"tests/conftest.py", tmp_path/"tests/conftest.py"); shutil.copy(root/"pytest.ini", tmp_path/"pytest.ini")
+    (tmp_path/"tests").mkdir()
+    shutil.copy(root/"tests/conftest.py", tmp_path/"tests/conftest.py")
+    shutil.copy(root/"pytest.ini", tmp_path/"pytest.ini")
     body = "import os, time, pytest\n@pytest.mark.parametrize('i', range(6))\ndef test(i): time.sleep(.05); open(os.environ['SAID'], 'a').write(__name__ + ' ' + os.environ['PYTEST_XDIST_WORKER'] + '\\n')\n"
     for name in "abc": (tmp_path/f"tests/test_{name}.py").write_text(body)
-    env = dict(os.environ, SAID=str(tmp_path/"said"), PYTHONPATH=str(root)); env.pop("PYTEST_XDIST_WORKER", None); env.pop("PYTEST_ADDOPTS", None)
-    r = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "2", "tests"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    env = dict(os.environ, SAID=str(tmp_path/"said"), PYTHONPATH=str(root))
+    env.pop("PYTEST_XDIST_WORKER", None)
+    env.pop("PYTEST_ADDOPTS", None)
+    r = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "2", "tests"], cwd=tmp_path,
+                       env=env, capture_output=True, text=True, timeout=300)
     assert r.returncode == 0, r.stdout + r.stderr
     ran = {}
-    for line in (tmp_path/"said").read_text().splitlines(): m, w = line.split(); ran.setdefault(m, []).append(w)
+    for line in (tmp_path/"said").read_text().splitlines():
+        m, w = line.split()
+        ran.setdefault(m, []).append(w)
     assert {m: len(w) for m, w in ran.items()} == {f"test_{m}": 6 for m in "abc"}
-    assert all(len(set(w)) == 1 for w in ran.values()) and len({w[0] for w in ran.values()}) == 2, ran
+    assert all(len(set(w)) == 1 for w in ran.values()) and len({w[0]
+                                                                for w in ran.values()}) == 2, ran

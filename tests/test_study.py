@@ -1,4 +1,5 @@
-"A study that cannot lie: what is changed, cut, swapped or started twice is noticed, and nothing is lost to a typo."
+"""A study that cannot lie: what is changed, cut, swapped or started twice is noticed, and nothing is
+lost to a typo."""
 import json, os, signal, subprocess, sys, threading, time
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
@@ -6,10 +7,13 @@ from hypothesis import given, settings, strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 import harness
 from semvideo.cli import main, study_status
-from semvideo.core import (Planned, SemvideoError, Study, check_name, content, file_sha256, parse_shard, plans,
-                           read_csv, read_json, read_npy, read_safetensors, write_csv, write_json, write_npy, write_safetensors)
+from semvideo.core import (Planned, SemvideoError, Study, check_name, content, file_sha256,
+                           parse_shard, plans, read_csv, read_json, read_npy, read_safetensors,
+                           write_csv, write_json, write_npy, write_safetensors)
 
-CLIPS = pd.DataFrame(dict(clip_id=[f"seg1_{i:03d}" for i in range(6)], split="train", segment="seg1", onset_s=[2.*i for i in range(6)], duration_s=2., source="a.mp4"))
+CLIPS = pd.DataFrame(
+    dict(clip_id=[f"seg1_{i:03d}" for i in range(6)], split="train", segment="seg1",
+         onset_s=[2.*i for i in range(6)], duration_s=2., source="a.mp4"))
 LEVELS = ("basic", "anchor", "motion", "holistic")
 
 @pytest.fixture
@@ -19,19 +23,27 @@ def chain(tmp_path):
     "Three stages in a row, each with a file: prepare, targets, train."
     s = Study.create(tmp_path/"s", "s", "made here", CLIPS)
     write_npy(s.path/"frames/train.npy", np.zeros((6, 2, 8, 8, 3), np.uint8))
-    s.save_captions("train", pd.DataFrame([dict(clip_id=i, **{l: i for l in LEVELS}) for i in CLIPS.clip_id]))
-    files = [s.path/f for f in ("manifest.json", "clips.csv", "frames/train.npy", "captions/train.csv")]
+    s.save_captions(
+        "train", pd.DataFrame([dict(clip_id=i, **{l: i
+                                                  for l in LEVELS})
+                               for i in CLIPS.clip_id]))
+    files = [
+        s.path/f for f in ("manifest.json", "clips.csv", "frames/train.npy", "captions/train.csv")
+    ]
     s.stage("prepare", dict(n=1)).finish(files)
     write_npy(s.path/"targets/train.npy", np.arange(12.))
     s.stage("targets", dict(b=1), needs=("prepare",)).finish([s.path/"targets/train.npy"])
     write_safetensors(s.path/"train/sub-1/w.safetensors", dict(w=np.arange(4.)))
-    s.stage("train", {}, needs=("targets",), part="sub-1").finish([s.path/"train/sub-1/w.safetensors"])
+    s.stage("train", {}, needs=("targets", ),
+            part="sub-1").finish([s.path/"train/sub-1/w.safetensors"])
     return s
 
 def states(s, **kw): return {k: v["state"] for k, v in s.check(**kw).items()}
 
 def flip(path, at=-1):
-    b = bytearray(path.read_bytes()); b[at] ^= 1; path.write_bytes(b)
+    b = bytearray(path.read_bytes())
+    b[at] ^= 1
+    path.write_bytes(b)
 
 def refuses(f, *words):
     with pytest.raises(SemvideoError) as e: f()
@@ -44,43 +56,62 @@ def refuses(f, *words):
 @pytest.mark.parametrize("file,key", [("frames/train.npy", "prepare"), ("clips.csv", "prepare"), ("captions/train.csv", "prepare"), ("targets/train.npy", "targets"), ("train/sub-1/w.safetensors", "train/sub-1")])
 def test_one_bit_anywhere_stops_what_would_build_on_it(study, file, key):
     flip(study.path/file, -2)
-    if file == "clips.csv": refuses(lambda: study.stage("decode", {}, needs=("train/sub-1",)))
+    if file == "clips.csv":
+        refuses(lambda: study.stage("decode", {}, needs=("train/sub-1",)))
     else:
         assert states(study)[key] == "damaged"
-        refuses(lambda: study.stage("decode", {}, needs=("train/sub-1",)), Path(file).name, "was changed")
+        refuses(lambda: study.stage("decode", {}, needs=("train/sub-1", )),
+                Path(file).name, "was changed")
 
 def test_a_flip_that_hides_behind_its_times_is_found_by_reading(study):
-    f = study.path/"targets/train.npy"; study.check(); t = f.stat()
-    flip(f); os.utime(f, ns=(t.st_atime_ns, t.st_mtime_ns))
+    f = study.path/"targets/train.npy"
+    study.check()
+    t = f.stat()
+    flip(f)
+    os.utime(f, ns=(t.st_atime_ns, t.st_mtime_ns))
     assert states(study, verify=True)["targets"] == "damaged"
 
 def test_stale_reaches_all_the_way_down(study):
     study.stage("prepare", dict(n=2), force=True).finish()
     assert states(study) == {"prepare": "done", "targets": "stale", "train/sub-1": "stale"}
-    refuses(lambda: study.stage("decode", {}, needs=("train/sub-1",)), "stale", "prepare was made again")
+    refuses(lambda: study.stage("decode", {}, needs=("train/sub-1", )), "stale",
+            "prepare was made again")
 
 def test_the_same_settings_on_other_content_are_another_identity(study):
     again = study.stage("targets", dict(b=1), needs=("prepare",), force=True)
-    write_npy(study.path/"targets/train.npy", np.arange(12.)[::-1]); again.finish([study.path/"targets/train.npy"])
-    refuses(lambda: study.stage("train", {}, needs=("targets",), part="sub-1"), "stale", "computed_from.targets")
+    write_npy(study.path/"targets/train.npy", np.arange(12.)[::-1])
+    again.finish([study.path/"targets/train.npy"])
+    refuses(lambda: study.stage("train", {}, needs=("targets", ), part="sub-1"), "stale",
+            "computed_from.targets")
 
 def test_inputs_from_outside_and_the_version_of_the_code_count(study, tmp_path):
-    (tmp_path/"b").mkdir(); (tmp_path/"b/w").write_text("1"); one = content(tmp_path/"b")
+    (tmp_path/"b").mkdir()
+    (tmp_path/"b/w").write_text("1")
+    one = content(tmp_path/"b")
     study.stage("render", {}, inputs=dict(bundle=one)).finish()
-    (tmp_path/"b/w").write_text("2"); assert content(tmp_path/"b") != one
-    refuses(lambda: study.stage("render", {}, inputs=dict(bundle=content(tmp_path/"b"))), "inputs.bundle")
-    refuses(lambda: study.stage("render", {}, inputs=dict(bundle=one), version=2), "code_version: 1 -> 2")
+    (tmp_path/"b/w").write_text("2")
+    assert content(tmp_path/"b") != one
+    refuses(lambda: study.stage("render", {}, inputs=dict(bundle=content(tmp_path/"b"))),
+            "inputs.bundle")
+    refuses(lambda: study.stage("render", {}, inputs=dict(bundle=one), version=2),
+            "code_version: 1 -> 2")
 
 def test_an_input_replaced_at_its_place_makes_the_stage_stale(study, tmp_path):
     film, bundle = tmp_path/"film.mp4", tmp_path/"bundle"
-    bundle.mkdir(); (bundle/"w").write_text("1"); film.write_text("1")
+    bundle.mkdir()
+    (bundle/"w").write_text("1")
+    film.write_text("1")
     places = dict(film=film, bundle=bundle)
-    study.stage("render", {}, inputs={k: content(p) for k, p in places.items()}, places=places, needs=("train/sub-1",)).finish()
+    study.stage("render", {}, inputs={
+        k: content(p)
+        for k, p in places.items()
+    }, places=places, needs=("train/sub-1", )).finish()
     study.stage("evaluate", {}, needs=("render",)).finish()
     for changed in (film, bundle/"w"):
         changed.write_text("2")
         said = study.check()
-        assert said["render"]["state"] == "stale" and str(places["film"] if changed == film else bundle) in said["render"]["why"]
+        assert said["render"]["state"] == "stale" and str(places["film"] if changed ==
+                                                          film else bundle) in said["render"]["why"]
         assert said["evaluate"]["state"] == "stale" and said["train/sub-1"]["state"] == "done"
         refuses(lambda: study.stage("report", {}, needs=("evaluate",)), "stale", "was replaced")
         changed.write_text("1")
@@ -90,7 +121,8 @@ def test_an_input_replaced_at_its_place_makes_the_stage_stale(study, tmp_path):
 
 @pytest.mark.parametrize("change", [dict(done=False), dict(hash="x"), dict(files={}), dict(made_with={})])
 def test_a_record_that_was_edited(study, change):
-    p = study.path/"stages/targets/stage.json"; write_json(p, {**read_json(p), **change})
+    p = study.path/"stages/targets/stage.json"
+    write_json(p, {**read_json(p), **change})
     refuses(lambda: study.check(), "record of a stage was changed")
 
 @pytest.mark.parametrize("junk", ["{}", "[]", "null", "5", '{"a": ', "\x00", "[" * 5000])
@@ -98,66 +130,94 @@ def test_a_record_that_was_edited(study, change):
 def test_junk_for_json(study, file, junk):
     (study.path/file).write_text(junk)
     refuses(lambda: (study.manifest, study.check()), Path(file).name)
-    assert main(["status", "--study", str(study.path)]) and main(["doctor", "--study", str(study.path)])
+    assert main(["status", "--study", str(study.path)]) and main(
+        ["doctor", "--study", str(study.path)])
 
 def test_a_log_line_that_was_changed(study):
-    study.log("reads", split="test", by="decode"); p = study.path/"log.jsonl"
-    p.write_text(p.read_text().replace("decode", "nobody")); refuses(study.events, "line 1")
-    p.write_bytes(b"\xff\n"); refuses(study.events, "line 1")
+    study.log("reads", split="test", by="decode")
+    p = study.path/"log.jsonl"
+    p.write_text(p.read_text().replace("decode", "nobody"))
+    refuses(study.events, "line 1")
+    p.write_bytes(b"\xff\n")
+    refuses(study.events, "line 1")
     assert [r["state"] for r in study_status(study.path) if r["stage"] == "log"] == ["damaged"]
 
 def test_records_say_what_made_them(study):
-    assert {"semvideo", "torch", "diffusers", "python"} <= set(study.stages()["train/sub-1"]["made_with"])
+    assert {"semvideo", "torch", "diffusers",
+            "python"} <= set(study.stages()["train/sub-1"]["made_with"])
 
 # rows have names
 
 def test_a_sorted_table_gives_each_clip_its_own_words(study):
     p = study.path/"captions/train.csv"
-    write_csv(p, read_csv(p, dtype=str)[::-1]); assert study.captions("train").holistic.tolist() == CLIPS.clip_id.tolist()
-    assert states(study)["prepare"] == "damaged" # and what was trained on it is not used until it is made again
+    write_csv(p, read_csv(p, dtype=str)[::-1])
+    assert study.captions("train").holistic.tolist() == CLIPS.clip_id.tolist()
+    # and what was trained on it is not used until it is made again
+    assert states(study)["prepare"] == "damaged"
 
 @pytest.mark.parametrize("change,says", [(lambda d: d[1:], "lack 1 of 6"), (lambda d: pd.concat([d, d[:1]]), "twice"), (lambda d: pd.concat([d, d[:1].assign(clip_id="x")]), "something else"), (lambda d: d.drop(columns="motion"), "lack columns")])
 def test_rows_missing_double_foreign(study, change, says):
-    p = study.path/"captions/train.csv"; write_csv(p, change(read_csv(p, dtype=str)))
+    p = study.path/"captions/train.csv"
+    write_csv(p, change(read_csv(p, dtype=str)))
     refuses(lambda: study.captions("train"), says, "train.csv")
 
 def test_voxels_fit_their_columns(study):
-    vox = pd.DataFrame(dict(grayordinate=[3, 5, 9], hemisphere="L", vertex=[3, 5, 9], parcel="V1", reliability=.5, p=.01))
-    study.save_voxels(1, vox); study.save_fmri(1, "train", np.zeros((6, 1, 3), np.float32)); assert len(study.voxels(1)) == 3
+    vox = pd.DataFrame(
+        dict(grayordinate=[3, 5, 9], hemisphere="L", vertex=[3, 5, 9], parcel="V1", reliability=.5,
+             p=.01))
+    study.save_voxels(1, vox)
+    study.save_fmri(1, "train", np.zeros((6, 1, 3), np.float32))
+    assert len(study.voxels(1)) == 3
     for bad, says in ((vox[::-1], "order"), (vox[:2], "2 rows"), (pd.concat([vox, vox[:1]]), "twice")):
-        study.save_voxels(1, bad); refuses(lambda: study.voxels(1), says)
+        study.save_voxels(1, bad)
+        refuses(lambda: study.voxels(1), says)
 
 # names
 
 @pytest.mark.parametrize("name", ["../../../evil", "/etc/x", "..", "x/../../evils", "a\0b", "", " a", "con/", "x" * 200])
 @pytest.mark.parametrize("column", ["split", "clip_id", "segment"])
 def test_a_name_never_leaves_the_study(tmp_path, column, name):
-    refuses(lambda: Study.create(tmp_path/"s", "s", "x", CLIPS.assign(**{column: [name, *CLIPS[column][1:]]})), "Not a name")
+    refuses(
+        lambda: Study.create(tmp_path/"s", "s", "x",
+                             CLIPS.assign(**{column: [name, *CLIPS[column][1:]]})), "Not a name")
     assert not (tmp_path/"s").exists() and not list(tmp_path.parent.glob("evil*"))
 
-def test_a_lone_surrogate_is_no_name(): refuses(lambda: check_name("a\ud800", "split"), "Not a name", "ud800")
+def test_a_lone_surrogate_is_no_name():
+    refuses(lambda: check_name("a\ud800", "split"), "Not a name", "ud800")
 
 def test_an_undo_list_that_points_elsewhere(study, tmp_path):
-    study.discard([study.path/"targets"], "test"); p = study.path/"trash/0001/entry.json"
-    write_json(p, dict(read_json(p), paths=["../../x"])); refuses(study.undo, "Not a path of the study")
+    study.discard([study.path/"targets"], "test")
+    p = study.path/"trash/0001/entry.json"
+    write_json(p, dict(read_json(p), paths=["../../x"]))
+    refuses(study.undo, "Not a path of the study")
 
 # nothing is lost
 
 def test_force_undo_clean(study, capsys):
-    want = harness.state(study.path); study.stage("targets", dict(b=2), needs=("prepare",), force=True)
+    want = harness.state(study.path)
+    study.stage("targets", dict(b=2), needs=("prepare",), force=True)
     assert not (study.path/"targets").exists() and states(study)["targets"] == "partial"
     assert main(["undo", "--study", str(study.path)]) == 0 and harness.state(study.path) == want
     from semvideo.core import host_id
-    dead, there = study.path/f".x.npy.999999.{host_id()}1.part", study.path/".y.npy.999999.0a0a0a1.part" # of another machine, where it may still be written
-    dead.write_text("left behind"); there.write_text("being written")
-    assert main(["clean", "--study", str(study.path), "--dry-run"]) == 0 and (study.path/"trash").exists()
+    # of another machine, where it may still be written
+    dead, there = study.path/f".x.npy.999999.{host_id()}1.part", study.path/".y.npy.999999.0a0a0a1.part"
+    dead.write_text("left behind")
+    there.write_text("being written")
+    assert main(["clean", "--study", str(study.path), "--dry-run"
+                 ]) == 0 and (study.path/"trash").exists()
     assert main(["clean", "--study", str(study.path)]) == 0 and not dead.exists() and there.exists()
-    there.unlink(); assert harness.state(study.path) == want
+    there.unlink()
+    assert harness.state(study.path) == want
 
 def test_a_refused_stage_has_touched_nothing(study):
     want = harness.state(study.path)
-    for f in (lambda: study.stage("targets", {}, needs=("nope",), force=True), lambda: study.stage("../x", {}), lambda: parse_shard("0/8")): refuses(f)
-    for words in (["render", "--shard", "0/8", "--force"], ["targets", "--bundle", "sd51", "--force"], ["decode", "--repeats", "99", "--force"], ["prepare", "--root", "/nope", "--force"]):
+    for f in (lambda: study.stage("targets", {}, needs=("nope", ), force=True),
+              lambda: study.stage("../x", {}), lambda: parse_shard("0/8")):
+        refuses(f)
+    for words in (["render", "--shard", "0/8",
+                   "--force"], ["targets", "--bundle", "sd51",
+                                "--force"], ["decode", "--repeats", "99",
+                                             "--force"], ["prepare", "--root", "/nope", "--force"]):
         assert main([*words, "--study", str(study.path)]) == 2
     assert harness.state(study.path) == want
 
@@ -166,15 +226,22 @@ def test_shards(s): refuses(lambda: parse_shard(s), "i/n")
 
 def test_a_plan_changes_nothing(study):
     want = harness.state(study.path)
-    with plans(), pytest.raises(Planned) as e: study.stage("targets", dict(b=2), needs=("prepare",), force=True)
-    assert e.value.does == "replace" and e.value.files == 1 and e.value.below == ["train/sub-1"] and harness.state(study.path) == want
+    with plans(), pytest.raises(Planned) as e:
+        study.stage("targets", dict(b=2), needs=("prepare",), force=True)
+    assert e.value.does == "replace" and e.value.files == 1 and e.value.below == [
+        "train/sub-1"
+    ] and harness.state(study.path) == want
 
 def test_prepare_refused_then_corrected(tmp_path):
     "A preparation that was refused half-way does not bar the corrected one; a finished one does."
     make = lambda n: Study.create(tmp_path/"s", "s", "x", CLIPS, dict(n=n), exist_ok=True)
-    make(1).stage("prepare", dict(n=1)); write_npy(tmp_path/"s/frames/train.npy", np.zeros(3)); s = make(2)
+    make(1).stage("prepare", dict(n=1))
+    write_npy(tmp_path/"s/frames/train.npy", np.zeros(3))
+    s = make(2)
     assert not (tmp_path/"s/frames").exists() and s.manifest["config"] == dict(n=2)
-    s.stage("prepare", dict(n=2)).finish(); said = refuses(lambda: make(3), "Another study", "config.n: 2 -> 3"); assert len(said) < 500
+    s.stage("prepare", dict(n=2)).finish()
+    said = refuses(lambda: make(3), "Another study", "config.n: 2 -> 3")
+    assert len(said) < 500
 
 # one writer
 
@@ -186,7 +253,9 @@ print('held', flush=True); sys.stdin.read()
 """
 
 def holder(study, shard="1/1"):
-    p = subprocess.Popen([sys.executable, "-c", HOLDER, str(study.path), shard], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=harness.ENV)
+    p = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(study.path), shard], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True, env=harness.ENV)
     assert p.stdout.readline() == "held\n"
     return p
 
@@ -194,41 +263,60 @@ def test_a_second_writer_is_refused_and_a_dead_one_is_not_waited_for(study):
     p = holder(study); need = ("train/sub-1",)
     try:
         refuses(lambda: study.stage("decode", dict(seed=0), needs=need), "Another process")
-        refuses(lambda: study.stage("decode", dict(seed=1), needs=need, force=True), "Another process")
+        refuses(lambda: study.stage("decode", dict(seed=1), needs=need, force=True),
+                "Another process")
         refuses(lambda: study.stage("decode", dict(seed=1), needs=need), "other settings")
-    finally: p.kill(); p.wait()
+    finally:
+        p.kill()
+        p.wait()
     study.stage("decode", dict(seed=0), needs=need).finish()
 
 def test_shards_hold_a_claim_each(study):
     p = holder(study, "1/2"); need = ("train/sub-1",)
     try:
         study.stage("decode", dict(seed=0), needs=need, shard=(2, 2)).release()
-        refuses(lambda: study.stage("decode", dict(seed=0), needs=need, shard=(1, 2)), "Another process")
+        refuses(lambda: study.stage("decode", dict(seed=0), needs=need, shard=(1, 2)),
+                "Another process")
         refuses(lambda: study.stage("decode", dict(seed=0), needs=need), "Another process")
-    finally: p.kill(); p.wait()
+    finally:
+        p.kill()
+        p.wait()
 
 def test_sources_that_change_meanwhile_leave_the_stage_open(study):
     d = study.stage("decode", {}, needs=("train/sub-1",))
     study.stage("train", dict(x=1), needs=("targets",), part="sub-1", force=True).finish()
-    refuses(d.finish, "has changed while"); assert states(study)["decode"] != "done"
+    refuses(d.finish, "has changed while")
+    assert states(study)["decode"] != "done"
 
 def test_sigterm_ends_in_words(study):
     code = "import sys, time; from semvideo import cli; cli.VERBS['doctor'] = ((lambda a: (print('on', flush=True), __import__('subprocess').Popen(['sleep', '60']), time.sleep(60))), ()); cli.VERBS['doctor'][0].__doc__ = 'x'; sys.exit(cli.main(['doctor']))"
-    p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=harness.ENV); p.stdout.readline(); time.sleep(.3)
+    p = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, env=harness.ENV)
+    p.stdout.readline()
+    time.sleep(.3)
     import psutil
-    child = psutil.Process(p.pid).children(); p.send_signal(signal.SIGTERM); _, err = p.communicate(timeout=20)
-    assert p.returncode == 143 and "interrupted" in err and "Traceback" not in err and child and not any(c.is_running() and c.status() != "zombie" for c in child)
+    child = psutil.Process(p.pid).children()
+    p.send_signal(signal.SIGTERM)
+    _, err = p.communicate(timeout=20)
+    assert p.returncode == 143 and "interrupted" in err and "Traceback" not in err and child and not any(
+        c.is_running() and c.status() != "zombie" for c in child)
 
 # fuzz: no traceback, no hang, no silence
 
-READERS = dict(json=lambda p: read_json(p), csv=lambda p: read_csv(p), npy=lambda p: np.asarray(read_npy(p)).sum(), safetensors=lambda p: read_safetensors(p))
+READERS = dict(json=lambda p: read_json(p), csv=lambda p: read_csv(p),
+               npy=lambda p: np.asarray(read_npy(p)).sum(),
+               safetensors=lambda p: read_safetensors(p))
 
 @settings(max_examples=150, deadline=2000, derandomize=True)
 @given(kind=st.sampled_from(sorted(READERS)), at=st.integers(0, 400), new=st.binary(min_size=1, max_size=12), cut=st.booleans())
 def test_mutated_files_are_read_or_refused(tmp_path_factory, kind, at, new, cut):
     p = tmp_path_factory.mktemp("f")/f"x.{kind}"
-    dict(json=lambda: write_json(p, dict(a=[1, 2], b="x" * 50)), csv=lambda: write_csv(p, CLIPS), npy=lambda: write_npy(p, np.arange(40.)), safetensors=lambda: write_safetensors(p, dict(w=np.arange(40.)), dict(a=1)))[kind]()
-    b = p.read_bytes(); at %= len(b); p.write_bytes(b[:at] + new + (b"" if cut else b[at + len(new):]))
+    dict(json=lambda: write_json(p, dict(a=[1, 2], b="x"*50)), csv=lambda: write_csv(p, CLIPS),
+         npy=lambda: write_npy(p, np.arange(40.)),
+         safetensors=lambda: write_safetensors(p, dict(w=np.arange(40.)), dict(a=1)))[kind]()
+    b = p.read_bytes()
+    at %= len(b)
+    p.write_bytes(b[:at] + new + (b"" if cut else b[at + len(new):]))
     try: READERS[kind](p)
     except SemvideoError as e: assert str(p) in str(e)
 
@@ -237,51 +325,81 @@ def test_mutated_files_are_read_or_refused(tmp_path_factory, kind, at, new, cut)
 def test_mutated_studies_are_never_in_order(tmp_path_factory, data):
     "Whatever file is changed, however: `status --verify` says so or refuses, in words."
     s = chain(tmp_path_factory.mktemp("s"))
-    files = harness.files_of(s.path); p = files[data.draw(st.integers(0, len(files) - 1))]; b = p.read_bytes()
-    at = data.draw(st.integers(0, len(b) - 1)); new = data.draw(st.binary(min_size=0, max_size=8)); out = b[:at] + new + b[at + data.draw(st.integers(0, 8)):]
+    files = harness.files_of(s.path)
+    p = files[data.draw(st.integers(0, len(files) - 1))]
+    b = p.read_bytes()
+    at = data.draw(st.integers(0, len(b) - 1))
+    new = data.draw(st.binary(min_size=0, max_size=8))
+    out = b[:at] + new + b[at + data.draw(st.integers(0, 8)):]
     if out == b: return
     p.write_bytes(out)
-    try: assert any(r["state"] not in ("done", "not begun") for r in study_status(s.path, verify=True))
+    try:
+        assert any(r["state"] not in ("done", "not begun")
+                   for r in study_status(s.path, verify=True))
     except SemvideoError as e: assert len(str(e).splitlines()) <= 6
 
 @pytest.mark.parametrize("text", ["clip_id,basic\n\"", "\ud800".encode("utf-8", "surrogatepass"), b"\x00" * 30, ""])
 def test_broken_captions(study, text):
-    p = study.path/"captions/train.csv"; p.write_bytes(text if isinstance(text, bytes) else text.encode())
+    p = study.path/"captions/train.csv"
+    p.write_bytes(text if isinstance(text, bytes) else text.encode())
     refuses(lambda: study.captions("train"), "train.csv")
 
 def test_permission_denied(study, monkeypatch):
     "Root reads everything: the system's refusal is put in its place."
     def no(*a, **k): raise PermissionError(13, "Permission denied", str(a[0]))
     for name, f in (("numpy.load", lambda: study.frames("train")), ("pandas.read_csv", lambda: study.clips)):
-        monkeypatch.setattr(name, no); refuses(f, "cannot be read", "Permission denied"); monkeypatch.undo()
-    monkeypatch.setattr("builtins.open", no); refuses(lambda: study.log("reads"), "log.jsonl", "Permission denied"); monkeypatch.undo()
+        monkeypatch.setattr(name, no)
+        refuses(f, "cannot be read", "Permission denied")
+        monkeypatch.undo()
+    monkeypatch.setattr("builtins.open", no)
+    refuses(lambda: study.log("reads"), "log.jsonl", "Permission denied")
+    monkeypatch.undo()
 
 def test_an_edit_that_is_meant_is_taken_over_and_said(tmp_path):
-    s = chain(tmp_path); f = s.path/"captions/train.csv"; s.stage("mine", {}).finish([f]); s.stage("targets", dict(b=2), needs=("prepare", "mine"), force=True)
-    d = read_csv(f, dtype=str); d.loc[0, "anchor"] = "a better caption"; write_csv(f, d); assert states(s)["mine"] == "damaged"
-    write_csv(f, d[1:]); assert main(["captions", "adopt", "--study", str(s.path)]) == 2 # a row is missing
-    write_csv(f, d); assert main(["captions", "adopt", "--study", str(s.path)]) == 0
-    assert states(s)["mine"] == "done" and s.stages()["mine"]["facts"]["edited"] == ["captions/train.csv"] and s.events()[-1]["event"] == "adopted"
+    s = chain(tmp_path)
+    f = s.path/"captions/train.csv"
+    s.stage("mine", {}).finish([f])
+    s.stage("targets", dict(b=2), needs=("prepare", "mine"), force=True)
+    d = read_csv(f, dtype=str)
+    d.loc[0, "anchor"] = "a better caption"
+    write_csv(f, d)
+    assert states(s)["mine"] == "damaged"
+    write_csv(f, d[1:])
+    assert main(["captions", "adopt", "--study", str(s.path)]) == 2 # a row is missing
+    write_csv(f, d)
+    assert main(["captions", "adopt", "--study", str(s.path)]) == 0
+    assert states(s)["mine"] == "done" and s.stages()["mine"]["facts"]["edited"] == [
+        "captions/train.csv"
+    ] and s.events()[-1]["event"] == "adopted"
     refuses(lambda: s.stage("targets", dict(b=2), needs=("mine",)))
 
 def test_pickled_weights_are_not_read(tmp_path):
     import shutil, torch
     from safetensors.torch import load_file
     from semvideo.bundle import bundle_path, load_part
-    d = tmp_path/"b"; shutil.copytree(bundle_path("tiny"), d); f = next((d/"text_encoder").glob("*.safetensors"))
-    torch.save(load_file(f), d/"text_encoder/pytorch_model.bin"); f.unlink()
+    d = tmp_path/"b"
+    shutil.copytree(bundle_path("tiny"), d)
+    f = next((d/"text_encoder").glob("*.safetensors"))
+    torch.save(load_file(f), d/"text_encoder/pytorch_model.bin")
+    f.unlink()
     refuses(lambda: load_part(d, "text_encoder"), "Cannot load text_encoder", "safetensors")
 
 def test_a_broken_picture_is_named(tmp_path):
     from semvideo.stats import score
-    for d in ("a", "b"): (tmp_path/d/"clip").mkdir(parents=True); (tmp_path/d/"clip/0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    for d in ("a", "b"):
+        (tmp_path/d/"clip").mkdir(parents=True)
+        (tmp_path/d/"clip/0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     refuses(lambda: score(tmp_path/"a", tmp_path/"b", out=tmp_path/"o", models=None), "0.png")
 
 @pytest.mark.slow
 def test_the_harness(tmp_path):
-    "Flips, kills, a full disk and two commands at once, on a small miniature, each a few times (`python tests/harness.py OUT` does it whole)."
+    """Flips, kills, a full disk and two commands at once, on a small miniature, each a few times
+    (`python tests/harness.py OUT` does it whole)."""
     s, tree = harness.make(tmp_path, ("mine", "targets"), 1)
     assert harness.flips(s, 30)["missed"] == []
-    k = harness.kills(s, tree, "targets", 2); assert k["rc"] == 0 and k["differ"] == [] and k["left"] == [], k
-    d = harness.disk(s, tree, "targets"); assert d["clear"] and d["rc_again"] == 0 and d["differ"] == [], d
-    p = harness.pairs(s, tree, "targets", "targets"); assert p["bad"] == [] and p["differ"] == [], p
+    k = harness.kills(s, tree, "targets", 2)
+    assert k["rc"] == 0 and k["differ"] == [] and k["left"] == [], k
+    d = harness.disk(s, tree, "targets")
+    assert d["clear"] and d["rc_again"] == 0 and d["differ"] == [], d
+    p = harness.pairs(s, tree, "targets", "targets")
+    assert p["bad"] == [] and p["differ"] == [], p
