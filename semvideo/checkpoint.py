@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['save_checkpoint', 'load_checkpoint', 'save', 'load', 'tidy']
 
-# %% ../nbs/352_checkpoint.ipynb #e2f66eb2
+# %% ../nbs/352_checkpoint.ipynb #d69b7215
 import contextlib, json
 from pathlib import Path
-import torch
 from .core import SemvideoError, atomic_path, read_json, read_safetensors, write_json
 from .decoders import DECODER_CLASSES
 

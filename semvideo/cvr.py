@@ -16,9 +16,8 @@ from .core import shard as share_of
 from .bundle import *
 from .targets import bundle_content, bundle_places
 
-# %% ../nbs/400_cvr.ipynb #6fa805cb
+# %% ../nbs/400_cvr.ipynb #2d21c870
 import torch
-import torch.nn.functional as F
 
 # %% ../nbs/400_cvr.ipynb #043fa24c
 @dataclass(frozen=True)

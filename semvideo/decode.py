@@ -39,23 +39,23 @@ def decode(module, fmri: np.ndarray, subject, # decoder, (N,V), key of its subje
         out.append(y.float().cpu().numpy())
     return np.concatenate(out)
 
-# %% ../nbs/360_decode.ipynb #dfe49066
-def _decode_parts(folders, x, subject, ids, seed, batch, device): # {part: folder}, (N,V)
+# %% ../nbs/360_decode.ipynb #d064518f
+def _decode_parts(folders, x, subject, split, ids, seed, batch, device): # {part: folder}, (N,V)
     "Each part's arrays by the field of `Decoded` they are for; a part may be told an earlier one's text."
     decoded = {}
-    for part in progress(folders, f'decode {subject}'):
+    for part in progress(folders, f'decode {split}'):
         module = load(folders[part])
         output,told = module.reads()
         if told and told not in decoded:
             raise SemvideoError(
                 f'{part} is told {told} states',
-                found=f'no part before it decodes them',
+                found='no part before it decodes them',
                 expected='its name after theirs')
         kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
         decoded[output] = decode(module, x, subject, batch=batch, device=device, **kw)
     return decoded
 
-# %% ../nbs/360_decode.ipynb #e479b87e
+# %% ../nbs/360_decode.ipynb #a2eb4e21
 def decode_study(study, subject, # core.Study, a subject that `train_study` was run for
                  split: str = 'test',
                  repeats: int = None, # repeats averaged, from the first; default all
@@ -79,7 +79,7 @@ def decode_study(study, subject, # core.Study, a subject that `train_study` was 
     study.log('reads', split=split, by='decode', subject=subject)
     x = np.nanmean(np.asarray(x)[:, :repeats], 1)
     ids,device = study.clip_ids(split),world(device).device
-    out = Decoded(**_decode_parts(folders, x, subject, ids, seed, batch, device))
+    out = Decoded(**_decode_parts(folders, x, subject, split, ids, seed, batch, device))
     out.save(file, dict(source=f'sub-{subject}/{split}', rows=identity(ids)))
     stage.finish([file])
     return out

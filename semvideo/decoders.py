@@ -6,8 +6,9 @@
 __all__ = ['RECIPES', 'DECODERS', 'DECODER_CLASSES', 'DECODER_PARTS', 'TrainConfig', 'Recipe', 'Decoder', 'register_decoder',
            'recipe', 'part_settings', 'seeded', 'build', 'only']
 
-# %% ../nbs/348_decoders.ipynb #527bdb43
+# %% ../nbs/348_decoders.ipynb #17c84b61
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 import torch
 from .core import Config, SemvideoError, seed_for
@@ -72,12 +73,12 @@ _miniature = Recipe(
 
 RECIPES = dict(paper=Recipe(), miniature=_miniature)
 
-# %% ../nbs/348_decoders.ipynb #3306e74d
+# %% ../nbs/348_decoders.ipynb #a81d6e48
 @dataclass(frozen=True)
 class Decoder:
     "How one part of a study is made and trained."
     cls: type # its module
-    make: object # function of (study, {subject: voxels}, dict of sizes): an untrained module
+    make: Callable # function of (study, {subject: voxels}, dict of sizes): an untrained module
     # the Recipe's fields of this family hold its sizes and training; None: they stand below
     family: str = None
     model: dict = field(default_factory=dict) # sizes, given to `make`
@@ -88,8 +89,16 @@ DECODERS = {} # part: Decoder
 DECODER_CLASSES = {} # name of a class, as stored beside weights: the class
 
 def register_decoder(part: str, # name for `train_study`, `decode_study` and `--parts`
-                     cls: type, make, **settings): # settings: further fields of Decoder
-    "Make a decoder known; a part of the same name is replaced."
+                     cls: type, make: Callable,
+                     **settings): # further fields of Decoder
+    """Make a decoder known; a part of the same name is replaced.
+    Raises `SemvideoError` if another class of this name is known."""
+    known = DECODER_CLASSES.setdefault(cls.__name__, cls)
+    if known.__module__ != cls.__module__:
+        raise SemvideoError(
+            'There is another decoder class of this name',
+            found=f'{cls.__module__}.{cls.__name__}',
+            expected=f'a name other than {cls.__name__}, which is of {known.__module__}')
     DECODERS[part] = Decoder(cls, make, **settings)
     DECODER_CLASSES[cls.__name__] = cls
 

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['new_unet', 'new_adapter', 'new_scheduler', 'latent_pool', 'text_pool', 'train_unet', 'train_adapter']
 
-# %% ../nbs/316_tiny_generator.ipynb #33833df6
+# %% ../nbs/316_tiny_generator.ipynb #758eb193
 from pathlib import Path
 import numpy as np
 from .core import *
 from .simulate import *
-from .bundle import PictureCode, TextEncoder, load_part, random_clip, to_model, tokens
+from .bundle import random_clip, to_model, tokens
 from .tiny_picture import N_FRAMES, TIMES, train_loop
 from .tiny_text import WIDTH
 

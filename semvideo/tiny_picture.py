@@ -5,17 +5,16 @@
 # %% auto #0
 __all__ = ['N_FRAMES', 'TIMES', 'picture_batch', 'train_loop', 'new_vae', 'train_vae', 'train_vae_decoder']
 
-# %% ../nbs/310_tiny_picture.ipynb #fa96d09f
+# %% ../nbs/310_tiny_picture.ipynb #61f987b3
 from pathlib import Path
 import cv2
 import numpy as np
 from .core import *
 from .simulate import *
-from .bundle import PictureCode, to_model
+from .bundle import to_model
 
-# %% ../nbs/310_tiny_picture.ipynb #6fa805cb
+# %% ../nbs/310_tiny_picture.ipynb #2d21c870
 import torch
-import torch.nn.functional as F
 
 # %% ../nbs/310_tiny_picture.ipynb #bb0a2b65
 N_FRAMES = 8 # frames of a clip, at 0, 0.25, ... 1.75 s

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['WIDTH', 'FACTS', 'make_tokenizer', 'new_clip', 'text_encoder_of', 'facts_of', 'told', 'train_text', 'train_clip']
 
-# %% ../nbs/312_tiny_text.ipynb #875a0f01
+# %% ../nbs/312_tiny_text.ipynb #eefb5271
 import json
 from pathlib import Path
 import numpy as np
 from .core import *
 from .simulate import *
-from .bundle import TextEncoder, random_clip, to_model, tokens
+from .bundle import random_clip, to_model, tokens
 from .tiny_picture import train_loop
 
 # %% ../nbs/312_tiny_text.ipynb #6fa805cb
