@@ -3,6 +3,8 @@ import numpy as np, pandas as pd, pytest, torch
 from semvideo import sad, train
 from semvideo.core import SemvideoError, Study, rng_for
 from semvideo.sad import SAD
+from semvideo.targets import target
+from semvideo.toy import TOY_MAD, TOY_SAD, toy_study as small_study
 from semvideo.train import TrainConfig
 
 TOY = dict(tokens=4, width=6, hidden=12, mlp=(16, 16, 16), layers=1, heads=1, dim_head=4, refine_rows=4)
@@ -63,7 +65,50 @@ def test_divergence_is_told(study):
 def test_not_worse_than_ridge_on_a_linear_brain(study):
     "Identification of test clips: within 2 points of the ridge it starts from."
     from semvideo.baselines import Ridge
-    m = train.fit(make(), study, FAST.replace(validate=0)).module; x,xt = (np.asarray(study.fmri(1, s)).mean(1) for s in ('train', 'test')); y,yt = (np.asarray(train.target(study, s, 'holistic')) for s in ('train', 'test'))
+    m = train.fit(make(), study, FAST.replace(validate=0)).module; x,xt = (np.asarray(study.fmri(1, s)).mean(1) for s in ('train', 'test')); y,yt = (np.asarray(target(study, s, 'holistic')) for s in ('train', 'test'))
     ridge = Ridge().fit(x, y, study.select('train').segment.to_numpy()).predict(xt); score = lambda p: train.own_above_others(m.states(torch.as_tensor(p)), m.states(torch.as_tensor(yt))).mean().item()
     with torch.no_grad(): ours = score(m(torch.tensor(xt), 1))
     assert ours > .7 and ours > score(ridge)-.02
+
+class Mine(SAD): "A decoder from outside: SAD under another name."
+
+@pytest.fixture
+def register():
+    "The register of decoders, as it was before once the test is over."
+    before = dict(train.DECODERS), dict(train.DECODER_CLASSES)
+    yield train.register_decoder
+    for now,then in zip((train.DECODERS, train.DECODER_CLASSES), before):
+        now.clear()
+        now.update(then)
+
+def toy_recipe():
+    "The miniature's recipe at the size of the package's toy study, one epoch a stage."
+    small = train.RECIPES['miniature'].to_dict()
+    small['sad'] |= TOY_SAD
+    small['mad'] |= TOY_MAD
+    for k in small:
+        if k.endswith(('pretrain', 'tune')): small[k] |= dict(epochs=1, batch=32)
+    return small
+
+def test_a_decoder_from_outside_needs_one_registration(tmp_path, register):
+    quick = FAST.replace(epochs=1, validate=0)
+    register('mine', Mine, lambda study, n, model: Mine(n, sad.SAD_MINIATURE, **model), model=dict(TOY_SAD, level='anchor'), pretrain=quick, tune=quick)
+    study = small_study(tmp_path/'study')
+    train.train_study(study, 1, toy_recipe(), parts=('mine', 'sad-motion', 'sad-holistic', 'mad'), seed=3)
+    module = train.load(study.path/'train/sub-1/mine')
+    assert type(module) is Mine and list(module.n_voxels) == [1]
+    assert study.stages()['train/sub-1/mine']['config']['decoder'] == 'Mine' and study.stages()['train/sub-1/mine']['config']['train']['seed'] == 3
+    with pytest.raises(SemvideoError): train.decode_study(study, 1) # sad-anchor was not trained
+    d = train.decode_study(study, 1, parts=('mine', 'sad-motion', 'sad-holistic', 'mad'))
+    x = np.nanmean(np.asarray(study.fmri(1, 'test')), 1)
+    np.testing.assert_array_equal(d.anchor, train.decode(module, x, 1, ids=study.clip_ids('test')))
+    with pytest.raises(SemvideoError, match='told motion states'): train.decode_study(study, 1, parts=('mad', 'mine', 'sad-motion', 'sad-holistic'), force=True)
+
+def test_a_part_may_be_replaced_by_name(tmp_path, register):
+    register('sad-anchor', Mine, lambda study, n, model: Mine(n, {**model, 'level': 'anchor'}), family='sad')
+    study = small_study(tmp_path/'study'); train.train_study(study, 1, toy_recipe(), parts=('sad-anchor',))
+    assert type(train.load(study.path/'train/sub-1/sad-anchor')) is Mine
+
+def test_a_decoder_that_is_not_registered_here_is_refused(tmp_path):
+    torch.manual_seed(0); train.save(Mine({1: 20}, sad.SAD_MINIATURE, **TOY), tmp_path)
+    with pytest.raises(SemvideoError, match='(?s)Unknown kind of decoder.*Mine'): train.load(tmp_path)
