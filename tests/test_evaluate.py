@@ -149,5 +149,28 @@ def test_scoring_again_changes_nothing_and_another_setting_is_refused(scored):
 def test_features_are_computed_once(scored):
     "Everything on disk is scored again, in a new process's memory, without one forward pass."
     from semvideo import evaluate as E, metrics as M
-    s, t = scored; truth = np.asarray(s.frames("test")); recon = E.load_render(s, 1, "test"); m = M.load_models("tiny", cache=s.path/"evaluate/sub-1/features"); m._forward = lambda *a: pytest.fail("computed again")
+    from semvideo.cvr import load_render
+    s, t = scored; truth = np.asarray(s.frames("test")); recon = load_render(s, 1, "test"); m = M.load_models("tiny", cache=s.path/"evaluate/sub-1/features"); m._forward = lambda *a: pytest.fail("computed again")
     for v in (recon, *E.null_videos(recon, s.frames("train"), 0, s.select("test").segment.to_numpy()).values()): E.score_system(v, truth, m, s.clip_ids("test"))
+
+def test_what_is_added_from_outside_appears_in_the_verb(scored, tmp_path, monkeypatch, capsys):
+    "A null and a metric, one registration each: rows of their own in the verb's table, all other rows as before, and no finished table is silently kept."
+    import shutil
+    from semvideo import evaluate as E, metrics as M
+    from semvideo.cli import main
+    from semvideo.core import Study
+    d = shutil.copytree(scored[0].path, tmp_path/"study"); shutil.rmtree(d/"train", ignore_errors=True); s = Study(d)
+    kw = dict(n_boot=200, ceiling_clips=0, shuffle_clips=3); plain = E.evaluate_study(s, 1, force=True, **kw)
+    E.register_null("plain grey", lambda recon, train, seed, segments: np.full_like(recon, 128)); M.register_metric("Brightness", lambda p: abs(p.recon.mean((1, 2, 3, 4)) - p.truth.mean((1, 2, 3, 4))), "of 255", ideal=0., lower=True)
+    try:
+        with pytest.raises(SemvideoError, match="other settings"): E.evaluate_study(s, 1, **kw)
+        assert main(["evaluate", "--study", str(d), "--ceilings", "0", "--force"]) in (0, None) and "Brightness" in capsys.readouterr().out
+        t = pd.read_csv(d/"evaluate/sub-1/results.csv"); own = t[(t.metric == "Brightness")].set_index("system"); assert set(t.system) == set(plain.system) | {"plain grey"} and set(own.index) == set(t.system) - {"ridge"} and (own.direction == "lower").all()
+        key = ["system", "metric", "variant"]; rest = t[(t.system != "plain grey") & (t.metric != "Brightness")]; assert rest[key].values.tolist() == plain[key].values.tolist() and np.allclose(rest.value, plain.value, rtol=1e-8, atol=1e-12, equal_nan=True)
+        assert s.settings_of("evaluate/sub-1")["added"] == dict(metrics=["Brightness (strict)"], nulls=["plain grey"])
+    finally: E.forget_null("plain grey"); M.forget_metric("Brightness")
+
+def test_null_registry_refuses():
+    from semvideo import evaluate as E
+    with pytest.raises(SemvideoError, match="there already"): E.register_null("shifted fMRI", None)
+    with pytest.raises(SemvideoError, match="No such added null"): E.forget_null("shifted fMRI")

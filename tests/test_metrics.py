@@ -1,6 +1,6 @@
 "Metrics against independent references, under transformations with a known answer, and on input that must be refused."
 import os; os.environ.setdefault("HF_HUB_OFFLINE", "1")
-import numpy as np, pytest, torch
+import numpy as np, pandas as pd, pytest, torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from semvideo.core import SemvideoError, ensure_torchvision
 from semvideo import metrics as M
@@ -64,7 +64,7 @@ def test_n_way_chance():
 def test_n_way_table_is_the_hypergeometric():
     from scipy.stats import hypergeom
     for Mc,m in ((7, 1), (97, 49), (997, 49)):
-        assert np.allclose(M._miss_table(Mc, m), hypergeom.pmf(0, Mc, np.arange(Mc+1), m), atol=1e-12)
+        assert np.allclose(M.miss_table(Mc, m), hypergeom.pmf(0, Mc, np.arange(Mc+1), m), atol=1e-12)
 
 def test_fair_ties_are_fair():
     pred = np.zeros((1, 12)); true = np.arange(12.)[None]
@@ -191,7 +191,7 @@ def test_preprocessing_matches_transformers(bundle, tmp_path):
     d = tmp_path/'b'; shutil.copytree(bundle, d)
     pr = T.CLIPImageProcessor(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32)) if not hasattr(T, 'CLIPImageProcessorPil') else T.CLIPImageProcessorPil(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32))
     pr.save_pretrained(d/'clip'); m = M.load_models(d, parts=['clip']); x = movie(1, 2, 50)[0]
-    ours = M._prepare(x, **m.nets['clip'][1]).numpy(); theirs = np.asarray(pr(list(x), return_tensors='np')['pixel_values'])
+    ours = M.prepare_frames(x, **m.nets['clip'][1]).numpy(); theirs = np.asarray(pr(list(x), return_tensors='np')['pixel_values'])
     assert ours.shape == theirs.shape and abs(ours-theirs).mean() < .02
 
 def test_chance_of_vifi_is_the_mean_over_other_clips(models):
@@ -230,11 +230,11 @@ def test_a_judge_with_weights_missing_is_refused(part, tmp_path):
     "transformers would fill them with random numbers and warn."
     import shutil, safetensors.torch as st
     from semvideo.bundle import bundle_path
-    from semvideo.metrics import _load_part
+    from semvideo.metrics import load_judge
     d = shutil.copytree(bundle_path('tiny')/part, tmp_path/part); f = d/'model.safetensors'; w = st.load_file(f); w.pop(sorted(w)[5]); st.save_file(w, f, metadata=dict(format='pt'))
-    with pytest.raises(SemvideoError, match='Weights are missing'): _load_part(part, d)
+    with pytest.raises(SemvideoError, match='Weights are missing'): load_judge(part, d)
     f.write_bytes(f.read_bytes()[:-100])
-    with pytest.raises(SemvideoError, match=f'Cannot load {part}'): _load_part(part, d)
+    with pytest.raises(SemvideoError, match=f'Cannot load {part}'): load_judge(part, d)
 
 @pytest.mark.parametrize('part', ['text_encoder', 'vae', 'unet', 'motion_adapter'])
 def test_a_bundle_with_weights_missing_is_refused(part, tmp_path):
@@ -355,7 +355,8 @@ def test_hue_from_inner_products_is_the_textbook_formula():
 
 def test_fields_are_measured_once_a_clip_and_bounded(models, monkeypatch):
     t = movie(4); r = noisy(t); n = dict(flow=0, hue=0); flow,hue = M.clip_flow,M.hue_field
-    monkeypatch.setattr(M, 'clip_flow', lambda *a: n.__setitem__('flow', n['flow']+1) or flow(*a)); monkeypatch.setattr(M, 'hue_field', lambda *a: n.__setitem__('hue', n['hue']+1) or hue(*a))
+    from semvideo import flow as room
+    monkeypatch.setattr(room, 'clip_flow', lambda *a: n.__setitem__('flow', n['flow']+1) or flow(*a)); monkeypatch.setattr(room, 'hue_field', lambda *a: n.__setitem__('hue', n['hue']+1) or hue(*a))
     for v in (r, r[::-1], r[[1, 0, 3, 2]]): M.evaluate(v, t, models=models)
     assert n == dict(flow=8, hue=8)                                                          # four truths, four reconstructions, however they are paired
     c = M.FlowCache(budget=3*flow(t[0]).nbytes); [c(x, None, False) for x in np.concatenate([t, r])]; assert c.used <= c.budget and len(c.d) == 3
@@ -374,3 +375,53 @@ def test_enlarging_by_whole_pixels_changes_no_pixel_score():
 def test_n_way_of_a_whole_test_set_in_a_second():
     import time
     r = rng(0); true = r.normal(size=(7200, 1000)); pred = true*.3+r.normal(size=true.shape); t = time.process_time(); M.n_way_accuracy(pred, true, 50); assert time.process_time()-t < 1
+
+# ---- metrics and judges from outside -----------------------------------------------------------------------
+
+def depth_judge(where, revision=None):
+    "A judge this package has never heard of: mean brightness of the halves of a frame."
+    class Halves(torch.nn.Module):
+        def forward(self, x): return torch.stack([x[:, :, :4].mean((1, 2, 3)), x[:, :, 4:].mean((1, 2, 3))], 1)
+    return Halves(), dict(side=8, mean=(0,)*3, std=(1,)*3, crop=False, resample=2), f'halves-{where and where.name}'
+
+def halves(models, x): return models.frame_features('halves', x, lambda net, pixels, f: net(M.prepare_frames(f, **pixels)))
+
+@pytest.fixture
+def clean():
+    "Whatever a test registers is taken out again."
+    yield
+    for m in dict.fromkeys(a[1] for a in M.ADDED_METRICS): M.forget_metric(m)
+    for j in list(M.JUDGE_LOADERS): M.forget_judge(j)
+
+def test_a_metric_and_a_judge_from_outside_need_one_registration_each(bundle, tmp_path, clean):
+    import shutil
+    t = movie(5); r = noisy(t); before = M.evaluate(r, t, models=M.load_models(bundle)), M.evaluate(r, t, 'paper', M.load_models(bundle), source='all', epe_size='native'); hub,facts = M.JUDGES_HUB.copy(),(M.IDEAL.copy(), M.LOWER.copy(), M.NETLESS.copy(), M.JUDGED.copy())
+    M.register_judge('halves', depth_judge, judges='frames')
+    M.register_metric('Halves', lambda p: abs(halves(p.models, p.recon)-halves(p.models, p.truth)).mean((1, 2)), 'level', chance=.25, ideal=0., lower=True, judge='halves')
+    M.register_metric('Sum', lambda p: p.recon.sum((1, 2, 3, 4))-1., 'levels', profile='NEURONS')
+    assert 'Halves' not in set(M.evaluate(r, t, models=M.load_models(bundle)).metric)          # its judge is not in this bundle
+    d = shutil.copytree(bundle, tmp_path/'b'); (d/'halves').mkdir(); m = M.load_models(d, cache=tmp_path/'c'); assert m.nets['halves'][2] == 'halves-halves' and list(m.nets)[-1] == 'halves'
+    got = M.evaluate(r, t, models=m); own = got[got.metric == 'Halves']; n = len(before[0])
+    pd.testing.assert_frame_equal(got.iloc[:n], before[0], check_flags=False); assert len(own) == len(got)-n == 5 and (own.chance == .25).all() and (own.value > 0).all() and own.unit.iloc[0] == 'level' and own.variant.iloc[0] == 'strict'
+    assert (M.evaluate(t, t, models=m, metrics=['Halves']).value == M.IDEAL['Halves']).all() and 'Halves' in M.LOWER
+    assert list((tmp_path/'c').glob('halves-halves-halves/*.safetensors'))                       # kept by content, like the features of the others
+    paper = M.evaluate(r, t, 'paper', m, source='all', epe_size='native'); assert len(paper) == len(before[1])+5 and np.isnan(paper[paper.metric == 'Sum'].chance).all() and 'Sum' in set(M.evaluate(r, t, 'NEURONS', None, metrics=['Sum']).metric)
+    M.forget_metric('Halves'); M.forget_metric('Sum'); M.forget_judge('halves')
+    assert M.JUDGES_HUB == hub and facts == (M.IDEAL, M.LOWER, M.NETLESS, M.JUDGED)
+    pd.testing.assert_frame_equal(M.evaluate(r, t, models=M.load_models(d)), before[0], check_flags=False)
+
+def test_a_judge_that_comes_with_its_package_is_always_there(bundle, clean):
+    M.register_judge('halves', depth_judge, id='halves', revision='1', always=True)
+    assert list(M.load_models(bundle).nets)[-1] == 'halves' and list(M.load_models(bundle, parts=['halves']).nets) == ['halves'] and 'halves' not in M.load_models(bundle, parts=['clip']).nets and 'halves' not in M.JUDGES_FROM_HUB
+
+def test_a_judge_of_a_transformers_class_needs_no_loader(bundle, tmp_path, clean):
+    import shutil
+    M.register_judge('clip_again', cls='CLIPModel', id='someone/clip', revision='0'*40); assert M.JUDGES_FROM_HUB[-1] == 'clip_again'
+    d = shutil.copytree(bundle, tmp_path/'b'); shutil.copytree(d/'clip', d/'clip_again'); m = M.load_models(d); t = movie(1, 2)
+    assert np.array_equal(m.clip_image(t, 'clip_again'), m.clip_image(t))
+
+@pytest.mark.parametrize('bad,says', [(lambda: M.register_metric('SSIM', lambda p: 0, 'x'), 'there already'), (lambda: M.register_metric('X', lambda p: 0, 'x', profile='mine'), 'Unknown metric profile'),
+    (lambda: M.forget_metric('SSIM'), 'No such added metric'), (lambda: M.register_judge('clip', depth_judge), 'there already'), (lambda: M.register_judge('x'), 'Nothing says'), (lambda: M.forget_judge('clip'), 'No such added judge')])
+def test_registries_refuse(bad, says):
+    with pytest.raises(SemvideoError, match=says): bad()
+    assert not M.ADDED_METRICS and not M.JUDGE_LOADERS
