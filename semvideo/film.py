@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'COLOURS', 'BACKGROUNDS', 'DIRECTIONS', 'MOTIONS', 'SPEEDS', 'SIZE', 'FPS', 'CLIP_S', 'CLIPS_PER_SEGMENT',
            'DRAW', 'S', 'DARK', 'LIGHT', 'WOOD', 'SKIN', 'TILE', 'sprite', 'texture', 'Shot', 'Clip', 'captions_of',
-           'held_out', 'random_shot', 'write_film']
+           'held_out', 'random_shot', 'random_clip', 'write_film']
 
 # %% ../nbs/170_film.ipynb #6656d764
 import math
@@ -367,6 +367,14 @@ def random_shot(rng, # NumPy generator
     if rng.random() < .12: drawn['post'] = int(rng.integers(10, 48))
     drawn['spin'] = int(rng.choice([-1, 1]))
     return Shot(**{**drawn, **fixed})
+
+# %% ../nbs/170_film.ipynb #697c87cd
+def random_clip(rng, p_cut: float = .05) -> Clip: # NumPy generator, share of clips with a cut
+    "A clip for training: any pair of kind and colour, sometimes with a cut."
+    cut = rng.random() < p_cut
+    first = random_shot(rng, 'any')
+    if not cut: return Clip('', 0, (first,), 0.)
+    return Clip('', 0, (first, random_shot(rng, 'any')), float(rng.uniform(.7, 1.3)))
 
 # %% ../nbs/170_film.ipynb #86f70241
 _KEPT_IN_A_SCENE = ('kind', 'colour', 'background', 'scale', 'bx', 'by', 'post')

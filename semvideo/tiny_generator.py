@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from .core import *
 from .simulate import *
-from .bundle import random_clip, to_model, tokens
+from .bundle import to_model, tokens
+from .simulate import random_clip
 from .tiny_picture import N_FRAMES, TIMES, train_loop
 from .tiny_text import WIDTH
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from .core import *
 from .simulate import *
-from .bundle import random_clip, to_model, tokens
+from .bundle import to_model, tokens
+from .simulate import random_clip
 from .tiny_picture import train_loop
 
 # %% ../nbs/312_tiny_text.ipynb #6fa805cb
