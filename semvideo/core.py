@@ -11,7 +11,7 @@ __all__ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differen
            'NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'CAPTION_LEVELS', 'STUDY_PARTS', 'check_name', 'need_columns',
            'check_clips', 'Study', 'join_rows', 'Decoded', 'RECORD', 'seal_of', 'read_record', 'write_sealed',
            'result_of', 'made_with', 'check_key', 'Stage', 'alone', 'size_of', 'sweep', 'places_path', 'known_places',
-           'damage', 'pieces_there']
+           'damage', 'pieces_there', 'load_plugins']
 
 # %% ../nbs/090_core.ipynb #08a9ece9
 from .base import *
@@ -25,6 +25,7 @@ from .places import *
 from .order import *
 from .anew import *
 from .opening import *
+from .plugins import *
 
 # %% ../nbs/090_core.ipynb #ba985e1e
 _all_ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differences', 'seed_for',
@@ -36,4 +37,5 @@ _all_ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'difference
          'content', 'NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'CAPTION_LEVELS', 'STUDY_PARTS',
          'check_name', 'need_columns', 'check_clips', 'Study', 'join_rows', 'Decoded', 'RECORD',
          'seal_of', 'read_record', 'write_sealed', 'result_of', 'made_with', 'check_key', 'Stage',
-         'alone', 'size_of', 'sweep', 'places_path', 'known_places', 'damage', 'pieces_there']
+         'alone', 'size_of', 'sweep', 'places_path', 'known_places', 'damage', 'pieces_there',
+         'load_plugins']

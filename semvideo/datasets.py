@@ -6,13 +6,13 @@
 __all__ = ['let_go', 'phash', 'hamming', 'thumb_embedding', 'Prints', 'fingerprints', 'closest', 'audit_frames', 'audit_repeats',
            'audit_times', 'audit_statistics', 'leak_audit', 'PrepareConfig', 'Segment', 'clips_table', 'n_repeats',
            'clean_series', 'find_dir', 'numbered', 'VERTICES_PER_READ', 'open_any', 'open_subject', 'Dataset',
-           'DATASETS', 'option', 'dataset', 'ENTRY_POINT', 'known_datasets', 'train_correlations', 'candidates',
-           'choose_voxels', 'selection_table', 'source_files', 'made_files', 'prepare_segments', 'stretches',
-           'lag_diagnostic', 'TABLE_COLUMNS', 'read_table', 'volume_positions', 'VolumesAt', 'table_segments',
-           'prepare_table', 'KNOWN_BAD', 'PUBLISHED_VOXELS', 'MINIATURE_MARK', 'cc2017_subjects', 'cc2017_segments',
-           'prepare_cc2017', 'HCP_CLIPS', 'HCP_RUN', 'HCP_MOVIE', 'HCP_LAG', 'HCP_VERSION', 'hcp_version', 'hcp_movies',
-           'hcp_run_file', 'hcp_run_folder', 'hcp_segments', 'prepare_hcp', 'load_tensor', 'load_array',
-           'prepare_neuroclips', 'prepare_mindvideo', 'DOWNLOADS', 'doctor_table']
+           'DATASETS', 'option', 'dataset', 'known_datasets', 'train_correlations', 'candidates', 'choose_voxels',
+           'selection_table', 'source_files', 'made_files', 'prepare_segments', 'stretches', 'lag_diagnostic',
+           'TABLE_COLUMNS', 'read_table', 'volume_positions', 'VolumesAt', 'table_segments', 'prepare_table',
+           'KNOWN_BAD', 'PUBLISHED_VOXELS', 'MINIATURE_MARK', 'cc2017_subjects', 'cc2017_segments', 'prepare_cc2017',
+           'HCP_CLIPS', 'HCP_RUN', 'HCP_MOVIE', 'HCP_LAG', 'HCP_VERSION', 'hcp_version', 'hcp_movies', 'hcp_run_file',
+           'hcp_run_folder', 'hcp_segments', 'prepare_hcp', 'load_tensor', 'load_array', 'prepare_neuroclips',
+           'prepare_mindvideo', 'DOWNLOADS', 'doctor_table']
 
 # %% ../nbs/169_datasets.ipynb #8195526d
 from . import fmri, video
@@ -34,7 +34,7 @@ _all_ = [
     # segments
     'PrepareConfig', 'Segment', 'clips_table', 'n_repeats', 'clean_series', 'find_dir', 'numbered',
     'VERTICES_PER_READ', 'open_any', 'open_subject', 'Dataset', 'DATASETS', 'option', 'dataset',
-    'ENTRY_POINT', 'known_datasets',
+    'known_datasets',
     # prepare
     'train_correlations', 'candidates', 'choose_voxels', 'selection_table', 'source_files',
     'made_files', 'prepare_segments', 'stretches', 'lag_diagnostic',

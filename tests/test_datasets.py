@@ -857,7 +857,7 @@ def installed(folder, name, body):
     info = folder/f'{name}-1.0.dist-info'
     info.mkdir()
     (info/'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n')
-    (info/'entry_points.txt').write_text(f'[semvideo.datasets]\n{name} = {name}\n')
+    (info/'entry_points.txt').write_text(f'[semvideo.plugins]\n{name} = {name}\n')
 
 THEIRS = """
 from semvideo.datasets import dataset, option, prepare_cc2017
