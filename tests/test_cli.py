@@ -261,6 +261,22 @@ def test_a_bug_keeps_its_traceback(monkeypatch, tmp_path):
     monkeypatch.setattr(VERBS["doctor"][0], "__doc__", "breaks", raising=False)
     with pytest.raises(ZeroDivisionError): main(["doctor"])
 
+def test_a_verb_from_outside_needs_one_registration(small, cli):
+    "It is run, planned, refused and told of in the help like our own; the room that registers and the door share one table."
+    import semvideo.verbs
+    from semvideo.cli import DRY, FORCE, STUDY, say, verb
+    assert semvideo.verbs.VERBS is VERBS
+    @verb(STUDY, FORCE, DRY)
+    def do_count_clips(a):
+        "How many clips a study holds."
+        s = Study(a.study); st = s.stage("count", {}, needs=("prepare",), force=a.force); say(len(s.clips)); st.finish()
+    try:
+        assert "count-clips" in parser().format_help()
+        rc, out, _ = cli("count-clips", "--study", small, "--dry-run"); assert rc == 0 and out.startswith("count: make") and "Traceback" not in out
+        rc, out, _ = cli("count-clips", "--study", small); assert rc == 0 and out.strip() == str(sum(N.values()))
+        refuses(cli, "count-clips", "--study", small/"nowhere", says="nowhere")
+    finally: VERBS.pop("count-clips"); shutil.rmtree(small/"stages/count", ignore_errors=True)
+
 def test_help_of_every_verb(capsys):
     for v in VERBS:
         with pytest.raises(SystemExit) as e: parser().parse_args([v, "--help"])
@@ -339,7 +355,6 @@ def test_prepare_anew_ends_with_the_same_study_and_can_be_undone(tree, tmp_path,
 @pytest.mark.parametrize("after", ["make", "discard", "move"])
 def test_prepare_anew_killed_on_the_way(tree, tmp_path, monkeypatch, cli, after):
     "Wherever it stops, one of the two studies is there or the same command goes on; the old one is never lost."
-    import semvideo.cli as C
     words = ("prepare", "--root", tree, "--study", tmp_path/"s", "--subject", 1, "--quiet"); assert cli(*words)[0] == 0
     before = state(tmp_path/"s"); moved = []
     class Killed(BaseException): pass
@@ -350,7 +365,7 @@ def test_prepare_anew_killed_on_the_way(tree, tmp_path, monkeypatch, cli, after)
             moved.append(a)
         return real(a, b)
     if after == "make": monkeypatch.setattr(Study, "discard", kill)
-    else: monkeypatch.setattr(C.os, "replace", replace)
+    else: monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(Killed): main([str(w) for w in (*words, "--force")])
     monkeypatch.undo()
     assert cli(*words, "--force")[0] == 0 and state(tmp_path/"s") == before and not (tmp_path/"s/.new").exists()

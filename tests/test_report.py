@@ -1,10 +1,14 @@
-"What a reader of 15_report would skip: hostile text, nothing leaves the page, verdicts over made tables, parts that are missing, a browser."
+"What a reader of the rooms of the page would skip: hostile text, nothing leaves the page, verdicts over made tables, parts that are missing, a browser."
 import re, shutil, subprocess, io
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 from semvideo.core import Decoded, SemvideoError, Study, rng_for, write_csv, write_npy, write_json
-from semvideo.report import (Explorer, OURS, animation, choose_clips, contact_sheet, decoded_captions, decoder_verdicts, identification, _fates, _in_order, _near_chance, _number, _table, is_rival, metric_rows, nearest_rows,
-                             page_data, report_study, row_picture, shared_words, side_by_side, standing, states_table, verdicts, video_uri)
+from semvideo.metrics import identification, nearest_rows
+from semvideo.page_parts import _near_chance
+from semvideo.provenance import _in_order
+from semvideo.report import (OURS, Explorer, animation, choose_clips, contact_sheet, decoded_captions, decoder_verdicts, is_rival, metric_rows, number_text,
+                             page_data, report_study, row_picture, shared_words, side_by_side, standing, states_table, table_cells, verdicts, video_uri)
+from semvideo.verdicts import _fates
 
 N, F = 24, 4
 def row(system, metric, value, chance=.125, variant='judged', gain=None, direction='higher', **kw):
@@ -162,7 +166,7 @@ def test_two_tables_hold_every_number_once_where_it_belongs(study):
     for x in r.itertuples():
         if x.system == OURS: assert all(f'{v:.3f}' in t for v in (x.value, x.low, x.high) for t in (blind, knowing)) and f'{x.chance:.3f}' in blind and f'{x.corrected:.3f}' in blind
         else: here, there = (blind, knowing) if x.system in NULLS else (knowing, blind); assert re.search(rf'>{x.value:.3f}[ <]', here) and not re.search(rf'>{x.value:.3f}[ <]', there)
-        if x.system in RIVALS: assert f'>{_number(x.gain, "+")}<' in knowing and f'>{_number(x.gain_low, "+")} to {_number(x.gain_high, "+")}<' in knowing
+        if x.system in RIVALS: assert f'>{number_text(x.gain, "+")}<' in knowing and f'>{number_text(x.gain_low, "+")} to {number_text(x.gain_high, "+")}<' in knowing
     assert 'lower is better' in blind and 'SSIM <span class="ci"></span>' in blind and 'strict' not in blind and 'strict' in page_data(study, 1, recon=recon_of(study), n=1)['metrics_rule']
 
 def test_cells_are_marked_by_what_their_system_is():
@@ -176,9 +180,9 @@ def test_a_metric_is_named_with_its_variant_only_where_variants_differ():
     assert _fates(n).tolist() == ['CLIP-pcc (gated)', 'CLIP-pcc (ungated)', '2-way-I', '2-way-I', 'SSIM', 'SSIM']
 
 def test_numbers_stand_right_and_zero_has_no_sign():
-    t = _table(pd.DataFrame(dict(system=['a', '2-way'], value=[.5, np.nan], mean=['0.1 [0.0, 0.2]', '-0.3 [-0.4, -0.2]'], alpha=[.05, .001], subject=pd.Series([1, np.nan], dtype=object), identity=['09bf', '1234'])), '')
+    t = table_cells(pd.DataFrame(dict(system=['a', '2-way'], value=[.5, np.nan], mean=['0.1 [0.0, 0.2]', '-0.3 [-0.4, -0.2]'], alpha=[.05, .001], subject=pd.Series([1, np.nan], dtype=object), identity=['09bf', '1234'])), '')
     assert t['numbers'] == [False, True, True, True, True, False] and t['rows'][0][3:5] == ['0.05', '1'] and t['rows'][1][3:5] == ['0.001', '']
-    assert [_number(*a) for a in ((-.0001,), (.0001, '+'), (-.2,), (.2, '+'), (12.345,), (np.nan,))] == ['0.000', '0.000', '-0.200', '+0.200', '12.35', '–']
+    assert [number_text(*a) for a in ((-.0001,), (.0001, '+'), (-.2,), (.2, '+'), (12.345,), (np.nan,))] == ['0.000', '0.000', '-0.200', '+0.200', '12.35', '–']
 
 def test_stages_come_in_the_order_they_run():
     names = ['train/sub-1/mad', 'evaluate/sub-1', 'train/pretrain/mad', 'prepare', 'other', 'decode/sub-1/test', 'mine']
