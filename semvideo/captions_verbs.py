@@ -68,7 +68,7 @@ def hub_clip()->tuple:
             'and `tokenizer`',
         ) from None
 
-# %% ../nbs/760_captions_verbs.ipynb #5143b66a
+# %% ../nbs/760_captions_verbs.ipynb #3e954acd
 def _text_features(models):
     "What judges the similarity of captions, or None without models."
     from semvideo.captions import clip_text_features
@@ -86,7 +86,8 @@ def _say_left_out(n_clips, models, synonyms):
         say("no synonyms in METEOR: nltk's WordNet is not installed (python -m nltk.downloader "
             "wordnet)")
 
-def caption_stats(source, models:str|None=None): # judges: 'tiny', 'hub', a folder, or None for tiny where the study is simulated
+def caption_stats(source, # `Study`, or path of a store or an export
+                  models:str|None=None): # judges: tiny, hub, a folder; None: tiny if simulated
     """Print Tables 4 and 5, CLIP-S where there is a CLIP to judge it, METEOR's synonyms where WordNet is
     installed."""
     from semvideo import captions

@@ -126,8 +126,10 @@ def _differing(old, new):
     keys = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
     return '; '.join(f'{k}: {old.get(k)} -> {new.get(k)}' for k in keys)
 
-# %% ../nbs/770_demo.ipynb #155072c5
-def demo_settings(out:Path, settings:dict, force:bool=False): # folder, settings of this call, begin again
+# %% ../nbs/770_demo.ipynb #8f9c62be
+def demo_settings(out:Path, # folder
+                  settings:dict, # of this call
+                  force:bool=False): # begin again
     """Claim a folder for a demo; one begun with other settings, or a folder with something else in it,
     raises `SemvideoError`."""
     from semvideo.core import SemvideoError, read_json, write_json
@@ -150,8 +152,9 @@ def demo_settings(out:Path, settings:dict, force:bool=False): # folder, settings
             remedy='choose another --out')
     write_json(file, settings)
 
-# %% ../nbs/770_demo.ipynb #e4235d72
-def data_steps(out:Path, seed:int, n_subjects:int, **miniature)->dict: # further settings of `make_miniature`
+# %% ../nbs/770_demo.ipynb #2d06d14c
+def data_steps(out:Path, seed:int, n_subjects:int,
+               **miniature)->dict: # further settings of `make_miniature`
     "The stages of the demo up to the targets: {stage: function without arguments}."
     from semvideo import datasets, semminer, simulate, targets
     from semvideo.core import Study

@@ -18,8 +18,9 @@ def row(what:str, # what was looked at
     "One line of the doctor's table."
     return dict(what=what, state=state, found=str(found), do=do)
 
-# %% ../nbs/730_doctor.ipynb #b7e1632b
-PACKAGES = ('torch', 'diffusers', 'transformers', 'accelerate', 'nibabel', 'av') # what nothing runs without
+# %% ../nbs/730_doctor.ipynb #e166f4b4
+# what nothing runs without
+PACKAGES = ('torch', 'diffusers', 'transformers', 'accelerate', 'nibabel', 'av')
 
 def check_python():
     "Python and the libraries that decide what can run."

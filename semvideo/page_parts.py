@@ -27,7 +27,7 @@ class StudyParts:
     others: dict # {name: Decoded} of other decoders, such as ridge
     recon: np.ndarray # uint8 (N,F,H,W,3), of `render`
 
-# %% ../nbs/715_page_parts.ipynb #f5e59a30
+# %% ../nbs/715_page_parts.ipynb #c0ab35df
 def _other_decoders(folder, split):
     "Decoded states of other decoders beside ours: {name: Decoded}."
     files = sorted(folder.glob(f'{split}-*.safetensors'))
@@ -35,7 +35,8 @@ def _other_decoders(folder, split):
 
 def _csv_if_there(path, **kw): return read_csv(path, **kw) if path.is_file() else None
 
-def load_parts(study:Study, subject, split:str, recon=None)->StudyParts: # recon: default what `render` left
+def load_parts(study:Study, subject, split:str,
+               recon=None)->StudyParts: # default: what `render` left
     "What the stages left of a subject and split."
     folder = study.path/f'evaluate/sub-{subject}'
     file = study.path/f'decode/sub-{subject}/{split}.safetensors'

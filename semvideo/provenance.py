@@ -75,15 +75,15 @@ def ceiling_tables(study:Study, subject, split:str)->list:
         f'reaches with the mean over repeats, as it is spread over voxels',
         title='Noise ceiling')]
 
-# %% ../nbs/718_provenance.ipynb #a4931961
+# %% ../nbs/718_provenance.ipynb #37d13691
 def leak_tables(study:Study)->list:
     "The leak audit of the splits, where `prepare` wrote one."
     file = study.path/'leak_audit.csv'
     audit = read_csv(file) if file.is_file() else None
     if audit is None or not len(audit): return []
     shown = audit.dropna(axis=1, how='all').rename(columns=dict(count='found'))
-    return [table_cells(shown, 'Leak audit of the splits: what was looked for, and how often it was found',
-                        title='Leak audit')]
+    caption = 'Leak audit of the splits: what was looked for, and how often it was found'
+    return [table_cells(shown, caption, title='Leak audit')]
 
 def reader_tables(study:Study)->list:
     "Which stages read which split, as the log of the study has it."

@@ -161,14 +161,14 @@ def page_data(study:Study, subject, split:str='test', recon=None, n:int=4)->dict
         brain=brain_part(study.path/f'explain/sub-{subject}'), brain_rule=RULES['brain'],
         trust=trust, details=details)
 
-# %% ../nbs/729_report.ipynb #3923242a
+# %% ../nbs/729_report.ipynb #b5874eb7
 def report_study(study:Study,
                  subject, # whose reconstruction
                  out:Path|str|None=None, # file; default report.html in the study
                  split:str='test', # clips shown
                  recon=None, # uint8 (N,F,H,W,3); default: what `render` left
                  n:int=4, # clips of each kind: best, median, worst
-                 force:bool=True)->Path: # the page is always made again; kept for symmetry with the other verbs
+                 force:bool=True)->Path: # always so; kept for symmetry with the other verbs
     "Write the page of a study: one HTML file that needs nothing else. -> its path."
     own_place = not out and recon is None
     stage = report_stage(study, subject, split, n) if own_place else None

@@ -81,9 +81,9 @@ def do_render(a):
     say(cvr.render_study(study, s, split=a.split, bundle=bundle, seed=a.seed, mode=a.mode,
                          shard=a.shard, force=a.force))
 
-# %% ../nbs/755_stage_verbs.ipynb #e9386567
+# %% ../nbs/755_stage_verbs.ipynb #3b9d623e
 def study_judges(study:'Study')->str:
-    "The judges a study is scored by unless others are named: 'tiny' for targets of the tiny bundle, else 'hub'."
+    "Judges unless others are named: 'tiny' for targets of the tiny bundle, else 'hub'."
     return 'tiny' if study_bundle(study) == 'tiny' else 'hub'
 
 @verb(

@@ -180,9 +180,10 @@ def _rival_verdicts(results):
     groups = rivals.groupby(['system', states], sort=False)
     return [_rival_verdict(name, of_states, r) for (name, of_states), r in groups]
 
-# %% ../nbs/710_verdicts.ipynb #6e6041fd
-def verdicts(results:pd.DataFrame)->list: # system, metric, variant, value, low, high, n, chance, gain, gain_low, gain_high, beaten
-    "What a table of results allows one to say: list of dict(kind: good, bad or open; tag; text)."
+# %% ../nbs/710_verdicts.ipynb #968fdaec
+def verdicts(results:pd.DataFrame)->list: # results.csv
+    """What a table of results allows one to say: list of dict(kind: good, bad or open; tag; text).
+    Columns: system, metric, variant, value, low, high, n, chance, gain, gain_low, gain_high, beaten."""
     r = with_gains(results)
     out = [_question_verdict(r[r.metric == m]) for m in QUESTIONS if (r.metric == m).any()]
     group = pd.Series([group_of(m, v) for m, v in zip(r.metric, r.variant)], index=r.index)
