@@ -244,10 +244,17 @@ def disk(study, tree, verb, kb=40):
                 differ=differing(want, got))
 
 
-def settle(study, tree):
+def verbs_of(study):
+    "Verbs whose stages a study holds, in order."
+    from semvideo.core import Study
+    made = {key.split("/")[0] for key in Study(study).stages()}
+    return [verb for verb in VERBS if verb in made]
+
+
+def settle(study, tree, verbs):
     "Run each verb in order, anew where it stands under other settings or on something that changed. -> errors"
     wrong = []
-    for verb in VERBS:
+    for verb in verbs:
         status, _, err = run(*words(verb, study, tree))
         if status == 2: status, _, err = run(*words(verb, study, tree), "--force")
         if status: wrong.append(f"{verb}: {err[-300:]}")
@@ -269,7 +276,7 @@ def pairs(study, tree, one, two, rounds=1, seeds=(0, 0)):
             if job.returncode not in (0, 2) or unclear: found["bad"].append(err[-400:])
         _, out, _ = run("status", "--study", copy, "--verify", "--json")
         if any(r["state"] == "damaged" for r in json.loads(out)): found["bad"].append(out[-400:])
-        found["bad"] += settle(copy, tree)
+        found["bad"] += settle(copy, tree, verbs_of(study))
         run("clean", "--study", copy)
         found["differ"] += differing(want, state(copy))
         shutil.rmtree(copy)
@@ -298,7 +305,7 @@ def main():
 
     def keep(**kw):
         found.update(kw)
-        file.write_text(json.dumps(found, indent=1) + "\n")
+        file.write_text(json.dumps(found, indent=1).replace(f"{a.out}/", "") + "\n")
 
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()

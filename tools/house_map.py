@@ -1,7 +1,7 @@
-"""The house drawn from its imports: chapters, rooms, which room stands on which.
+"""The house drawn from its imports: chapters, rooms, which room stands on which; and the site's sidebar.
 
-    python tools/house_map.py           write nbs/images/house.svg
-    python tools/house_map.py --check   is it what the notebooks say? changes nothing
+    python tools/house_map.py           write nbs/images/house.svg and nbs/sidebar.yml
+    python tools/house_map.py --check   are they what the notebooks say? changes nothing
 """
 import ast
 import json
@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
-picture = root/"nbs/images/house.svg"
+picture, sidebar = root/"nbs/images/house.svg", root/"nbs/sidebar.yml"
 CHAPTERS = {0: "Ground", 1: "Data", 2: "SemMiner", 3: "Targets and decoders", 4: "Render", 5: "Evaluation", 6: "Brain", 7: "Face"}
 
 
@@ -97,7 +97,8 @@ def table():
     return "\n".join(rows)
 
 
-WIDE, HIGH, GAP, LEFT, PER_ROW = 104, 30, 12, 150, 8
+WIDE, HIGH, GAP, LEFT, PER_ROW = 104, 30, 12, 170, 8
+
 
 def places(all_rooms):
     "{room name: (x, y) of its box}, and where each chapter begins."
@@ -137,11 +138,21 @@ def svg():
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
+def menu():
+    "The sidebar of the site: a part a chapter, then the tutorials."
+    out = ["website:", "  sidebar:", "    contents:", "      - index.ipynb"]
+    all_rooms = rooms()
+    for chapter, title in CHAPTERS.items():
+        out += [f'      - section: "{chapter} {title}"', "        contents:"]
+        out += [f"          - {room.file.name}" for room in all_rooms if room.chapter == chapter]
+    pages = sorted((root/"nbs/tutorials").glob("*.ipynb"))
+    out += ["      - section: tutorials", "        contents:"]
+    return "\n".join(out + [f"          - tutorials/{p.name}" for p in pages]) + "\n"
+
+
 if __name__ == "__main__":
-    new = svg()
-    if "--check" in sys.argv:
-        same = picture.is_file() and picture.read_text(encoding="utf-8") == new
-        print("the map is what the notebooks say" if same else "the map is old: python tools/house_map.py")
-        sys.exit(not same)
-    picture.write_text(new, encoding="utf-8")
-    print(picture.relative_to(root))
+    for path, new in ((picture, svg()), (sidebar, menu())):
+        old = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if "--check" not in sys.argv: path.write_text(new, encoding="utf-8")
+        elif old != new: sys.exit(f"{path.relative_to(root)} is old: python tools/house_map.py")
+    print("the map and the sidebar are what the notebooks say")
