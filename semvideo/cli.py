@@ -8,15 +8,16 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'stages_in_order', 'VERBS', 'PLANS', 'opt', 'verb', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED',
            'BUNDLE', 'SHARD', 'FORCE', 'DRY', 'VERIFY', 'QUIET', 'parser', 'say', 'subject_id', 'open_study',
            'study_bundle', 'DEMO', 'disk_of', 'say_plan', 'plan_stage', 'plan_itself', 'plan_verb', 'Terminated',
-           'on_terminate', 'end_children', 'as_error', 'keep_memory', 'main', 'LAYOUTS', 'CHOICES', 'ONLY',
-           'given_options', 'prepare_settings', 'parts_of', 'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING',
-           'MOVIES', 'caption_files', 'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES',
-           'PROFILES', 'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate',
-           'do_explain', 'do_report', 'caption_source', 'check_source', 'hub_clip', 'caption_stats', 'merge_captions',
-           'compare_captions', 'adopt_captions', 'take_captions', 'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS',
-           'run_captions', 'CAPTIONS_NEED', 'check_captions_options', 'do_captions', 'SCORED', 'do_score',
-           'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps', 'decoding_steps',
-           'demo', 'do_demo']
+           'on_terminate', 'end_children', 'as_error', 'keep_memory', 'main', 'before_parsing', 'more_layouts',
+           'more_backends', 'BACKEND_NAMES', 'LAYOUTS', 'CHOICES', 'ONLY', 'given_options', 'prepare_settings',
+           'parts_of', 'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'caption_files',
+           'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES', 'do_targets',
+           'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate', 'do_explain', 'do_report',
+           'caption_source', 'check_source', 'hub_clip', 'caption_stats', 'merge_captions', 'compare_captions',
+           'adopt_captions', 'take_captions', 'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions',
+           'CAPTIONS_NEED', 'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'study_scores',
+           'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps', 'decoding_steps', 'demo',
+           'do_demo']
 
 # %% ../nbs/790_cli.ipynb #01407b9e
 from pathlib import Path
@@ -36,6 +37,7 @@ _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_m
          'SHARD', 'FORCE', 'DRY', 'VERIFY', 'QUIET', 'parser', 'say', 'subject_id', 'open_study',
          'study_bundle', 'DEMO', 'disk_of', 'say_plan', 'plan_stage', 'plan_itself', 'plan_verb',
          'Terminated', 'on_terminate', 'end_children', 'as_error', 'keep_memory', 'main',
+         'before_parsing', 'more_layouts', 'more_backends', 'BACKEND_NAMES',
          'LAYOUTS', 'CHOICES', 'ONLY', 'given_options', 'prepare_settings', 'parts_of',
          'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'caption_files',
          'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES',

@@ -148,6 +148,12 @@ def main(argv:list|None=None)->int: # words after `semvideo`; default those of t
     """Run one verb.
     -> exit status: 0 done, 1 a check failed, 2 something the user can mend, 130 interrupted, 143
     terminated."""
+    from semvideo.base import SemvideoError
+    from semvideo.plugins import load_plugins
+    try: load_plugins()
+    except SemvideoError as error:
+        print(f'semvideo: {error}', file=sys.stderr)
+        return 2
     a = parser().parse_args(argv)
     if getattr(a, 'quiet', False): os.environ['SEMVIDEO_QUIET'] = '1'
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
@@ -159,7 +165,6 @@ def main(argv:list|None=None)->int: # words after `semvideo`; default those of t
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as e:
-        from semvideo.core import SemvideoError
         error = as_error(e)
         if not isinstance(error, SemvideoError): raise
         print(f'semvideo {a.verb}: {error}', file=sys.stderr)

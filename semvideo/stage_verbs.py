@@ -59,12 +59,15 @@ def do_train(a):
     STUDY, SUBJECT, SPLIT,
     opt('--repeats', type=int, default=None, metavar='N',
         help='average the first N repeats (default: all)'),
+    opt('--parts', nargs='+', default=None, metavar='PART',
+        help='decoders that fill the four states (default: sad-anchor sad-motion sad-holistic mad)'),
     SEED, FORCE, DRY, QUIET)
 def do_decode(a):
     "fMRI to text states and motion latents."
     study, s = open_study(a)
     from semvideo import train
-    d = train.decode_study(study, s, split=a.split, repeats=a.repeats, seed=a.seed, force=a.force)
+    kw = {} if a.parts is None else dict(parts=tuple(a.parts))
+    d = train.decode_study(study, s, split=a.split, repeats=a.repeats, seed=a.seed, force=a.force, **kw)
     say(f'{len(d)} clips of {a.split} decoded:', study.path/f'decode/sub-{s}/{a.split}.safetensors')
 
 # %% ../nbs/755_stage_verbs.ipynb #ab337e52

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['VERBS', 'PLANS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'DRY', 'VERIFY',
-           'QUIET', 'opt', 'verb', 'parser', 'say', 'subject_id', 'open_study', 'study_bundle']
+           'QUIET', 'BEFORE_PARSING', 'opt', 'verb', 'before_parsing', 'parser', 'say', 'subject_id', 'open_study',
+           'study_bundle']
 
 # %% ../nbs/740_verbs.ipynb #18e12efe
 import argparse
@@ -53,9 +54,17 @@ VERIFY = opt('--verify', action='store_true', help='read every byte, whatever si
 QUIET = opt('--quiet', action='store_true', help='no progress bars; only what was made, and errors')
 
 # %% ../nbs/740_verbs.ipynb #e183c345
+BEFORE_PARSING = [] # functions that add what packages outside registered to a verb's choices
+
+def before_parsing(f):
+    "Call `f` each time before the parser is built."
+    BEFORE_PARSING.append(f)
+    return f
+
 def parser(prog:str='semvideo')->argparse.ArgumentParser:
     "The argument parser of all verbs."
     from semvideo import __version__
+    for add in BEFORE_PARSING: add()
     p = argparse.ArgumentParser(
         prog=prog,
         description='Reconstruct video from fMRI. Each verb is one stage; `semvideo VERB --help` '

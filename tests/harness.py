@@ -29,11 +29,12 @@ LIBRARIES = ["numpy", "pandas", "torch", "diffusers", "transformers", "av", "sem
 
 # commands
 
-def child(words, out, err, limit_kb=None):
+def child(words, out, err, limit_kb=None, env=None):
     "What the forked process does: `semvideo words`, its output in two files."
     for path, number in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    os.environ.update(ENV)
+    os.environ.update({**ENV, **(env or {})})
+    sys.path[:0] = (env or {}).get("PYTHONPATH", "").split(os.pathsep)
     if limit_kb:
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_kb*1024, resource.RLIM_INFINITY))
@@ -45,14 +46,14 @@ class Command:
     "A running `semvideo` command: `poll`, `kill`, `communicate` as of a `Popen`."
     context = None
 
-    def __init__(self, *words, limit_kb=None):
+    def __init__(self, *words, limit_kb=None, env=None):
         if Command.context is None:
             os.environ.update(ENV)
             Command.context = multiprocessing.get_context("forkserver")
             Command.context.set_forkserver_preload(LIBRARIES)
         self.folder = Path(tempfile.mkdtemp())
         files = [str(self.folder/"out"), str(self.folder/"err")]
-        self.process = Command.context.Process(target=child, args=([str(w) for w in words], *files, limit_kb))
+        self.process = Command.context.Process(target=child, args=([str(w) for w in words], *files, limit_kb, env))
         self.process.start()
 
     @property
