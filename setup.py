@@ -29,7 +29,7 @@ setup(
     python_requires=">=" + cfg["min_python"],
     packages=find_packages(include=["semvideo", "semvideo.*"]),
     include_package_data=True,
-    package_data={"semvideo": ["bundles/**", "data/**"]},
+    package_data={"semvideo": ["bundles/**", "data/**", "py.typed"]},
     install_requires=lines("requirements"),
     extras_require={k.removesuffix("_requirements"): lines(k) for k in cfg if k.endswith("_requirements")},
     entry_points={"console_scripts": lines("console_scripts"), "nbdev": ["semvideo=semvideo._modidx:d"]},

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differences', 'seed_for', 'rng_for', 'torch_generator',
-           'parse_shard', 'shard', 'progress', 'Planned', 'plans', 'ensure_torchvision', 'whole_weights']
+           'parse_shard', 'shard', 'progress', 'Planned', 'plans', 'ensure_torchvision', 'whole_weights', 'renamed']
 
 # %% ../nbs/000_base.ipynb #35dd1b00
-import contextlib, dataclasses, difflib, hashlib, json, os, re, sys
+import contextlib, dataclasses, difflib, hashlib, importlib, json, os, re, sys, warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,3 +206,13 @@ def whole_weights(loaded: tuple, # of `from_pretrained(..., output_loading_info=
             expected=f'all weights of {type(model).__name__}',
             remedy='get or make these files again')
     return model
+
+# %% ../nbs/000_base.ipynb #8f3b6a2b
+def renamed(module: str, names: dict): # a module's `__name__`; {old name: 'module.new_name'}
+    "A `__getattr__` for a module: old names give what the new ones give, with a `DeprecationWarning`."
+    def find(name):
+        if name not in names: raise AttributeError(f'module {module!r} has no attribute {name!r}')
+        place, _, new = names[name].rpartition('.')
+        warnings.warn(f'{module}.{name} is now {names[name]}', DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(place), new)
+    return find

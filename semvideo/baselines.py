@@ -12,6 +12,7 @@ from fastcore.basics import patch
 from .ridge import *
 from .metrics import as_video, clip_flow, each_clip, nearest_rows, resize, unit_rows
 from .stats import mean_video
+from .base import renamed
 
 # %% ../nbs/575_baselines.ipynb #14890d46
 _all_ = ['mean_repeats', 'scaler', 'Ridge', 'ridge_decode', 'save_ridge']
@@ -126,3 +127,6 @@ def baselines(study, # core.Study with frames and fmri
     model = Nishimoto().fit(features, x, groups)
     likely = model.reconstruct(new, features, frames, min(k, len(frames)//4))
     return {'nearest training clip': near, 'Nishimoto': likely}
+
+# %% ../nbs/575_baselines.ipynb #9f5fd62f
+__getattr__ = renamed(__name__, dict(LEVELS='semvideo.targets.LEVELS'))

@@ -14,7 +14,7 @@ from .core import *
 from .neuro import DECODER_OF, METHOD_WORDS
 from .page_parts import table_cells
 from .pictures import image_uri
-from .verdicts import word_list
+from .verdicts import sentence_list
 
 # %% ../nbs/716_brain_parts.ipynb #6bf77200
 BRAIN_TITLES = dict(
@@ -36,7 +36,7 @@ def planted_words(table:pd.DataFrame)->str: # planted.csv of one level
     roles = [dict(early='early vision').get(r, r) for r in single.role.drop_duplicates()]
     last = [g.iloc[-1] for _, g in expected.groupby('method', sort=False)]
     told = [_found(r) for r in last if np.isfinite(r.auc)]
-    said = f'By its planted truth this level should draw on the areas for {word_list(roles)}. '
+    said = f'By its planted truth this level should draw on the areas for {sentence_list(roles)}. '
     if not told: return said + 'These are all roles there are, so there is nothing to tell apart.'
     areas = 'areas' if len(roles) == 1 else 'areas, taken together,'
     return (f'{said}How well the map tells these {areas} from all others (area under the curve, '
@@ -48,7 +48,7 @@ def strongest(values:pd.DataFrame, # voxels with one map: parcel, hemisphere, va
     "The parcels with the highest mean, in words."
     mean = values.groupby(['parcel', 'hemisphere']).value.mean()
     sides = dict(L='left', R='right')
-    return word_list([f'{re.sub("^[LR]_", "", parcel)} {sides.get(side, side)}'
+    return sentence_list([f'{re.sub("^[LR]_", "", parcel)} {sides.get(side, side)}'
                       for parcel, side in mean.nlargest(n).index])
 
 # %% ../nbs/716_brain_parts.ipynb #8e46db3a

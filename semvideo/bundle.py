@@ -278,3 +278,15 @@ all 64 pairs of kind
 |---|---|---|
 {steps}
 '''
+
+# %% ../nbs/195_bundle.ipynb #4b4d0f76
+# names of rooms that came later, under which they were known here
+_TRAINERS = (
+    'FACTS MOTION_CLASSES N_FRAMES PICTURE_CLASSES TIMES WIDTH clip_batch latent_pool '
+    'make_tokenizer motion_class new_adapter new_clip new_scheduler new_unet new_vae '
+    'picture_batch picture_class text_encoder_of text_pool train_adapter train_clip '
+    'train_image_judge train_text train_unet train_vae train_vae_decoder '
+    'train_video_judge').split()
+__getattr__ = renamed(__name__, {
+    **{name: f'semvideo.tiny.{name}' for name in _TRAINERS},
+    'PARTS': 'semvideo.bundle.BUNDLE_PARTS'})

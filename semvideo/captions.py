@@ -14,7 +14,7 @@ __all__ = ['check_study', 'review_study', 'word_lists', 'word_list', 'inflect', 
 
 # %% ../nbs/299_captions.ipynb #6cf19a76
 import warnings
-from .core import Study, write_csv
+from .core import renamed, Study, write_csv
 from .semminer import DEFAULT, load_prompts
 from .movement import *
 from .gates import *
@@ -72,3 +72,6 @@ def review_study(study, # `Study` or its path, mined
     if only is None: only = list(found.clip_id.unique()) or None
     else: only = list(only)
     return ReviewWidget(Review(captions, reviews_path(study), only=only), frames, found)
+
+# %% ../nbs/299_captions.ipynb #6a6a25e3
+__getattr__ = renamed(__name__, dict(STILL='semvideo.captions.NO_MOVEMENT'))

@@ -9,7 +9,7 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'BUNDLE', 'SHARD', 'FORCE', 'DRY', 'VERIFY', 'QUIET', 'parser', 'say', 'subject_id', 'open_study',
            'study_bundle', 'DEMO', 'disk_of', 'say_plan', 'plan_stage', 'plan_itself', 'plan_verb', 'Terminated',
            'on_terminate', 'end_children', 'as_error', 'keep_memory', 'main', 'before_parsing', 'more_layouts',
-           'more_backends', 'BACKEND_NAMES', 'LAYOUTS', 'CHOICES', 'ONLY', 'given_options', 'prepare_settings',
+           'more_backends', 'BACKEND_NAMES', 'DATASET_NAMES', 'CHOICES', 'ONLY', 'given_options', 'prepare_settings',
            'parts_of', 'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'caption_files',
            'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES', 'do_targets',
            'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate', 'do_explain', 'do_report',
@@ -29,6 +29,7 @@ from .mine_verb import *
 from .stage_verbs import *
 from .captions_verbs import *
 from .demo import *
+from .base import renamed
 
 # %% ../nbs/790_cli.ipynb #db8362dd
 _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_machine', 'check_parts',
@@ -38,7 +39,7 @@ _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_m
          'study_bundle', 'DEMO', 'disk_of', 'say_plan', 'plan_stage', 'plan_itself', 'plan_verb',
          'Terminated', 'on_terminate', 'end_children', 'as_error', 'keep_memory', 'main',
          'before_parsing', 'more_layouts', 'more_backends', 'BACKEND_NAMES',
-         'LAYOUTS', 'CHOICES', 'ONLY', 'given_options', 'prepare_settings', 'parts_of',
+         'DATASET_NAMES', 'CHOICES', 'ONLY', 'given_options', 'prepare_settings', 'parts_of',
          'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'caption_files',
          'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES',
          'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges',
@@ -124,3 +125,8 @@ def do_doctor(a):
     if bad: say(f"missing: {', '.join(bad)}")
     else: say('nothing is missing: semvideo demo --out demo')
     return int(bool(bad))
+
+# %% ../nbs/790_cli.ipynb #6ffdb9f8
+__getattr__ = renamed(__name__, dict(
+    BACKENDS='semvideo.cli.BACKEND_NEEDS',
+    check_study='semvideo.cli.stages_in_order'))

@@ -11,7 +11,7 @@ __all__ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differen
            'NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'CAPTION_LEVELS', 'STUDY_PARTS', 'check_name', 'need_columns',
            'check_clips', 'Study', 'join_rows', 'Decoded', 'RECORD', 'seal_of', 'read_record', 'write_sealed',
            'result_of', 'made_with', 'check_key', 'Stage', 'alone', 'size_of', 'sweep', 'places_path', 'known_places',
-           'damage', 'pieces_there', 'load_plugins']
+           'damage', 'pieces_there', 'load_plugins', 'renamed']
 
 # %% ../nbs/090_core.ipynb #08a9ece9
 from .base import *
@@ -38,4 +38,4 @@ _all_ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'difference
          'check_name', 'need_columns', 'check_clips', 'Study', 'join_rows', 'Decoded', 'RECORD',
          'seal_of', 'read_record', 'write_sealed', 'result_of', 'made_with', 'check_key', 'Stage',
          'alone', 'size_of', 'sweep', 'places_path', 'known_places', 'damage', 'pieces_there',
-         'load_plugins']
+         'load_plugins', 'renamed']

@@ -334,3 +334,6 @@ def full_size(device='meta'):
         return net, SparseControlNetModel(cross_attention_dim=768, attention_head_dim=8,
                                           use_simplified_condition_embedding=True,
                                           conditioning_channels=4)
+
+# %% ../nbs/400_cvr.ipynb #22a99dd2
+__getattr__ = renamed(__name__, dict(BLOCK='semvideo.cvr.CLIPS_PER_FILE'))

@@ -16,7 +16,7 @@ __all__ = ['let_go', 'phash', 'hamming', 'thumb_embedding', 'Prints', 'fingerpri
 
 # %% ../nbs/169_datasets.ipynb #8195526d
 from . import fmri, video
-from .core import SemvideoError, Study
+from .core import renamed, SemvideoError, Study
 from .leaks import *
 from .segments import *
 from .prepare import *
@@ -52,3 +52,9 @@ _all_ = [
     # downloads
     'DOWNLOADS', 'doctor_table'
 ]
+
+# %% ../nbs/169_datasets.ipynb #68fbd4eb
+__getattr__ = renamed(__name__, dict(
+    BLOCK='semvideo.datasets.VERTICES_PER_READ',
+    MINIATURE='semvideo.datasets.MINIATURE_MARK',
+    SOURCES='semvideo.datasets.DOWNLOADS'))

@@ -13,7 +13,7 @@ __all__ = ['fit_to', 'evenly', 'judges_folder', 'judges_content', 'added_setting
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
-from .core import (SemvideoError, Study, content, identity, progress, read_csv,
+from .core import (renamed, SemvideoError, Study, content, identity, progress, read_csv,
                            write_csv)
 from .metrics import (ADDED_METRICS, JUDGES_HUB, JUDGE_LOADERS, Models, fvd, load_models,
                               resample, resize, source_of)
@@ -211,3 +211,6 @@ def evaluate_study(study: Study,
     for name,table in tables.items(): write_csv(stage.dir/f'{name}.csv', table)
     stage.finish(_visible_files(stage.dir), systems=sorted(scores.system.unique()))
     return tables['results']
+
+# %% ../nbs/590_evaluate.ipynb #251ae25c
+__getattr__ = renamed(__name__, dict(score='semvideo.evaluate.score_system'))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
-from .core import Config, SemvideoError
+from .core import renamed, Config, SemvideoError
 from .decoder_parts import Standardiser, as_config, check_fmri, four_layers
 from .tripartite import *
 from .motion_filter import *
@@ -253,3 +253,8 @@ def fit_filter(self:MAD,
     k = len(held)
     change = y.repeat(k, 1, 1, 1, 1) - still[:,None]
     self.filter.fit(still, text.repeat(k, 1, 1), change, folds.repeat(k))
+
+# %% ../nbs/344_mad.ipynb #8be34ba9
+__getattr__ = renamed(__name__, dict(
+    MINIATURE='semvideo.mad.MAD_MINIATURE',
+    PAPER='semvideo.mad.MAD_PAPER'))

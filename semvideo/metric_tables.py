@@ -92,7 +92,7 @@ def fewer_clips(results:pd.DataFrame)->str: # results.csv
     n = videos.groupby('system', sort=False).n.max()
     n = n[n < n.get(OURS, 0)]
     if not len(n): return ''
-    counted = word_list([f'{s} ({int(v)})' for s, v in n.items()])
+    counted = sentence_list([f'{s} ({int(v)})' for s, v in n.items()])
     return f' On fewer clips, evenly spaced: {counted}.'
 
 def _has_rival(row): return any(c['rival'] and c['value'] != '–' for c in row['cells'])

@@ -18,7 +18,7 @@ __all__ = ['IDEAL', 'TEN', 'LOWER', 'NETLESS', 'JUDGED', 'DEFINITIONS', 'ADDED_M
 from functools import cached_property, partial
 from typing import Callable, NamedTuple
 import numpy as np, pandas as pd
-from .core import SemvideoError
+from .core import renamed, SemvideoError
 from .frames import *
 from .nway import *
 from .pixels import *
@@ -36,7 +36,8 @@ _all_ = ['METRIC_SOURCES', 'as_video', 'check_pair', 'resize', 'resample', 'each
          'FARNEBACK', 'clip_flow', 'flow_scores', 'FlowCache', 'flow_table', 'flow_epe',
          'JUDGES_HUB', 'IMAGENET', 'pixel_settings', 'prepare_frames', 'FeatureCache', 'Models',
          'JUDGES_FROM_HUB', 'JUDGE_LOADERS', 'JUDGES_ALWAYS', 'LPIPS_BACKBONES', 'load_judge',
-         'openai_to_hf', 'load_vifi', 'load_efficientnet', 'load_lpips', 'register_judge', 'forget_judge', 'load_models',
+         'openai_to_hf', 'load_vifi', 'load_efficientnet', 'load_lpips', 'register_judge', 'forget_judge',
+         'load_models',
          'random_judges',
          'TRIALS', 'GIF', 'vifi_score', 'smoothness', 'clip_pcc', 'frechet', 'fvd', 'lpips_distance',
          'drawn', 'gif_pair']
@@ -389,3 +390,8 @@ def forget_metric(metric: str):
     JUDGED.pop(metric, None)
     for names in (LOWER, NETLESS):
         if metric in names: names.remove(metric)
+
+# %% ../nbs/529_metrics.ipynb #1ad5a6c9
+__getattr__ = renamed(__name__, dict(
+    HUB='semvideo.metrics.JUDGES_HUB',
+    SOURCES='semvideo.metrics.METRIC_SOURCES'))

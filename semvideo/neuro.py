@@ -16,6 +16,7 @@ from .cortex import *
 from .map_nulls import *
 from .maps import *
 from .explain import *
+from .base import renamed
 
 # %% ../nbs/690_neuro.ipynb #ac2f8c81
 _all_ = [
@@ -33,3 +34,6 @@ _all_ = [
     # explain
     'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study',
 ]
+
+# %% ../nbs/690_neuro.ipynb #37228614
+__getattr__ = renamed(__name__, dict(LEVELS='semvideo.neuro.DECODER_OF'))

@@ -15,7 +15,7 @@ from .core import *
 from .fmri import noise_ceiling
 from .page_parts import table_cells
 from .stats import trust_card
-from .verdicts import word_list
+from .verdicts import sentence_list
 
 # %% ../nbs/718_provenance.ipynb #fd21313e
 def trust_table(study:Study, subject, split:str)->dict:
@@ -31,7 +31,7 @@ def _same_clips(systems):
     "A sentence on the systems that only reorder the clips, or nothing."
     reordered = [s for s in systems if s.startswith(('shuffled', 'shifted'))]
     if not reordered: return ''
-    names = word_list(reordered).capitalize().replace("fmri", "fMRI")
+    names = sentence_list(reordered).capitalize().replace("fmri", "fMRI")
     return f' {names}: the same clips in another order, so the same distance.'
 
 def fvd_table(d:pd.DataFrame)->dict: # fvd.csv

@@ -8,7 +8,7 @@ __all__ = ['RULES', 'SECTIONS', 'FOOT', 'NO_RIDGE', 'page_verdicts', 'lost_notes
            'animation', 'enlarge', 'frame_strip', 'contact_sheet', 'fill_template', 'row_picture', 'sample_film',
            'sample_study', 'decoded_captions', 'shared_words', 'states_table', 'standing', 'choose_clips', 'QUESTIONS',
            'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES', 'group_of', 'is_rival',
-           'is_ceiling', 'is_null', 'null_rows', 'word_list', 'bare_variant', 'with_gains', 'verdicts',
+           'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant', 'with_gains', 'verdicts',
            'decoder_verdicts', 'number_text', 'span_text', 'metric_rows', 'fewer_clips', 'rival_rows',
            'results_summary', 'StudyParts', 'load_parts', 'as_truth', 'is_simulated', 'reader_notes', 'page_heading',
            'even_clips', 'frames_per_second', 'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image',
@@ -36,7 +36,7 @@ _all_ = ['side_by_side', 'data_uri', 'video_uri', 'image_uri', 'animation', 'enl
          'contact_sheet', 'fill_template', 'row_picture', 'sample_film', 'sample_study',
          'decoded_captions', 'shared_words', 'states_table', 'standing', 'choose_clips',
          'QUESTIONS', 'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES',
-         'group_of', 'is_rival', 'is_ceiling', 'is_null', 'null_rows', 'word_list', 'bare_variant',
+         'group_of', 'is_rival', 'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant',
          'with_gains', 'verdicts', 'decoder_verdicts', 'number_text', 'span_text', 'metric_rows',
          'fewer_clips', 'rival_rows', 'results_summary', 'StudyParts', 'load_parts', 'as_truth',
          'is_simulated', 'reader_notes', 'page_heading', 'even_clips', 'frames_per_second',
@@ -189,3 +189,6 @@ def report_stage(study:Study, subject, split:str, n:int)->Stage:
     verify = (*needs, f'decode/sub-{subject}/{split}', 'mine', f'frames/{split}.npy')
     facts = study.require(needs, 'report', verify=verify)
     return Stage(study, 'report', dict(subject=subject, split=split, n=n), facts).rewrite()
+
+# %% ../nbs/729_report.ipynb #1a202f8d
+__getattr__ = renamed(__name__, dict(CLAIMS='semvideo.report.NO_CLAIM'))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
-from .core import Config
+from .core import renamed, Config
 from .decoder_parts import *
 from .softclip import *
 from .refineformer import *
@@ -183,3 +183,9 @@ def item_shape(self:SAD) -> tuple:
 def scale(self:SAD) -> Standardiser:
     "Scaling of its targets."
     return self.states
+
+# %% ../nbs/338_sad.ipynb #730141f4
+__getattr__ = renamed(__name__, dict(
+    MINIATURE='semvideo.sad.SAD_MINIATURE',
+    PAPER='semvideo.sad.SAD_PAPER',
+    denoise='semvideo.sad.denoise_tokens'))

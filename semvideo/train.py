@@ -7,7 +7,7 @@ __all__ = ['TrainConfig', 'Recipe', 'RECIPES', 'Decoder', 'DECODERS', 'DECODER_C
            'recipe', 'part_settings', 'seeded', 'build', 'only', 'Data', 'reads', 'training_data', 'mean_repeat',
            'row_count', 'draw_repeats', 'batches', 'prepare', 'shared_space', 'save_checkpoint', 'load_checkpoint',
            'save', 'load', 'tidy', 'own_above_others', 'validate', 'rate', 'World', 'world', 'step_loss', 'optimiser',
-           'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'held_out', 'fit', 'train_part', 'train_study',
+           'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'validation_rows', 'fit', 'train_part', 'train_study',
            'decode', 'decode_study']
 
 # %% ../nbs/362_train.ipynb #198f9f5c
@@ -20,6 +20,7 @@ from .loop import *
 from .fit import *
 from .train_study import *
 from .decode import *
+from .base import renamed
 
 # %% ../nbs/362_train.ipynb #e3a2ceeb
 _all_ = ['TrainConfig', 'Recipe', 'RECIPES', 'Decoder', 'DECODERS', 'DECODER_CLASSES',
@@ -27,5 +28,10 @@ _all_ = ['TrainConfig', 'Recipe', 'RECIPES', 'Decoder', 'DECODERS', 'DECODER_CLA
          'Data', 'reads', 'training_data', 'mean_repeat', 'row_count', 'draw_repeats', 'batches',
          'prepare', 'shared_space', 'save_checkpoint', 'load_checkpoint', 'save', 'load', 'tidy',
          'own_above_others', 'validate', 'rate', 'World', 'world', 'step_loss', 'optimiser',
-         'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'held_out', 'fit', 'train_part',
+         'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'validation_rows', 'fit', 'train_part',
          'train_study', 'decode', 'decode_study']
+
+# %% ../nbs/362_train.ipynb #0a264c16
+__getattr__ = renamed(__name__, dict(
+    PARTS='semvideo.train.DECODER_PARTS',
+    identification='semvideo.train.own_above_others'))

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['QUESTIONS', 'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES', 'group_of', 'is_rival',
-           'is_ceiling', 'is_null', 'null_rows', 'word_list', 'bare_variant', 'with_gains', 'verdicts',
+           'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant', 'with_gains', 'verdicts',
            'decoder_verdicts']
 
 # %% ../nbs/710_verdicts.ipynb #f255b86b
@@ -68,7 +68,7 @@ def null_rows(results:pd.DataFrame)->pd.DataFrame:
     return results[np.array([is_null(s, m) for s, m in zip(results.system, results.metric)], bool)]
 
 # %% ../nbs/710_verdicts.ipynb #cca91910
-def word_list(words)->str:
+def sentence_list(words)->str:
     "Words as a list in a sentence: 'a, b and c'."
     if not words: return ''
     return ', '.join(words[:-1]) + (' and ' if len(words) > 1 else '') + words[-1]
@@ -101,7 +101,7 @@ def _question_verdict(r): # rows of one metric and variant
         return dict(kind='open', tag='no nulls', text=said + 'Nothing to compare with was scored.')
     lost = nulls[nulls.beaten != 'yes']
     if len(lost):
-        by = word_list([f'{s} ({v:.1%})' for s, v in zip(lost.system, lost.value)])
+        by = sentence_list([f'{s} ({v:.1%})' for s, v in zip(lost.system, lost.value)])
         return dict(kind='bad', tag='no claim',
                     text=f'{said}It does not beat {by}: no claim that it shows {what}.')
     best = nulls.loc[nulls.value.idxmax()]
@@ -120,7 +120,7 @@ def _fates(nulls): # rows of nulls
     variants = nulls.variant.map(bare_variant)
     return nulls.metric.where(~mixed, nulls.metric + ' (' + variants + ')')
 
-def _sorted_list(systems): return word_list(sorted(set(systems)))
+def _sorted_list(systems): return sentence_list(sorted(set(systems)))
 
 # %% ../nbs/710_verdicts.ipynb #9b5c629d
 def _group_verdict(group, r):
@@ -132,7 +132,7 @@ def _group_verdict(group, r):
     lost = nulls[nulls.beaten != 'yes'].groupby('metric', sort=False).system.agg(_sorted_list)
     won = [m for m in nulls.metric.unique() if m not in lost.index]
     text = f'{group}: '
-    if won: text += f'{word_list(won)} beat{"s" if len(won) == 1 else ""} every null. '
+    if won: text += f'{sentence_list(won)} beat{"s" if len(won) == 1 else ""} every null. '
     if len(lost): text += f'Not beaten: {"; ".join(f"{m} by {s}" for m, s in lost.items())}. '
     if not won:
         text += f'No claim of {NO_CLAIM.get(group, group.lower())}.'
@@ -153,8 +153,8 @@ def _differences(what, r):
     "Where we are surely worse and surely better: (worse, a sentence)."
     worse = what[r.gain_high < 0].unique().tolist()
     better = what[r.gain_low > 0].unique().tolist()
-    said = [f'worse in {word_list(worse)}'] if worse else []
-    if better: said.append(f'better in {word_list(better)}')
+    said = [f'worse in {sentence_list(worse)}'] if worse else []
+    if better: said.append(f'better in {sentence_list(better)}')
     return worse, '; '.join(said) or 'no difference that these clips can show'
 
 # %% ../nbs/710_verdicts.ipynb #8540ecfc
@@ -214,7 +214,7 @@ def decoder_verdicts(study:Study, decoded:Decoded, others:dict, # {name: Decoded
                           for l, a, b, low, high in rows)
         lost = [level for level, *_, high in rows if high < 0]
         text = f'SAD does not lose to {name}. '
-        if lost: text = f'SAD is worse than {name} at {word_list(lost)}. '
+        if lost: text = f'SAD is worse than {name} at {sentence_list(lost)}. '
         out.append(dict(
             kind='bad' if lost else 'good', tag='SAD loses' if lost else 'SAD holds',
             text=text + f'Identification of clips from decoded states, paired: {words}.'))

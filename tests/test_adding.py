@@ -1,4 +1,5 @@
-"Where do I add ...? A package of somebody else adds one of each by one registration, and every verb takes it."
+"""Where do I add ...? A package of somebody else adds one of each by one registration, and every verb
+takes it."""
 import json
 import os
 import shutil
@@ -166,7 +167,7 @@ def study(outside):
 
 
 def test_a_data_set(study):
-    from semvideo.core import Study, read_json
+    from semvideo.core import Study
     s = Study(study[0])
     assert s.manifest["name"] == "squares" and s.frames("train")[0, 0, 0, 0, 0] == 60
     assert "squares" in study[1]["prepare"]
@@ -175,7 +176,8 @@ def test_a_data_set(study):
 def test_a_caption_backend(study):
     from semvideo.core import Study
     captions = Study(study[0]).captions("train")
-    assert captions.anchor.str.startswith("a square of brightness").all() and captions.anchor.nunique() > 1
+    assert captions.anchor.str.startswith(
+        "a square of brightness").all() and captions.anchor.nunique() > 1
 
 
 def test_a_bundle(study):
@@ -193,7 +195,8 @@ def test_a_decoder(study):
 def test_a_null_a_metric_and_the_judge_it_asks(study):
     table = pd.read_csv(study[0]/"evaluate/sub-1/results.csv")
     red = table[table.metric == "Redness"].set_index("system").value
-    assert {"SemVideo", "plain grey"} <= set(red.index) and red["plain grey"] > red["static first frame"]
+    assert {"SemVideo", "plain grey"} <= set(
+        red.index) and red["plain grey"] > red["static first frame"]
     assert "Redness" in study[1]["evaluate"]
 
 
@@ -218,7 +221,8 @@ def test_a_verb(outside):
 def test_what_is_not_there_is_said_in_one_line(outside, tmp_path):
     "Without the module its names are unknown; a module that does not import is named."
     run = outside[1]
-    code, _, err = run("prepare", "--dataset", "squares", "--root", tmp_path, "--study", tmp_path/"s", env={})
+    code, _, err = run("prepare", "--dataset", "squares", "--root", tmp_path, "--study",
+                       tmp_path/"s", env={})
     assert code == 2 and "squares" in err and "cc2017" in err
     code, _, err = run("doctor", env=dict(SEMVIDEO_PLUGINS="no_module_of_this_name"))
     assert code == 2 and "no_module_of_this_name" in err and "Traceback" not in err

@@ -1,12 +1,12 @@
 """Statistics of captions against independent references, the export read by `datasets`, and gates on text that means harm."""
-import hashlib, json, shutil, subprocess, sys
+import hashlib, json, shutil, subprocess
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
 from semvideo.core import SemvideoError, Study, CAPTION_LEVELS, write_json
 from semvideo.semminer import DEFAULT, CaptionStore, ScriptBackend, merge_stores, mine_study
 from semvideo.captions import (GATES, Review, bleu, check_captions, check_study, clip_counter,
-                               compare_stores, export_captions, gate_rates, gate_table, gates_of,
-                               import_captions, inflect, load_captions, meteor, motion_verbs,
+                               compare_stores, export_captions, gate_rates, gates_of,
+                               import_captions, load_captions, meteor, motion_verbs,
                                pair_scores, published_captions, read_reviews, review_study,
                                reviews_path, rouge_1, rouge_l, table4, table5, unique_names)
 from semminer_help import here, small_study
@@ -184,7 +184,7 @@ def test_export_loads_with_datasets_and_comes_back_identical(mined, tmp_path):
     ]
 
 def test_a_review_of_a_study_goes_into_its_export(mined, tmp_path):
-    from semvideo.captions import apply_reviews, read_reviews, review_study
+    from semvideo.captions import review_study
     w = review_study(mined, only=['c01', 'c09'])
     assert bytes(w.video.value[4:8]) == b'ftyp' and w.review.ids == ['c01', 'c09']
     w.texts['anchor'].value = 'A better "anchor".'

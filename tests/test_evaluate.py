@@ -5,49 +5,75 @@ from semvideo.core import SemvideoError
 from semvideo.stats import time_blocks
 
 ids = [f"c{i:03d}" for i in range(60)]
-clips = pd.DataFrame(dict(clip_id=ids, segment=["test1"]*30 + ["test2"]*30, onset_s=np.tile(np.arange(30)*2., 2)))
+clips = pd.DataFrame(
+    dict(clip_id=ids, segment=["test1"]*30 + ["test2"]*30, onset_s=np.tile(np.arange(30)*2., 2)))
 
 def rows(system, metric, value, **kw):
-    return pd.DataFrame(dict(dict(clip_id=ids, system=system, metric=metric, variant="v", value=value, chance=.5, unit="u"), **kw))
+    return pd.DataFrame(
+        dict(
+            dict(clip_id=ids, system=system, metric=metric, variant="v", value=value, chance=.5,
+                 unit="u"), **kw))
 
-def scores(rng): return pd.concat([rows(s, m, rng.normal(size=60)) for m in ("kind", "EPE") for s in (OURS, "mean video")])
+def scores(rng):
+    return pd.concat(
+        [rows(s, m, rng.normal(size=60)) for m in ("kind", "EPE") for s in (OURS, "mean video")])
 
 def test_values_and_paired_gains():
-    s = scores(np.random.default_rng(0)); t = results_table(s, time_blocks(clips), 300)
+    s = scores(np.random.default_rng(0))
+    t = results_table(s, time_blocks(clips), 300)
     for _, r in t.iterrows():
         v = s[(s.system == r.system) & (s.metric == r.metric)].value.to_numpy()
         ours = s[(s.system == OURS) & (s.metric == r.metric)].value.to_numpy()
         assert np.isclose(r.value, v.mean()) and r.low < r.value < r.high and r.n == 60
         sign = -1 if r.metric == "EPE" else 1
-        if r.system != OURS: assert np.isclose(r.gain, (sign*(ours - v)).mean()) and (r.beaten == "yes") == (r.gain_low > 0)
+        if r.system != OURS:
+            assert np.isclose(r.gain,
+                              (sign*(ours - v)).mean()) and (r.beaten == "yes") == (r.gain_low > 0)
     assert (t.direction[t.metric == "EPE"] == "lower").all()
 
 def test_order_of_rows_changes_nothing():
     s = scores(np.random.default_rng(1))
     a = results_table(s, time_blocks(clips), 200)
-    b = pd.concat([g.iloc[np.random.default_rng(2).permutation(60)] if k[0] != OURS else g for k, g in s.groupby(["system", "metric"], sort=False)])
+    b = pd.concat([
+        g.iloc[np.random.default_rng(2).permutation(60)] if k[0] != OURS else g
+        for k, g in s.groupby(["system", "metric"], sort=False)
+    ])
     b = results_table(b, time_blocks(clips), 200)
     key = ["system", "metric"]
-    pd.testing.assert_frame_equal(a.sort_values(key, ignore_index=True), b.sort_values(key, ignore_index=True))
+    pd.testing.assert_frame_equal(a.sort_values(key, ignore_index=True),
+                                  b.sort_values(key, ignore_index=True))
 
 def test_a_clip_without_a_value_is_left_out_of_its_metric_alone():
     v = np.ones(60); v[::2] = np.nan
-    t = results_table(pd.concat([rows(OURS, "direction", v), rows("null", "direction", np.where(np.isnan(v), np.nan, 0.)), rows(OURS, "kind", np.ones(60))]), time_blocks(clips), 100)
-    assert t.set_index(["system", "metric"]).n.to_dict() == {(OURS, "direction"): 30, ("null", "direction"): 30, (OURS, "kind"): 60}
+    t = results_table(
+        pd.concat([
+            rows(OURS, "direction", v),
+            rows("null", "direction", np.where(np.isnan(v), np.nan, 0.)),
+            rows(OURS, "kind", np.ones(60))
+        ]), time_blocks(clips), 100)
+    assert t.set_index(["system", "metric"]).n.to_dict() == {
+        (OURS, "direction"): 30,
+        ("null", "direction"): 30,
+        (OURS, "kind"): 60
+    }
     assert t.beaten.tolist() == ["", "yes", ""]
 
 def test_identical_system_is_not_beaten():
     v = np.random.default_rng(3).random(60)
-    t = results_table(pd.concat([rows(OURS, "kind", v), rows("copy", "kind", v)]), time_blocks(clips), 100)
+    t = results_table(pd.concat([rows(OURS, "kind", v),
+                                 rows("copy", "kind", v)]), time_blocks(clips), 100)
     assert t.gain.iloc[1] == 0 and t.beaten.iloc[1] == "no"
 
 def test_one_block_gives_no_interval():
-    t = results_table(pd.concat([rows(OURS, "kind", np.ones(60)), rows("null", "kind", np.zeros(60))]), np.zeros(60, int), 100)
+    t = results_table(
+        pd.concat([rows(OURS, "kind", np.ones(60)),
+                   rows("null", "kind", np.zeros(60))]), np.zeros(60, int), 100)
     assert np.isnan(t.low).all() and t.value.tolist() == [1, 0] and t.beaten.tolist() == ["", "no"]
 
 def test_nulls_repeat_with_the_seed_and_differ_without():
     rng = np.random.default_rng(4)
-    train, recon = rng.integers(256, size=(30, 3, 8, 8, 3), dtype=np.uint8), rng.integers(256, size=(9, 3, 8, 8, 3), dtype=np.uint8)
+    train, recon = rng.integers(256, size=(30, 3, 8, 8, 3), dtype=np.uint8), rng.integers(
+        256, size=(9, 3, 8, 8, 3), dtype=np.uint8)
     a, b, c = (null_videos(recon, train, s) for s in (0, 0, 1))
     assert all((a[k] == b[k]).all() for k in a) and any((a[k] != c[k]).any() for k in a)
 
@@ -58,7 +84,8 @@ def test_reconstructions_are_brought_to_the_truths_shape():
 
 def test_marginals_sum_to_one_and_ignore_class_order():
     names = [f"{c} {k}" for k in ("car", "upper left") for c in ("red", "blue", "green")]
-    z = np.random.default_rng(5).normal(size=(7, 6)); o = np.random.default_rng(6).permutation(6)
+    z = np.random.default_rng(5).normal(size=(7, 6))
+    o = np.random.default_rng(6).permutation(6)
     a, b = marginals(z, names), marginals(z[:, o], [names[i] for i in o])
     for (p, w), (q, v) in zip(a, b):
         assert np.allclose(p.sum(1), 1) and np.allclose(p, q[:, [v.index(x) for x in w]])
@@ -71,106 +98,210 @@ def test_same_does_not_reward_an_answer_that_was_not_asked():
 # ---- a whole study, small, with the real renderer and the real judges --------------------------------------
 
 def tiny_study(path):
-    "Ten true clips of moving squares, 32 training clips in two segments, decoded conditions that are true ones with noise, rendered by the tiny bundle."
+    """Ten true clips of moving squares, 32 training clips in two segments, decoded conditions that are
+    true ones with noise, rendered by the tiny bundle."""
     from semvideo.bundle import PictureCode, TextEncoder
     from semvideo.core import Decoded, Study, write_npy
     from semvideo.cvr import render_study
-    r = np.random.default_rng(0); n = dict(test=10, train=32); colours = dict(red=(220, 40, 40), blue=(40, 60, 220), green=(40, 190, 60)); rows = []; data = {}
+    r = np.random.default_rng(0)
+    n = dict(test=10, train=32)
+    colours = dict(red=(220, 40, 40), blue=(40, 60, 220), green=(40, 190, 60))
+    rows = []
+    data = {}
     for split, k in n.items():
-        names = r.choice(list(colours), k); v = np.full((k, 8, 64, 64, 3), 90, np.uint8); dx = r.integers(-3, 4, k)
+        names = r.choice(list(colours), k)
+        v = np.full((k, 8, 64, 64, 3), 90, np.uint8)
+        dx = r.integers(-3, 4, k)
         for i, c in enumerate(names):
             for f in range(8): v[i, f, 22:42, 22+dx[i]*(f-4):42+dx[i]*(f-4)] = colours[c]
         data[split] = v, [f'a {c} square moves' for c in names]
-        rows += [dict(clip_id=f'{split}{i:02d}', split=split, segment=f'{split}{1 if split == "test" else 1+i//16}', onset_s=float(i*12), duration_s=2., source='x') for i in range(k)]
-    s = Study.create(path, 'squares', 'drawn', pd.DataFrame(rows)); enc, code = TextEncoder('tiny'), PictureCode('tiny')
+        rows += [
+            dict(clip_id=f'{split}{i:02d}', split=split,
+                 segment=f'{split}{1 if split == "test" else 1+i//16}', onset_s=float(i*12),
+                 duration_s=2., source='x') for i in range(k)
+        ]
+    s = Study.create(path, 'squares', 'drawn', pd.DataFrame(rows))
+    enc, code = TextEncoder('tiny'), PictureCode('tiny')
     for split, (v, texts) in data.items():
-        write_npy(s.path/f'frames/{split}.npy', v); z = code.encode(v.reshape(-1, 64, 64, 3)).numpy().reshape(len(v), 8, 4, 8, 8); write_npy(s.path/f'targets/{split}/latents.npy', z)
+        write_npy(s.path/f'frames/{split}.npy', v)
+        z = code.encode(v.reshape(-1, 64, 64, 3)).numpy().reshape(len(v), 8, 4, 8, 8)
+        write_npy(s.path/f'targets/{split}/latents.npy', z)
         e = enc(texts).numpy()
-        for l in ('anchor', 'motion', 'holistic'): write_npy(s.path/f'targets/{split}/{l}.npy', e)
-        s.save_fmri(1, split, r.normal(size=(len(v), 2, 12)).astype(np.float32)+z.reshape(len(v), 1, -1)[..., :12])
-    t = lambda k: np.load(s.path/f'targets/test/{k}.npy'); noise = lambda a: (a+.1*r.normal(size=a.shape)*a.std()).astype(np.float32)
-    st = s.stage('decode', dict(repeats=None), part='sub-1/test'); d = Decoded(*(noise(t(k)) for k in ('anchor', 'motion', 'holistic', 'latents')))
-    d.save(s.path/'decode/sub-1/test.safetensors'); st.finish([s.path/'decode/sub-1/test.safetensors']); render_study(s, 1); return s
+        for l in ('anchor', 'motion', 'holistic'):
+            write_npy(s.path/f'targets/{split}/{l}.npy', e)
+        s.save_fmri(
+            1, split,
+            r.normal(size=(len(v), 2, 12)).astype(np.float32) + z.reshape(len(v), 1, -1)[..., :12])
+    t = lambda k: np.load(s.path/f'targets/test/{k}.npy')
+    noise = lambda a: (a+.1*r.normal(size=a.shape)*a.std()).astype(np.float32)
+    st = s.stage('decode', dict(repeats=None), part='sub-1/test')
+    d = Decoded(*(noise(t(k)) for k in ('anchor', 'motion', 'holistic', 'latents')))
+    d.save(s.path/'decode/sub-1/test.safetensors')
+    st.finish([s.path/'decode/sub-1/test.safetensors'])
+    render_study(s, 1)
+    return s
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory):
     from semvideo.evaluate import evaluate_study
-    s = tiny_study(tmp_path_factory.mktemp("tiny")/"study"); return s, evaluate_study(s, 1, n_boot=200, ceiling_clips=4, shuffle_clips=3)
+    s = tiny_study(tmp_path_factory.mktemp("tiny")/"study")
+    return s, evaluate_study(s, 1, n_boot=200, ceiling_clips=4, shuffle_clips=3)
 
-ALL = {"mean image", "mean video", "static first frame", "random training clip", "frozen first frame", "shuffled fMRI", "shifted fMRI", "nearest training clip"}
+ALL = {
+    "mean image", "mean video", "static first frame", "random training clip", "frozen first frame",
+    "shuffled fMRI", "shifted fMRI", "nearest training clip"
+}
 SOME = {"ridge", "VAE round trip", "true conditions", "second seed"}
 
 def test_every_null_and_ceiling_stands_in_the_table(scored):
     s, t = scored; n = t[t.metric == "SSIM"].set_index("system").n.to_dict()
     assert n == {**{k: 10 for k in ALL | {OURS}}, **{k: 4 for k in SOME}}
-    assert t[t.metric != "direction"].value.notna().all() and t.corrected.notna().any() and {"ridge", OURS} == set(t[t.variant.str.contains("text state")].system)
+    assert t[t.metric != "direction"].value.notna().all() and t.corrected.notna().any() and {
+        "ridge", OURS
+    } == set(t[t.variant.str.contains("text state")].system)
 
 def test_rungs_are_in_their_order_where_it_must_hold(scored):
     v = scored[1][scored[1].metric == "PSNR"].set_index("system").value
     assert v["VAE round trip"] > v["true conditions"] and v["VAE round trip"] > v[OURS]
-    f = scored[1][scored[1].metric == "EPE"].set_index("system"); assert np.isclose(f.value["frozen first frame"], f.chance[OURS])   # a still video's error is the chance level, clip by clip
+    f = scored[1][scored[1].metric == "EPE"].set_index("system")
+    # a still video's error is the chance level, clip by clip
+    assert np.isclose(f.value["frozen first frame"], f.chance[OURS])
 
 def test_corrected_values_are_zero_at_chance_and_one_at_the_ideal(scored):
     from semvideo.metrics import IDEAL
     for r in scored[1].itertuples():
         if np.isfinite(r.chance) and abs(IDEAL.get(r.metric, 1)-r.chance) > 1e-9 and np.isfinite(r.value):
-            want = r.value-r.chance if r.metric == "PSNR" else (r.value-r.chance)/(IDEAL.get(r.metric, 1.)-r.chance); assert np.isclose(r.corrected, want)
+            want = r.value - r.chance if r.metric == "PSNR" else (r.value - r.chance)/(
+                IDEAL.get(r.metric, 1.) - r.chance)
+            assert np.isclose(r.corrected, want)
 
 def test_subset_systems_are_compared_on_their_own_clips(scored):
-    s, t = scored; c = pd.read_csv(s.path/"evaluate/sub-1/clips.csv", dtype=dict(clip_id=str)); c = c[c.metric == "PSNR"].pivot(index="clip_id", columns="system", values="value")
-    r = t[(t.metric == "PSNR") & (t.system == "true conditions")].iloc[0]; assert np.isclose(r.gain, (c[OURS]-c["true conditions"]).mean())
+    s, t = scored
+    c = pd.read_csv(s.path/"evaluate/sub-1/clips.csv", dtype=dict(clip_id=str))
+    c = c[c.metric == "PSNR"].pivot(index="clip_id", columns="system", values="value")
+    r = t[(t.metric == "PSNR") & (t.system == "true conditions")].iloc[0]
+    assert np.isclose(r.gain, (c[OURS]-c["true conditions"]).mean())
 
 def test_repeats_end_where_the_results_are_and_fewer_are_decoded_by_the_decoders(scored):
     from semvideo.core import Decoded
     from semvideo.evaluate import has_decoders, repeat_states, repeats_table
     from semvideo.sad import SAD, SadConfig
     from semvideo.train import decode, load, save
-    s, t = scored; d = Decoded.load(s.path/"decode/sub-1/test.safetensors"); x = np.array(s.fmri(1, "test")); _, T, D = d.anchor.shape
+    s, t = scored
+    d = Decoded.load(s.path/"decode/sub-1/test.safetensors")
+    x = np.array(s.fmri(1, "test"))
+    _, T, D = d.anchor.shape
     assert not has_decoders(s, 1) and not (s.path/"evaluate/sub-1/repeats.csv").is_file()
-    for l in ("anchor", "motion", "holistic"): save(SAD({1: x.shape[2]}, SadConfig(level=l, tokens=T, width=D, hidden=16, mlp=(16,), layers=1, heads=2, dim_head=8, samples=0)), s.path/f"train/sub-1/sad-{l}")
-    r = repeats_table(s, 1, "test", d, 100); got = r[(r.repeats == 2) & r.what.str.endswith("state")].set_index("what").value; want = t[(t.system == OURS) & t.variant.str.contains("text state")].set_index("variant").value
-    assert np.allclose(got, want[got.index]) and r[r.repeats == 1].what.tolist()[:3] == ["anchor text state", "motion text state", "holistic text state"] and (r.what == "noise ceiling").sum() == 2
-    k, one = next(repeat_states(s, 1, "test", d)); assert k == 1 and np.allclose(one["motion"], decode(load(s.path/"train/sub-1/sad-motion"), x[:, 0], 1), atol=1e-5)
+    for l in ("anchor", "motion", "holistic"):
+        save(
+            SAD({1: x.shape[2]},
+                SadConfig(level=l, tokens=T, width=D, hidden=16, mlp=(16, ), layers=1, heads=2,
+                          dim_head=8, samples=0)), s.path/f"train/sub-1/sad-{l}")
+    r = repeats_table(s, 1, "test", d, 100)
+    got = r[(r.repeats == 2) & r.what.str.endswith("state")].set_index("what").value
+    want = t[(t.system == OURS) & t.variant.str.contains("text state")].set_index("variant").value
+    assert np.allclose(got, want[got.index]) and r[r.repeats == 1].what.tolist()[:3] == [
+        "anchor text state", "motion text state", "holistic text state"
+    ] and (r.what == "noise ceiling").sum() == 2
+    k, one = next(repeat_states(s, 1, "test", d))
+    assert k == 1 and np.allclose(
+        one["motion"], decode(load(s.path/"train/sub-1/sad-motion"), x[:, 0], 1), atol=1e-5)
 
 def test_card_and_page_know_the_rungs(scored):
     from semvideo.report import page_data
     from semvideo.stats import trust_card
-    s, t = scored; c = trust_card(s, 1, seconds=12.); ok = {x["check"]: x for x in c.checks}; rung = c.rungs.drop_duplicates("system").set_index("system").rung
-    assert set(rung[rung == "ceiling"].index) == {"VAE round trip", "true conditions", "second seed"} and rung["ridge"] == rung["nearest training clip"] == "baseline" and set(rung[rung == "null"].index) == ALL-{"nearest training clip"}
-    assert "over 2 seeds, 4 clips" in ok["seed variance"]["says"] and c.facts["fvd"][0]["system"] == OURS and "frozen" not in ok["pixel fidelity"]["says"]
-    s.save_captions("test", pd.DataFrame({"clip_id": s.clip_ids("test"), **{l: "x" for l in ("basic", "anchor", "motion", "holistic")}})); s.save_captions("train", pd.DataFrame({"clip_id": s.clip_ids("train"), **{l: "x" for l in ("basic", "anchor", "motion", "holistic")}}))
-    d = page_data(s, 1, n=1); assert "true conditions (4)" in d["rivals_rule"] and any("FVD" in x["caption"] for x in d["trust"])
+    s, t = scored
+    c = trust_card(s, 1, seconds=12.)
+    ok = {x["check"]: x for x in c.checks}
+    rung = c.rungs.drop_duplicates("system").set_index("system").rung
+    assert set(rung[rung == "ceiling"].index) == {
+        "VAE round trip", "true conditions", "second seed"
+    } and rung["ridge"] == rung["nearest training clip"] == "baseline" and set(
+        rung[rung == "null"].index) == ALL - {"nearest training clip"}
+    assert "over 2 seeds, 4 clips" in ok["seed variance"]["says"] and c.facts["fvd"][0][
+        "system"] == OURS and "frozen" not in ok["pixel fidelity"]["says"]
+    s.save_captions(
+        "test",
+        pd.DataFrame({
+            "clip_id": s.clip_ids("test"),
+            **{
+                l: "x"
+                for l in ("basic", "anchor", "motion", "holistic")
+            }
+        }))
+    s.save_captions(
+        "train",
+        pd.DataFrame({
+            "clip_id": s.clip_ids("train"),
+            **{
+                l: "x"
+                for l in ("basic", "anchor", "motion", "holistic")
+            }
+        }))
+    d = page_data(s, 1, n=1)
+    assert "true conditions (4)" in d["rivals_rule"] and any("FVD" in x["caption"]
+                                                             for x in d["trust"])
 
 def test_scoring_again_changes_nothing_and_another_setting_is_refused(scored):
     from semvideo.evaluate import evaluate_study
-    s, t = scored; pd.testing.assert_frame_equal(evaluate_study(s, 1, n_boot=200, ceiling_clips=4, shuffle_clips=3), t, check_dtype=False)
-    with pytest.raises(SemvideoError, match="ceiling_clips: 4 -> 5"): evaluate_study(s, 1, n_boot=200, ceiling_clips=5, shuffle_clips=3)
+    s, t = scored
+    pd.testing.assert_frame_equal(
+        evaluate_study(s, 1, n_boot=200, ceiling_clips=4, shuffle_clips=3), t, check_dtype=False)
+    with pytest.raises(SemvideoError, match="ceiling_clips: 4 -> 5"):
+        evaluate_study(s, 1, n_boot=200, ceiling_clips=5, shuffle_clips=3)
 
 def test_features_are_computed_once(scored):
     "Everything on disk is scored again, in a new process's memory, without one forward pass."
     from semvideo import evaluate as E, metrics as M
     from semvideo.cvr import load_render
-    s, t = scored; truth = np.asarray(s.frames("test")); recon = load_render(s, 1, "test"); m = M.load_models("tiny", cache=s.path/"evaluate/sub-1/features"); m._forward = lambda *a: pytest.fail("computed again")
-    for v in (recon, *E.null_videos(recon, s.frames("train"), 0, s.select("test").segment.to_numpy()).values()): E.score_system(v, truth, m, s.clip_ids("test"))
+    s, t = scored
+    truth = np.asarray(s.frames("test"))
+    recon = load_render(s, 1, "test")
+    m = M.load_models("tiny", cache=s.path/"evaluate/sub-1/features")
+    m._forward = lambda *a: pytest.fail("computed again")
+    for v in (recon, *E.null_videos(recon, s.frames("train"), 0,
+                                    s.select("test").segment.to_numpy()).values()):
+        E.score_system(v, truth, m, s.clip_ids("test"))
 
 def test_what_is_added_from_outside_appears_in_the_verb(scored, tmp_path, monkeypatch, capsys):
-    "A null and a metric, one registration each: rows of their own in the verb's table, all other rows as before, and no finished table is silently kept."
+    """A null and a metric, one registration each: rows of their own in the verb's table, all other rows
+    as before, and no finished table is silently kept."""
     import shutil
     from semvideo import evaluate as E, metrics as M
     from semvideo.cli import main
     from semvideo.core import Study
-    d = shutil.copytree(scored[0].path, tmp_path/"study"); shutil.rmtree(d/"train", ignore_errors=True); s = Study(d)
-    kw = dict(n_boot=200, ceiling_clips=0, shuffle_clips=3); plain = E.evaluate_study(s, 1, force=True, **kw)
-    E.register_null("plain grey", lambda recon, train, seed, segments: np.full_like(recon, 128)); M.register_metric("Brightness", lambda p: abs(p.recon.mean((1, 2, 3, 4)) - p.truth.mean((1, 2, 3, 4))), "of 255", ideal=0., lower=True)
+    d = shutil.copytree(scored[0].path, tmp_path/"study")
+    shutil.rmtree(d/"train", ignore_errors=True)
+    s = Study(d)
+    kw = dict(n_boot=200, ceiling_clips=0, shuffle_clips=3)
+    plain = E.evaluate_study(s, 1, force=True, **kw)
+    E.register_null("plain grey", lambda recon, train, seed, segments: np.full_like(recon, 128))
+    M.register_metric("Brightness",
+                      lambda p: abs(p.recon.mean((1, 2, 3, 4)) - p.truth.mean(
+                          (1, 2, 3, 4))), "of 255", ideal=0., lower=True)
     try:
-        with pytest.raises(SemvideoError, match="other settings"): E.evaluate_study(s, 1, **kw)
-        assert main(["evaluate", "--study", str(d), "--ceilings", "0", "--force"]) in (0, None) and "Brightness" in capsys.readouterr().out
-        t = pd.read_csv(d/"evaluate/sub-1/results.csv"); own = t[(t.metric == "Brightness")].set_index("system"); assert set(t.system) == set(plain.system) | {"plain grey"} and set(own.index) == set(t.system) - {"ridge"} and (own.direction == "lower").all()
-        key = ["system", "metric", "variant"]; rest = t[(t.system != "plain grey") & (t.metric != "Brightness")]; assert rest[key].values.tolist() == plain[key].values.tolist() and np.allclose(rest.value, plain.value, rtol=1e-8, atol=1e-12, equal_nan=True)
-        assert s.settings_of("evaluate/sub-1")["added"] == dict(metrics=["Brightness (strict)"], nulls=["plain grey"])
-    finally: E.forget_null("plain grey"); M.forget_metric("Brightness")
+        with pytest.raises(SemvideoError, match="other settings"):
+            E.evaluate_study(s, 1, **kw)
+        assert main(["evaluate", "--study",
+                     str(d), "--ceilings", "0", "--force"
+                     ]) in (0, None) and "Brightness" in capsys.readouterr().out
+        t = pd.read_csv(d/"evaluate/sub-1/results.csv")
+        own = t[(t.metric == "Brightness")].set_index("system")
+        assert set(t.system) == set(plain.system) | {"plain grey"} and set(
+            own.index) == set(t.system) - {"ridge"} and (own.direction == "lower").all()
+        key = ["system", "metric", "variant"]
+        rest = t[(t.system != "plain grey") & (t.metric != "Brightness")]
+        assert rest[key].values.tolist() == plain[key].values.tolist() and np.allclose(
+            rest.value, plain.value, rtol=1e-8, atol=1e-12, equal_nan=True)
+        assert s.settings_of("evaluate/sub-1")["added"] == dict(metrics=["Brightness (strict)"],
+                                                                nulls=["plain grey"])
+    finally:
+        E.forget_null("plain grey")
+        M.forget_metric("Brightness")
 
 def test_null_registry_refuses():
     from semvideo import evaluate as E
-    with pytest.raises(SemvideoError, match="there already"): E.register_null("shifted fMRI", None)
-    with pytest.raises(SemvideoError, match="No such added null"): E.forget_null("shifted fMRI")
+    with pytest.raises(SemvideoError, match="there already"):
+        E.register_null("shifted fMRI", None)
+    with pytest.raises(SemvideoError, match="No such added null"):
+        E.forget_null("shifted fMRI")

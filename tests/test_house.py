@@ -1,6 +1,6 @@
 """What holds for the whole house: light import, one-way rooms, one version, clean notebooks, the
 torchvision trap."""
-import ast, json, os, re, shutil, subprocess, sys, sysconfig, time, venv
+import ast, json, os, re, shutil, subprocess, sys, sysconfig, venv
 from configparser import ConfigParser
 from pathlib import Path
 import pytest
@@ -259,3 +259,68 @@ def test_a_file_of_tests_stays_in_one_process(tmp_path):
     assert {m: len(w) for m, w in ran.items()} == {f"test_{m}": 6 for m in "abc"}
     assert all(len(set(w)) == 1 for w in ran.values()) and len({w[0]
                                                                 for w in ran.values()}) == 2, ran
+
+# -- the house
+
+
+def test_the_map_and_the_sidebar_are_what_the_notebooks_say():
+    r = subprocess.run([sys.executable, "tools/house_map.py", "--check"], cwd=root, capture_output=True, text=True)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
+def test_every_room_says_its_one_idea_and_doors_hold_all_of_their_rooms():
+    sys.path.insert(0, str(root/"tools"))
+    import house_map
+    rooms = house_map.rooms()
+    assert len({room.name for room in rooms}) == len({room.number for room in rooms}) == len(rooms)
+    for room in rooms:
+        assert room.title and room.idea, room.file.name
+        if not room.door: continue
+        import importlib
+        door = importlib.import_module(f"semvideo.{room.name}")
+        for name in door.__all__: assert hasattr(door, name), (room.name, name)
+
+
+def private_across_rooms(source):
+    "Names with an underscore that a source takes from another room."
+    tree, rooms = ast.parse(source), set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not (node.level or (node.module or "").startswith("semvideo")): continue
+        for alias in node.names:
+            if alias.name.startswith("_") and not alias.name.startswith("__"): yield alias.name
+            if node.module in (None, "semvideo"): rooms.add(alias.asname or alias.name)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name): continue
+        if node.value.id in rooms and node.attr.startswith("_") and not node.attr.startswith("__"): yield node.attr
+
+
+def test_no_private_name_crosses_rooms():
+    assert list(private_across_rooms("from .sad import _config\nfrom . import fmri\nfmri._bare(1)")) == ["_config", "_bare"]
+    for path in (root/"semvideo").glob("*.py"):
+        if path.name != "_modidx.py": assert not list(private_across_rooms(path.read_text())), path.name
+
+
+def defined(source):
+    "Public names a source defines itself."
+    for node in ast.parse(source).body:
+        patched = any(getattr(d, "id", getattr(getattr(d, "func", None), "id", "")) == "patch" for d in getattr(node, "decorator_list", []))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not patched: yield node.name
+        if isinstance(node, ast.Assign): yield from (t.id for t in node.targets if isinstance(t, ast.Name))
+
+
+def test_one_name_has_one_meaning():
+    first = {}
+    for path in sorted((root/"semvideo").glob("*.py")):
+        if path.name.startswith("_"): continue
+        for name in set(defined(path.read_text())):
+            if name.startswith("_"): continue
+            assert name not in first, f"{name} in {first[name]} and {path.name}"
+            first[name] = path.name
+
+
+def test_lines_can_be_read():
+    "What is exported: nine lines of ten within 100 columns, none over 140; outer limits for any one are ruff's."
+    for path in notebooks:
+        lines = [l for _, src in cells(path) if re.match(r"#\|\s*export\b", src) for l in src.splitlines() if l.strip()]
+        long = [l for l in lines if len(l) > 100]
+        assert len(long) <= max(2, .1*len(lines)) and not [l for l in lines if len(l) > 140], (rel(path), long[:3])

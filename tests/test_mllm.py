@@ -1,12 +1,11 @@
 """Video-language models: real classes at tiny size, on real video where it is there, in this process and behind servers that are processes of their own."""
 import json, os, subprocess, sys, time, urllib.request
-from pathlib import Path
 import numpy as np, pytest
 from semvideo.core import SemvideoError, CAPTION_LEVELS
 from semvideo.semminer import CaptionStore, SemMiner, mine_movie, mine_study, n_words
 from semvideo.mllm import FAMILIES, ClassifierBackend, ServerBackend, TransformersBackend, make_backend, resolve_model, tiny_mllm
 from loopback_hub import loopback_hub
-from semminer_help import cinema_study, here, loopback, small_study
+from semminer_help import cinema_study, here, loopback
 
 real = here.parent.parent/'shared'/'clips'
 SHORT = dict.fromkeys(CAPTION_LEVELS, 8)

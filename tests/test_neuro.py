@@ -3,7 +3,7 @@ decoder, bad input, speed of maps."""
 import numpy as np, pandas as pd, pytest, time
 torch = pytest.importorskip('torch')
 from torch import nn
-from semvideo.core import SemvideoError, Study, read_csv, rng_for, write_json, write_npy
+from semvideo.core import SemvideoError, Study, read_csv, rng_for, write_json
 from semvideo.neuro import (ExplainConfig, IMPORTANCE_METHODS, atlas, auc, bare_parcel, clip_mean,
                             explain_study, fdr, haufe, importance, load_roles, load_surface,
                             METHOD_WORDS, patch_indices, patch_means, planted_table, plot_map,

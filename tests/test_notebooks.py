@@ -1,4 +1,5 @@
-"Every notebook runs from top to bottom alone, in a process of its own, as `nbdev_test` runs it: nothing leaks from one to the next."
+"""Every notebook runs from top to bottom alone, in a process of its own, as `nbdev_test` runs it:
+nothing leaks from one to the next."""
 import multiprocessing
 import os
 import shutil
@@ -12,7 +13,10 @@ root = Path(__file__).resolve().parents[1]
 hidden = lambda path: any(part.startswith(("_", ".")) for part in path.relative_to(root).parts)
 notebooks = sorted(p.relative_to(root) for p in (root/"nbs").rglob("*.ipynb") if not hidden(p))
 # what most notebooks begin with, imported once: each notebook is forked from a process that holds these and nothing else
-LIBRARIES = ["numpy", "pandas", "matplotlib.pyplot", "torch", "diffusers", "transformers", "sklearn.linear_model", "nbdev.test"]
+LIBRARIES = [
+    "numpy", "pandas", "matplotlib.pyplot", "torch", "diffusers", "transformers",
+    "sklearn.linear_model", "nbdev.test"
+]
 
 
 def child(notebook, log):
@@ -31,7 +35,8 @@ def child(notebook, log):
 
 @pytest.fixture(scope="module")
 def context():
-    if not shutil.which("nbdev_test", path=str(Path(sys.executable).parent)): pytest.skip("nbdev is not installed")
+    if not shutil.which("nbdev_test", path=str(Path(sys.executable).parent)):
+        pytest.skip("nbdev is not installed")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
     made = multiprocessing.get_context("forkserver")
@@ -51,7 +56,8 @@ def test_notebook(notebook, context, tmp_path):
 def test_the_command_itself_and_a_notebook_that_fails(tmp_path, context):
     "`nbdev_test` runs the first page, and a wrong notebook is noticed by what this file does."
     exe = shutil.which("nbdev_test", path=str(Path(sys.executable).parent))
-    r = subprocess.run([exe, "--path", "nbs/index.ipynb", "--n_workers", "0"], cwd=root, capture_output=True, text=True, timeout=300)
+    r = subprocess.run([exe, "--path", "nbs/index.ipynb", "--n_workers", "0"], cwd=root,
+                       capture_output=True, text=True, timeout=300)
     assert r.returncode == 0 and "Success." in r.stdout, r.stdout[-2000:] + r.stderr[-2000:]
     import nbformat
     wrong = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("assert 1 + 1 == 3")])

@@ -1,8 +1,7 @@
 """Mining: kill and resume, shards, servers on a bad day, bad input. None of these loads torch."""
 import json, os, signal, subprocess, sys, threading, time
-from pathlib import Path
 import numpy as np, pytest
-from semvideo.core import SemvideoError, Study, CAPTION_LEVELS, write_json
+from semvideo.core import SemvideoError, CAPTION_LEVELS, write_json
 from semvideo.semminer import (Answer, Backend, CaptionStore, ClipError, DEFAULT, Prompts,
                                ScriptBackend, SemMiner, as_data, cut_words, load_prompts,
                                merge_stores, FileBackend, mine_clips, mine_movie, mine_study,

@@ -1,14 +1,13 @@
 """A study that cannot lie: what is changed, cut, swapped or started twice is noticed, and nothing is
 lost to a typo."""
-import json, os, signal, subprocess, sys, threading, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd, pytest
 from hypothesis import given, settings, strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 import harness
 from semvideo.cli import main, study_status
-from semvideo.core import (Planned, SemvideoError, Study, check_name, content, file_sha256,
-                           parse_shard, plans, read_csv, read_json, read_npy, read_safetensors,
+from semvideo.core import (Planned, SemvideoError, Study, check_name, content, parse_shard, plans, read_csv, read_json, read_npy, read_safetensors,
                            write_csv, write_json, write_npy, write_safetensors)
 
 CLIPS = pd.DataFrame(

@@ -7,66 +7,105 @@ from semvideo.targets import target
 from semvideo.toy import TOY_MAD, TOY_SAD, toy_study as small_study
 from semvideo.train import TrainConfig
 
-TOY = dict(tokens=4, width=6, hidden=12, mlp=(16, 16, 16), layers=1, heads=1, dim_head=4, refine_rows=4)
-FAST = TrainConfig(epochs=4, batch=16, lr=1e-3, repeats='average', projector='ridge', noise=1., save_every=1)
+TOY = dict(tokens=4, width=6, hidden=12, mlp=(16, 16, 16), layers=1, heads=1, dim_head=4,
+           refine_rows=4)
+FAST = TrainConfig(epochs=4, batch=16, lr=1e-3, repeats='average', projector='ridge', noise=1.,
+                   save_every=1)
 
 def toy_study(path, n=(64, 24), voxels=(20, 25)):
-    r = rng_for('test_train'); N = sum(n); said = r.normal(size=(N, 5)); split = ['train']*n[0]+['test']*n[1]
-    clips = pd.DataFrame(dict(clip_id=[f'c{i}' for i in range(N)], split=split, segment=[f'seg{i//(n[0]//4)}' if i < n[0] else 'test1' for i in range(N)], onset_s=np.arange(N)*2., duration_s=2., source='toy'))
-    study = Study.create(path, 'toy', 'test', clips); y = np.tanh(said@r.normal(size=(5, 24))).reshape(N, 4, 6)
+    r = rng_for('test_train')
+    N = sum(n)
+    said = r.normal(size=(N, 5))
+    split = ['train']*n[0]+['test']*n[1]
+    clips = pd.DataFrame(
+        dict(clip_id=[f'c{i}' for i in range(N)], split=split,
+             segment=[f'seg{i//(n[0]//4)}' if i < n[0] else 'test1' for i in range(N)],
+             onset_s=np.arange(N)*2., duration_s=2., source='toy'))
+    study = Study.create(path, 'toy', 'test', clips)
+    y = np.tanh(said@r.normal(size=(5, 24))).reshape(N, 4, 6)
     for s,i in dict(train=slice(0, n[0]), test=slice(n[0], N)).items():
         for level in ('anchor', 'motion', 'holistic'):
-            with study.new_npy(f'targets/{s}/{level}.npy', y[i].shape, np.float32) as a: a[:] = y[i]
-        for k,v in enumerate(voxels, 1): study.save_fmri(k, s, (said[i]@rng_for(k).normal(size=(5, v)))[:,None]+2*r.normal(size=(n[s == 'test'], 2 if s == 'train' else 10, v)))
+            with study.new_npy(f'targets/{s}/{level}.npy', y[i].shape, np.float32) as a:
+                a[:] = y[i]
+        for k,v in enumerate(voxels, 1):
+            study.save_fmri(k, s, (said[i] @ rng_for(k).normal(size=(5, v)))[:, None] +
+                            2*r.normal(size=(n[s == 'test'], 2 if s == 'train' else 10, v)))
     study.stage('targets', {}).finish()
     return study
 
 @pytest.fixture(scope='module')
 def study(tmp_path_factory): return toy_study(tmp_path_factory.mktemp('toy')/'study')
 
-def make(seed=0, **kw): torch.manual_seed(seed); return SAD({1: 20, 2: 25}, sad.SAD_MINIATURE, **{**TOY, **kw})
-def same(a, b): return all(torch.equal(v, b.state_dict()[k]) for k,v in a.state_dict().items())
+def make(seed=0, **kw):
+    torch.manual_seed(seed)
+    return SAD({1: 20, 2: 25}, sad.SAD_MINIATURE, **{**TOY, **kw})
+def same(a, b):
+    return all(torch.equal(v, b.state_dict()[k]) for k,v in a.state_dict().items())
 
 @pytest.mark.parametrize('projector, repeats', [('ridge', 'average'), ('train', 'separate'), ('ridge-start', 'mix')])
 @pytest.mark.parametrize('cut', [1, 3])
 def test_cut_and_resumed_is_the_same_run(study, tmp_path, cut, projector, repeats):
-    c = FAST.replace(projector=projector, repeats=repeats); a,b = make(),make(); data = train.training_data(study, a); held = data.segment == 'seg3'
+    c = FAST.replace(projector=projector, repeats=repeats)
+    a,b = make(),make()
+    data = train.training_data(study, a)
+    held = data.segment == 'seg3'
     train.run(a, data, c, ~held, held, tmp_path/'a')
     train.run(b, data, c, ~held, held, tmp_path/'b', stop_after=cut)
-    fresh = make(seed=5); train.run(fresh, data, c, ~held, held, tmp_path/'b')
+    fresh = make(seed=5)
+    train.run(fresh, data, c, ~held, held, tmp_path/'b')
     assert same(a, fresh) and not same(a, make())
 
 def test_a_run_leaves_the_callers_random_numbers_alone(study):
-    m = make(); data = train.training_data(study, m); torch.manual_seed(1); want = torch.rand(3); torch.manual_seed(1)
-    train.run(m, data, FAST.replace(epochs=1), np.ones(64, bool)); assert torch.equal(torch.rand(3), want)
+    m = make()
+    data = train.training_data(study, m)
+    torch.manual_seed(1)
+    want = torch.rand(3)
+    torch.manual_seed(1)
+    train.run(m, data, FAST.replace(epochs=1), np.ones(64, bool))
+    assert torch.equal(torch.rand(3), want)
 
 def test_validation_holds_whole_segments_and_changes_nothing_else(study, tmp_path):
-    r = train.fit(make(), study, FAST); assert 'val_identification' in r.table() and r.best <= FAST.epochs
+    r = train.fit(make(), study, FAST)
+    assert 'val_identification' in r.table() and r.best <= FAST.epochs
     assert not [e for e in study.events() if e.get('split') == 'test']
-    with pytest.raises(SemvideoError, match='all training segments'): train.fit(make(), study, FAST.replace(validate=4))
-    with pytest.raises(SemvideoError, match='trains nothing'): train.training_data(study, make(), split='test')
+    with pytest.raises(SemvideoError, match='all training segments'):
+        train.fit(make(), study, FAST.replace(validate=4))
+    with pytest.raises(SemvideoError, match='trains nothing'):
+        train.training_data(study, make(), split='test')
 
-def test_refit_uses_all_segments(study): assert len(train.fit(make(), study, FAST.replace(refit=True)).history) == FAST.epochs
+def test_refit_uses_all_segments(study):
+    assert len(train.fit(make(), study, FAST.replace(refit=True)).history) == FAST.epochs
 
 def test_saved_and_loaded_is_the_same(study, tmp_path):
-    r = train.fit(make(), study, FAST.replace(validate=0), out=tmp_path/'m'); again = train.load(tmp_path/'m'); x = torch.randn(3, 20)
+    r = train.fit(make(), study, FAST.replace(validate=0), out=tmp_path/'m')
+    again = train.load(tmp_path/'m')
+    x = torch.randn(3, 20)
     with torch.no_grad(): assert torch.equal(again(x, 1), r.module(x, 1))
-    assert sorted(p.name for p in (tmp_path/'m').iterdir()) == ['config.json', 'history.csv', 'model.safetensors']
+    assert sorted(p.name for p in (tmp_path/'m').iterdir()) == [
+        'config.json', 'history.csv', 'model.safetensors'
+    ]
     (tmp_path/'m/model.safetensors').write_bytes(b'x'*40)
     with pytest.raises(SemvideoError, match='safetensors'): train.load(tmp_path/'m')
 
 def test_checkpoint_of_other_settings_is_refused(study, tmp_path):
-    data = train.training_data(study, make()); train.run(make(), data, FAST, np.ones(64, bool), out=tmp_path, stop_after=1)
-    with pytest.raises(SemvideoError, match='another run'): train.run(make(), data, FAST.replace(lr=.1), np.ones(64, bool), out=tmp_path)
+    data = train.training_data(study, make())
+    train.run(make(), data, FAST, np.ones(64, bool), out=tmp_path, stop_after=1)
+    with pytest.raises(SemvideoError, match='another run'):
+        train.run(make(), data, FAST.replace(lr=.1), np.ones(64, bool), out=tmp_path)
 
 def test_divergence_is_told(study):
-    with pytest.raises(SemvideoError, match='diverged'): train.fit(make(), study, FAST.replace(validate=0, lr=1e30, projector='train', warmup=0.))
+    with pytest.raises(SemvideoError, match='diverged'):
+        train.fit(make(), study, FAST.replace(validate=0, lr=1e30, projector='train', warmup=0.))
 
 def test_not_worse_than_ridge_on_a_linear_brain(study):
     "Identification of test clips: within 2 points of the ridge it starts from."
     from semvideo.baselines import Ridge
-    m = train.fit(make(), study, FAST.replace(validate=0)).module; x,xt = (np.asarray(study.fmri(1, s)).mean(1) for s in ('train', 'test')); y,yt = (np.asarray(target(study, s, 'holistic')) for s in ('train', 'test'))
-    ridge = Ridge().fit(x, y, study.select('train').segment.to_numpy()).predict(xt); score = lambda p: train.own_above_others(m.states(torch.as_tensor(p)), m.states(torch.as_tensor(yt))).mean().item()
+    m = train.fit(make(), study, FAST.replace(validate=0)).module
+    x,xt = (np.asarray(study.fmri(1, s)).mean(1) for s in ('train', 'test'))
+    y,yt = (np.asarray(target(study, s, 'holistic')) for s in ('train', 'test'))
+    ridge = Ridge().fit(x, y, study.select('train').segment.to_numpy()).predict(xt)
+    score = lambda p: train.own_above_others(m.states(torch.as_tensor(p)),
+                                             m.states(torch.as_tensor(yt))).mean().item()
     with torch.no_grad(): ours = score(m(torch.tensor(xt), 1))
     assert ours > .7 and ours > score(ridge)-.02
 
@@ -92,23 +131,33 @@ def toy_recipe():
 
 def test_a_decoder_from_outside_needs_one_registration(tmp_path, register):
     quick = FAST.replace(epochs=1, validate=0)
-    register('mine', Mine, lambda study, n, model: Mine(n, sad.SAD_MINIATURE, **model), model=dict(TOY_SAD, level='anchor'), pretrain=quick, tune=quick)
+    register('mine', Mine, lambda study, n, model: Mine(n, sad.SAD_MINIATURE, **model),
+             model=dict(TOY_SAD, level='anchor'), pretrain=quick, tune=quick)
     study = small_study(tmp_path/'study')
-    train.train_study(study, 1, toy_recipe(), parts=('mine', 'sad-motion', 'sad-holistic', 'mad'), seed=3)
+    train.train_study(study, 1, toy_recipe(), parts=('mine', 'sad-motion', 'sad-holistic', 'mad'),
+                      seed=3)
     module = train.load(study.path/'train/sub-1/mine')
     assert type(module) is Mine and list(module.n_voxels) == [1]
-    assert study.stages()['train/sub-1/mine']['config']['decoder'] == 'Mine' and study.stages()['train/sub-1/mine']['config']['train']['seed'] == 3
+    assert study.stages()['train/sub-1/mine']['config']['decoder'] == 'Mine' and study.stages(
+    )['train/sub-1/mine']['config']['train']['seed'] == 3
     with pytest.raises(SemvideoError): train.decode_study(study, 1) # sad-anchor was not trained
     d = train.decode_study(study, 1, parts=('mine', 'sad-motion', 'sad-holistic', 'mad'))
     x = np.nanmean(np.asarray(study.fmri(1, 'test')), 1)
     np.testing.assert_array_equal(d.anchor, train.decode(module, x, 1, ids=study.clip_ids('test')))
-    with pytest.raises(SemvideoError, match='told motion states'): train.decode_study(study, 1, parts=('mad', 'mine', 'sad-motion', 'sad-holistic'), force=True)
+    with pytest.raises(SemvideoError, match='told motion states'):
+        train.decode_study(study, 1, parts=('mad', 'mine', 'sad-motion', 'sad-holistic'),
+                           force=True)
 
 def test_a_part_may_be_replaced_by_name(tmp_path, register):
-    register('sad-anchor', Mine, lambda study, n, model: Mine(n, {**model, 'level': 'anchor'}), family='sad')
-    study = small_study(tmp_path/'study'); train.train_study(study, 1, toy_recipe(), parts=('sad-anchor',))
+    register('sad-anchor', Mine, lambda study, n, model: Mine(n, {
+        **model, 'level': 'anchor'
+    }), family='sad')
+    study = small_study(tmp_path/'study')
+    train.train_study(study, 1, toy_recipe(), parts=('sad-anchor',))
     assert type(train.load(study.path/'train/sub-1/sad-anchor')) is Mine
 
 def test_a_decoder_that_is_not_registered_here_is_refused(tmp_path):
-    torch.manual_seed(0); train.save(Mine({1: 20}, sad.SAD_MINIATURE, **TOY), tmp_path)
-    with pytest.raises(SemvideoError, match='(?s)Unknown kind of decoder.*Mine'): train.load(tmp_path)
+    torch.manual_seed(0)
+    train.save(Mine({1: 20}, sad.SAD_MINIATURE, **TOY), tmp_path)
+    with pytest.raises(SemvideoError, match='(?s)Unknown kind of decoder.*Mine'):
+        train.load(tmp_path)

@@ -26,7 +26,7 @@ def strip_numbers(src, dest):
     for p in sorted(dest.rglob("*.ipynb")): p.rename(p.with_name(plain_name(p.name)))
     side = dest/"sidebar.yml"
     side.write_text(re.sub(r"(?<![\w.])\d+[a-z]?_(?=[\w.]+\.ipynb)", "", side.read_text()))
-    for p in dest.rglob("*.ipynb"): p.write_text(re.sub(r"(?<=\]\()\d+[a-z]?_(?=[\w.]+\.ipynb)", "", p.read_text()))
+    for p in dest.rglob("*.ipynb"): p.write_text(re.sub(r"(\]\((?:\.\./)?)\d+[a-z]?_(?=[\w.]+\.ipynb)", r"\1", p.read_text()))
 
 def main(keep=None):
     os.chdir(root)
