@@ -154,5 +154,7 @@ if __name__ == "__main__":
     for path, new in ((picture, svg()), (sidebar, menu())):
         old = path.read_text(encoding="utf-8") if path.is_file() else ""
         if "--check" not in sys.argv: path.write_text(new, encoding="utf-8")
-        elif old != new: sys.exit(f"{path.relative_to(root)} is old: python tools/house_map.py")
+        elif old != new:
+            lines = sorted(set(old.splitlines()) ^ set(new.splitlines()))
+            sys.exit(f"{path.relative_to(root)} is old: python tools/house_map.py\n" + "\n".join(lines[:5]))
     print("the map and the sidebar are what the notebooks say")
