@@ -156,10 +156,14 @@ def demo_settings(out:Path, # folder
 def data_steps(out:Path, seed:int, n_subjects:int,
                **miniature)->dict: # further settings of `make_miniature`
     "The stages of the demo up to the targets: {stage: function without arguments}."
+    import pandas as pd
     from semvideo import datasets, semminer, simulate, targets
-    from semvideo.core import Study
+    from semvideo.core import Study, write_csv
     tree, subjects = out/'miniature', tuple(range(1, n_subjects + 1))
-    def simulated(): simulate.make_miniature(tree, n_subjects=n_subjects, seed=seed, **miniature)
+    def simulated():
+        simulate.make_miniature(tree, n_subjects=n_subjects, seed=seed, **miniature)
+        texts = {level: pd.Series(t) for level, t in simulate.other_captions(seed=seed).items()}
+        write_csv(tree/'other_films.csv', pd.DataFrame(texts))
     def prepared(): datasets.prepare_cc2017(tree, out, subjects=subjects)
     def mined():
         backend = semminer.ScriptBackend(tree/'truth/scripts.jsonl')
@@ -173,7 +177,9 @@ def decoding_steps(out:Path, seed:int, subject)->dict: # subject whose test segm
     from semvideo import cvr, evaluate, neuro, report, train
     from semvideo.core import Study
     def trained(): train.train_study(Study(out), subject=subject, seed=seed)
-    def decoded(): train.decode_study(Study(out), subject, split='test')
+    def decoded():
+        texts = out/'miniature/other_films.csv' # what can be said at all
+        train.decode_study(Study(out), subject, split='test', refine='captions', texts=texts)
     def rendered(): cvr.render_study(Study(out), subject, split='test', bundle='tiny', seed=seed)
     def evaluated():
         evaluate.evaluate_study(Study(out), subject, split='test', seed=seed, shuffle_clips=60)

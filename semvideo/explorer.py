@@ -32,7 +32,8 @@ class Explorer:
         self.recon = as_truth(parts.recon, self.truth)
         self.fps = frames_per_second(study, split)
         self.said = None
-        if parts.decoded is not None: self.said = decoded_captions(study, parts.decoded, split)
+        if parts.decoded is not None:
+            self.said = decoded_captions(study, parts.decoded, split, words=parts.words)
         self._make_widgets()
         self._draw()
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'COLOURS', 'BACKGROUNDS', 'DIRECTIONS', 'MOTIONS', 'SPEEDS', 'SIZE', 'FPS', 'CLIP_S', 'CLIPS_PER_SEGMENT',
            'DRAW', 'S', 'DARK', 'LIGHT', 'WOOD', 'SKIN', 'TILE', 'sprite', 'texture', 'Shot', 'Clip', 'captions_of',
-           'held_out', 'random_shot', 'random_clip', 'write_film']
+           'held_out', 'random_shot', 'random_clip', 'other_captions', 'write_film']
 
 # %% ../nbs/170_film.ipynb #6656d764
 import math
@@ -375,6 +375,13 @@ def random_clip(rng, p_cut: float = .05) -> Clip: # NumPy generator, share of cl
     first = random_shot(rng, 'any')
     if not cut: return Clip('', 0, (first,), 0.)
     return Clip('', 0, (first, random_shot(rng, 'any')), float(rng.uniform(.7, 1.3)))
+
+# %% ../nbs/170_film.ipynb #d249f928
+def other_captions(n: int = 4000, seed: int = 0) -> dict: # clips drawn
+    "Distinct captions of clips that belong to no film, {level: texts}."
+    rng = np.random.default_rng([seed, 20261127])
+    drawn = [captions_of(random_clip(rng)) for _ in range(n)]
+    return {level: list(dict.fromkeys(c[level] for c in drawn)) for level in drawn[0]}
 
 # %% ../nbs/170_film.ipynb #86f70241
 _KEPT_IN_A_SCENE = ('kind', 'colour', 'background', 'scale', 'bx', 'by', 'post')

@@ -26,6 +26,7 @@ class StudyParts:
     decoded: Decoded|None # of `decode`
     others: dict # {name: Decoded} of other decoders, such as ridge
     recon: np.ndarray # uint8 (N,F,H,W,3), of `render`
+    words: pd.DataFrame|None = None # captions that `decode` gave
 
 # %% ../nbs/715_page_parts.ipynb #c0ab35df
 def _other_decoders(folder, split):
@@ -47,7 +48,8 @@ def load_parts(study:Study, subject, split:str,
     if recon is None:
         from semvideo.cvr import load_render
         recon = load_render(study, subject, split)
-    return StudyParts(results, scores, decoded, others, np.asarray(recon))
+    words = _csv_if_there(file.with_name(f'{split}-captions.csv'), dtype=dict(clip_id=str))
+    return StudyParts(results, scores, decoded, others, np.asarray(recon), words)
 
 # %% ../nbs/715_page_parts.ipynb #c8a0436a
 def as_truth(recon:np.ndarray, # uint8 (N,F,H,W,3)

@@ -6,10 +6,10 @@
 __all__ = ['RULES', 'SECTIONS', 'FOOT', 'NO_RIDGE', 'page_verdicts', 'lost_notes', 'clips_part', 'metrics_part', 'captions_part',
            'page_data', 'report_study', 'report_stage', 'side_by_side', 'data_uri', 'video_uri', 'image_uri',
            'animation', 'enlarge', 'frame_strip', 'contact_sheet', 'fill_template', 'row_picture', 'sample_film',
-           'sample_study', 'decoded_captions', 'shared_words', 'states_table', 'standing', 'choose_clips', 'QUESTIONS',
-           'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES', 'group_of', 'is_rival',
-           'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant', 'with_gains', 'verdicts',
-           'decoder_verdicts', 'number_text', 'span_text', 'metric_rows', 'fewer_clips', 'rival_rows',
+           'sample_study', 'decoded_captions', 'first_captions', 'shared_words', 'states_table', 'standing',
+           'choose_clips', 'QUESTIONS', 'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES',
+           'group_of', 'is_rival', 'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant', 'with_gains',
+           'verdicts', 'decoder_verdicts', 'number_text', 'span_text', 'metric_rows', 'fewer_clips', 'rival_rows',
            'results_summary', 'StudyParts', 'load_parts', 'as_truth', 'is_simulated', 'reader_notes', 'page_heading',
            'even_clips', 'frames_per_second', 'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image',
            'repeats_part', 'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures', 'level_tables',
@@ -34,7 +34,7 @@ from .explorer import *
 # %% ../nbs/729_report.ipynb #48b63111
 _all_ = ['side_by_side', 'data_uri', 'video_uri', 'image_uri', 'animation', 'enlarge', 'frame_strip',
          'contact_sheet', 'fill_template', 'row_picture', 'sample_film', 'sample_study',
-         'decoded_captions', 'shared_words', 'states_table', 'standing', 'choose_clips',
+         'decoded_captions', 'first_captions', 'shared_words', 'states_table', 'standing', 'choose_clips',
          'QUESTIONS', 'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES',
          'group_of', 'is_rival', 'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant',
          'with_gains', 'verdicts', 'decoder_verdicts', 'number_text', 'span_text', 'metric_rows',
@@ -111,7 +111,8 @@ def lost_notes(says:list)->list: # as from `page_verdicts`
 def clips_part(study:Study, parts:StudyParts, split:str, n:int)->dict: # n: clips of each kind
     "The galleries, and the rule by which their clips were chosen."
     said = rank = None
-    if parts.decoded is not None: said = decoded_captions(study, parts.decoded, split)
+    if parts.decoded is not None:
+        said = decoded_captions(study, parts.decoded, split, words=parts.words)
     if parts.scores is not None: rank = standing(parts.scores[parts.scores.system == OURS])
     rule = RULES['even' if rank is None else 'standing']
     truth = study.frames(split)

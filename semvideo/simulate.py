@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['make_miniature', 'load_scripts', 'KINDS', 'COLOURS', 'BACKGROUNDS', 'DIRECTIONS', 'MOTIONS', 'SPEEDS', 'SIZE', 'FPS',
            'CLIP_S', 'CLIPS_PER_SEGMENT', 'DRAW', 'S', 'DARK', 'LIGHT', 'WOOD', 'SKIN', 'TILE', 'sprite', 'texture',
-           'Shot', 'Clip', 'captions_of', 'held_out', 'random_shot', 'random_clip', 'write_film', 'ROLES',
-           'PARCEL_ROLE', 'MiniatureConfig', 'subject_vertices', 'DT', 'picture_features', 'motion_features',
+           'Shot', 'Clip', 'captions_of', 'held_out', 'random_shot', 'random_clip', 'other_captions', 'write_film',
+           'ROLES', 'PARCEL_ROLE', 'MiniatureConfig', 'subject_vertices', 'DT', 'picture_features', 'motion_features',
            'meaning_features', 'film_features', 'tuning', 'hrf', 'volume_times', 'drive_of', 'noiseless_bold', 'noise']
 
 # %% ../nbs/189_simulate.ipynb #aed73396
@@ -22,7 +22,7 @@ _all_ = [
     # film
     'KINDS', 'COLOURS', 'BACKGROUNDS', 'DIRECTIONS', 'MOTIONS', 'SPEEDS', 'SIZE', 'FPS', 'CLIP_S',
     'CLIPS_PER_SEGMENT', 'DRAW', 'S', 'DARK', 'LIGHT', 'WOOD', 'SKIN', 'TILE', 'sprite', 'texture',
-    'Shot', 'Clip', 'captions_of', 'held_out', 'random_shot', 'random_clip', 'write_film',
+    'Shot', 'Clip', 'captions_of', 'held_out', 'random_shot', 'random_clip', 'other_captions', 'write_film',
     # brain
     'ROLES', 'PARCEL_ROLE', 'MiniatureConfig', 'subject_vertices', 'DT', 'picture_features',
     'motion_features', 'meaning_features', 'film_features', 'tuning', 'hrf', 'volume_times',

@@ -8,6 +8,7 @@ __all__ = ['MODES', 'PROFILES', 'do_targets', 'plan_train', 'do_train', 'do_deco
 
 # %% ../nbs/755_stage_verbs.ipynb #3d11e0f3
 import argparse, copy
+from pathlib import Path
 from .running import plan_stage, say_plan
 from .verbs import *
 
@@ -61,13 +62,19 @@ def do_train(a):
         help='average the first N repeats (default: all)'),
     opt('--parts', nargs='+', default=None, metavar='PART',
         help='decoders that fill the four states (default: sad-anchor sad-motion sad-holistic mad)'),
+    opt('--refine', choices=['network', 'captions'], default='network',
+        help='text states as the decoders give them, or of the likeliest caption (default: network)'),
+    opt('--texts', type=Path, default=None, metavar='FILE',
+        help='further captions that may be meant: a csv with a column a level, or one a line '
+        '(with --refine captions)'),
     SEED, FORCE, DRY, QUIET)
 def do_decode(a):
     "fMRI to text states and motion latents."
     study, s = open_study(a)
     from semvideo import train
     kw = {} if a.parts is None else dict(parts=tuple(a.parts))
-    d = train.decode_study(study, s, split=a.split, repeats=a.repeats, seed=a.seed, force=a.force, **kw)
+    d = train.decode_study(study, s, split=a.split, repeats=a.repeats, seed=a.seed, force=a.force,
+                           refine=a.refine, texts=a.texts, **kw)
     say(f'{len(d)} clips of {a.split} decoded:', study.path/f'decode/sub-{s}/{a.split}.safetensors')
 
 # %% ../nbs/755_stage_verbs.ipynb #ab337e52
