@@ -43,30 +43,26 @@ def decode(module, fmri: np.ndarray, subject, # decoder, (N,V), key of its subje
     return np.concatenate(out)
 
 # %% ../nbs/360_decode.ipynb #7de7d3b7
-def _refine_settings(refine, texts):
-    "What of the refinement belongs to the identity of the stage: (settings, inputs, places)."
-    if refine not in ('network', 'captions'):
-        raise SemvideoError('Unknown refinement', found=refine, expected='network or captions')
-    if refine == 'network' and texts is not None:
-        raise SemvideoError('Texts are for refine=captions', found=texts, remedy='leave them out')
-    if refine == 'network': return {}, None, None
-    if texts is None: return dict(refine=refine), None, None
-    read_texts(texts)
-    return dict(refine=refine), dict(texts=content(texts)), dict(texts=texts)
-
 class Words:
     "Refines text states by the captions they may come from, and keeps the likeliest of each clip."
-    def __init__(self, study, subject, ids, refine='network', texts=None):
-        self.study, self.subject, self.ids = study, subject, ids
-        self.on, self.tables = refine == 'captions', []
-        self.texts = read_texts(texts) if self.on and texts is not None else None
+    def __init__(self, study, subject, refine='network', texts=None): # as in `decode_study`
+        if refine not in ('network', 'captions'):
+            raise SemvideoError('Unknown refinement', found=refine, expected='network or captions')
+        self.on = refine == 'captions'
+        if texts is not None and not self.on:
+            raise SemvideoError('Texts are for refine=captions', found=texts, remedy='leave them out')
+        self.study, self.subject, self.tables = study, subject, []
+        self.texts = None if texts is None else read_texts(texts)
+        self.settings = dict(refine=refine) if self.on else {} # of the stage, and what it reads
+        self.places = None if texts is None else dict(texts=texts)
+        self.inputs = None if texts is None else dict(texts=content(texts))
 
-    def refine(self, level: str, states: np.ndarray) -> np.ndarray: # (B,T,D)
+    def refine(self, level: str, states: np.ndarray, ids) -> np.ndarray: # (B,T,D), B names
         "States of the likeliest captions, or the states themselves."
         if not self.on: return states
         posterior = caption_posterior(self.study, self.subject, level, self.texts)
         log_probability = posterior.log_probability(states)
-        self.tables.append(posterior.words(log_probability, self.ids, level))
+        self.tables.append(posterior.words(log_probability, ids, level))
         return posterior.refined(log_probability)
 
     def save(self, file) -> list: # of files written
@@ -78,7 +74,7 @@ class Words:
 # %% ../nbs/360_decode.ipynb #d064518f
 def _decode_parts(folders, x, subject, split, ids, seed, batch, device, refine): # {part: folder}, (N,V)
     """Each part's arrays by the field of `Decoded` they are for; a part may be told an earlier one's text.
-    `refine` (level, states) -> states has the last word on text states."""
+    `refine` (level, states, names) -> states has the last word on text states."""
     decoded = {}
     for part in progress(folders, f'decode {split}'):
         module = load(folders[part])
@@ -90,7 +86,7 @@ def _decode_parts(folders, x, subject, split, ids, seed, batch, device, refine):
                 expected='its name after theirs')
         kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
         decoded[output] = decode(module, x, subject, batch=batch, device=device, **kw)
-        if output in LEVELS: decoded[output] = refine(output, decoded[output])
+        if output in LEVELS: decoded[output] = refine(output, decoded[output], ids)
     return decoded
 
 # %% ../nbs/360_decode.ipynb #a2eb4e21
@@ -103,7 +99,7 @@ def decode_study(study, subject, # core.Study, a subject that `train_study` was 
                  texts=None) -> Decoded: # file of further captions that may be meant, as `read_texts` takes
     """Decode a split to decode/sub-{subject}/{split}.safetensors, with refine='captions' in words as well
     ({split}-captions.csv); returns `core.Decoded`."""
-    settings, inputs, places = _refine_settings(refine, texts)
+    words = Words(study, subject, refine, texts)
     folders = {p: study.path/f'train/sub-{subject}/{p}' for p in parts}
     file = study.path/f'decode/sub-{subject}/{split}.safetensors'
     x = study.fmri(subject, split)
@@ -114,14 +110,14 @@ def decode_study(study, subject, # core.Study, a subject that `train_study` was 
             file=study.path / f'fmri/sub-{subject}/{split}.npy',
             found=f'repeats={repeats}',
             expected=f'1 to {n}')
-    stage = study.stage('decode', dict(split=split, repeats=repeats, seed=seed, **settings),
+    stage = study.stage('decode', dict(split=split, repeats=repeats, seed=seed, **words.settings),
                         needs=[f'train/sub-{subject}/{p}' for p in parts],
-                        part=f'sub-{subject}/{split}', force=force, inputs=inputs, places=places)
+                        part=f'sub-{subject}/{split}', force=force, inputs=words.inputs,
+                        places=words.places)
     if stage.done and file.is_file(): return Decoded.load(file)
     study.log('reads', split=split, by='decode', subject=subject)
     x = np.nanmean(np.asarray(x)[:, :repeats], 1)
     ids,device = study.clip_ids(split),world(device).device
-    words = Words(study, subject, ids, refine, texts)
     out = Decoded(**_decode_parts(folders, x, subject, split, ids, seed, batch, device, words.refine))
     out.save(file, dict(source=f'sub-{subject}/{split}', rows=identity(ids)))
     stage.finish([file, *words.save(file.with_name(f'{split}-captions.csv'))])

@@ -8,10 +8,9 @@ __all__ = ['prepare', 'shared_space']
 # %% ../nbs/351_left_out.ipynb #ca6c1bff
 import math
 import numpy as np
-import pandas as pd
 import torch
 from .core import SemvideoError
-from .linear_start import linear_start
+from .linear_start import linear_start, segment_folds
 from .batches import mean_repeat
 
 # %% ../nbs/351_left_out.ipynb #4417b7c3
@@ -36,12 +35,6 @@ def prepare(module, data, c, clips: np.ndarray): # decoder, Data, TrainConfig, (
     return _ridge(module, data, c, at, mean)
 
 # %% ../nbs/351_left_out.ipynb #c5f7ec39
-def _folds(segment): # (n,) names
-    "Fold of each training clip: its segment, or a quarter of the clips if there is only one."
-    folds = torch.as_tensor(pd.factorize(segment)[0])
-    if len(folds.unique()) < 2: folds = torch.arange(len(folds))*4//len(folds)
-    return folds
-
 def _spread(v, at): # (n,H), (N,) bool with n rows true
     "The same rows at their places among all clips (N,H), NaN elsewhere."
     everywhere = torch.full((len(at), v.shape[1]), math.nan, device=v.device)
@@ -54,7 +47,7 @@ def _ridge(module, data, c, at, mean): # mean: {subject: (N,V)}
             raise SemvideoError(
                 f'Subject {s} has training clips without any repeat',
                 remedy='leave these clips out of the study')
-    folds = _folds(data.segment[at.cpu().numpy()]).to(at.device)
+    folds = segment_folds(data.segment[at.cpu().numpy()]).to(at.device)
     y = module.scale(data.target[at].float())
     z,held = linear_start(module, {s: x[at] for s,x in mean.items()}, y.flatten(1), folds)
     fixed = [module.projector, module.linear]

@@ -9,7 +9,6 @@ __all__ = ['PLUGINS', 'PLUGIN_VARIABLE', 'named_plugins', 'load_plugins']
 import importlib, os, warnings
 from functools import lru_cache
 from importlib.metadata import entry_points
-from .base import SemvideoError
 
 # %% ../nbs/085_plugins.ipynb #e26fac96
 PLUGINS = 'semvideo.plugins' # entry point under which packages name their modules
@@ -33,6 +32,7 @@ def load_plugins() -> tuple[str, ...]: # what was imported
     for name in named_plugins():
         try: importlib.import_module(name)
         except Exception as e:
+            from semvideo.base import SemvideoError
             raise SemvideoError(
                 'A module named by hand does not import',
                 found=f'{name}: {type(e).__name__}: {e}',

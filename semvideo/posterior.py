@@ -15,7 +15,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from .core import SemvideoError, Study, read_csv
 from .targets import LEVELS, target
-from .linear_start import ridge_scores
+from .linear_start import ridge_scores, segment_folds
 
 # %% ../nbs/359_posterior.ipynb #51f12377
 def distinct(texts): # captions, in the order of the clips
@@ -113,7 +113,7 @@ def words(self: CaptionPosterior,
 @patch
 def refined(self: CaptionPosterior, log_probability): # (B,K)
     "Text states (B,T,D) of the likeliest caption: states that a sentence has."
-    return np.asarray(self.states, np.float32)[log_probability.argmax(1)]
+    return self.states[log_probability.argmax(1)]
 
 # %% ../nbs/359_posterior.ipynb #7bb99961
 def left_out_scores(fmri: np.ndarray, # (N,V) training fMRI, repeats averaged
@@ -122,11 +122,9 @@ def left_out_scores(fmri: np.ndarray, # (N,V) training fMRI, repeats averaged
     "Components (N,k) decoded by ridge regression from the other segments."
     x = torch.as_tensor(np.asarray(fmri, np.float32))
     x = (x - x.mean(0))/x.std(0).clamp_min(1e-6)
-    folds = torch.as_tensor(pd.factorize(np.asarray(segments))[0])
-    if len(folds.unique()) < 2: folds = torch.arange(len(folds))*4//len(folds)
     spread = scores.std(0).clip(1e-6)
     z = torch.as_tensor(scores/spread).float()
-    held = ridge_scores(x, z, folds, torch.as_tensor(spread**2).float())[2]
+    held = ridge_scores(x, z, segment_folds(segments), torch.as_tensor(spread**2).float())[2]
     return held.double().numpy()*spread
 
 def known_states(study: Study, level: str, bundle: str, texts=()) -> tuple: # further captions

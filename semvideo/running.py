@@ -148,25 +148,24 @@ def main(argv:list|None=None)->int: # words after `semvideo`; default those of t
     """Run one verb.
     -> exit status: 0 done, 1 a check failed, 2 something the user can mend, 130 interrupted, 143
     terminated."""
-    from semvideo.base import SemvideoError
     from semvideo.plugins import load_plugins
-    try: load_plugins()
-    except SemvideoError as error:
-        print(f'semvideo: {error}', file=sys.stderr)
-        return 2
-    a = parser().parse_args(argv)
-    if getattr(a, 'quiet', False): os.environ['SEMVIDEO_QUIET'] = '1'
-    os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
-    keep_memory()
-    ends = on_terminate()
-    try: return int(_run(a) or 0)
+    who, ends = 'semvideo', on_terminate()
+    try:
+        load_plugins()
+        a = parser().parse_args(argv)
+        who = f'semvideo {a.verb}'
+        if getattr(a, 'quiet', False): os.environ['SEMVIDEO_QUIET'] = '1'
+        os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+        keep_memory()
+        return int(_run(a) or 0)
     except (KeyboardInterrupt, Terminated) as e: return _interrupted(e)
     except BrokenPipeError: # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as e:
+        from semvideo.core import SemvideoError
         error = as_error(e)
         if not isinstance(error, SemvideoError): raise
-        print(f'semvideo {a.verb}: {error}', file=sys.stderr)
+        print(f'{who}: {error}', file=sys.stderr)
         return 2
     finally: ends()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SAD_PAPER', 'SAD_MINIATURE', 'SadConfig', 'SAD', 'Standardiser', 'four_layers', 'as_config', 'check_fmri', 'mixco',
            'softclip', 'ramp', 'signal_share', 'CausalBlock', 'Refineformer', 'denoise_tokens', 'principal_space',
-           'dual_path', 'ridge_scores', 'linear_start']
+           'segment_folds', 'dual_path', 'ridge_scores', 'linear_start']
 
 # %% ../nbs/338_sad.ipynb #6ac5f72b
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from .linear_start import *
 # %% ../nbs/338_sad.ipynb #87d71698
 _all_ = ['Standardiser', 'four_layers', 'as_config', 'check_fmri', 'mixco', 'softclip', 'ramp',
          'signal_share', 'CausalBlock', 'Refineformer', 'denoise_tokens', 'principal_space',
-         'dual_path', 'ridge_scores', 'linear_start']
+         'segment_folds', 'dual_path', 'ridge_scores', 'linear_start']
 
 # %% ../nbs/338_sad.ipynb #874f23c7
 @dataclass(frozen=True)

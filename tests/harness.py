@@ -91,14 +91,19 @@ def words(verb, study, tree, seed=0):
 
 # studies
 
+def complete(study, tree, verbs):
+    "Prepare a study and run these verbs on it."
+    for verb in ("prepare", *verbs):
+        status, _, err = run(*words(verb, study, tree))
+        assert status == 0, (verb, err)
+
+
 def make(out, verbs=VERBS, n_train=2):
     "A miniature of some training segments and a study of it, these stages done. -> (study, tree)"
     from semvideo.simulate import make_miniature
     tree = make_miniature(out/"miniature", n_subjects=1, seed=3, n_train=n_train, test_repeats=2)
     study = out/"study"
-    for verb in ("prepare", *verbs):
-        status, _, err = run(*words(verb, study, tree))
-        assert status == 0, (verb, err)
+    complete(study, tree, verbs)
     return Path(study), Path(tree)
 
 
@@ -131,9 +136,7 @@ def make_short(out, tree):
     if not (study/"report.html").is_file():
         shutil.rmtree(out/"short", ignore_errors=True)
         shorten(tree, short)
-        for verb in ("prepare", *VERBS):
-            status, _, err = run(*words(verb, study, short))
-            assert status == 0, (verb, err)
+        complete(study, short, VERBS)
     return study, short
 
 

@@ -538,3 +538,14 @@ def test_films_of_ones_own_have_no_dry_run(tmp_path, cli):
     refuses(cli, "mine", "--movie", tmp_path/"f.mp4", "--out", tmp_path/"o", "--backend",
             "classifier", "--dry-run", says="--dry-run is for a study")
     assert not (tmp_path/"o").exists()
+
+def test_what_the_help_offers_is_what_is_registered():
+    "The help is printed without loading what reads data or looks at films: its lists are held against the registers."
+    from semvideo.cli import BACKEND_NEEDS, ONLY
+    from semvideo.datasets import DATASETS
+    from semvideo.mllm import backend_needs
+    ours = {name: needs for name, needs in backend_needs().items() if name in BACKEND_NEEDS}
+    assert ours == {name: tuple(needs) for name, needs in BACKEND_NEEDS.items()}
+    for name, known in DATASETS.items():
+        offered = [flags[0][2:].replace('-', '_') for flags, _ in ONLY.get(name, ())]
+        assert sorted(offered) == sorted(known.options), name

@@ -88,9 +88,9 @@ def rooms():
 
 def table():
     "Markdown: one row a room."
-    rows = ["| room | its one idea | stands on |", "|---|---|---|"]
+    rows, all_rooms = ["| room | its one idea | stands on |", "|---|---|---|"], rooms()
     for chapter, title in CHAPTERS.items():
-        here = [r for r in rooms() if r.chapter == chapter]
+        here = [r for r in all_rooms if r.chapter == chapter]
         if here: rows.append(f"| **{chapter} {title}** | | |")
         for r in here:
             rows.append(f"| [{r.name}](../{r.file.name}) | {r.idea} | {', '.join(sorted(r.needs))} |")
