@@ -44,6 +44,8 @@ class RenderConfig(Config):
     # (noised to the first level, as the widely copied script does), 'noise' (motion frames not used)
     start: str = 'video'
     negative: str = '' # prompt that guidance leads away from
+    # False: the picture network with attention over frames, which has seen no film (4.2's generator)
+    motion_prior: bool = True
 
 # %% ../nbs/420_cvr.ipynb #65f903a8
 def _check_render(d): # fields of a RenderConfig
@@ -65,6 +67,8 @@ def resolved(self:RenderConfig) -> RenderConfig:
     d = self.to_dict()
     for k,v in d.items():
         if v is None: d[k] = getattr(bundle, k)
+    # SparseCtrl is a motion network itself
+    if not d['motion_prior'] and self.anchor_mode is None: d['anchor_mode'] = 'replace'
     if d['mode'] == 'fast':
         d.update(steps=self.steps or bundle.fast_steps, guidance=self.guidance or 1.)
     _check_render(d)
@@ -150,7 +154,7 @@ def render_latents(self:CVR,
         noise=self._noise('video', names, z.shape[1:], cfg.seed),
         num_inference_steps=cfg.steps, guidance_scale=cfg.guidance, start=cfg.start,
         anchor_strength=cfg.anchor_strength, strength=cfg.video_strength,
-        anchor_mode=cfg.anchor_mode).frames
+        anchor_mode=cfg.anchor_mode, motion_prior=cfg.motion_prior).frames
 
 # %% ../nbs/420_cvr.ipynb #1016f90c
 @contextlib.contextmanager

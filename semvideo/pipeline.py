@@ -14,6 +14,7 @@ import torch
 from fastcore.basics import patch
 from .core import SemvideoError
 from .bundle import load_part
+from .inflated import inflated_net
 from .sampler import denoise, steps_run
 
 # %% ../nbs/410_pipeline.ipynb #a1038c31
@@ -115,8 +116,9 @@ def _controls(self:SemVideoPipeline, a, x, t, h): # anchor (B,4,h,w), latents (n
     return dict(down_block_additional_residuals=down, mid_block_additional_residual=mid)
 
 @patch
-def _video_net(self:SemVideoPipeline, a, use_control): # anchor latents (B,4,h,w), bool
+def _video_net(self:SemVideoPipeline, a, use_control, motion_prior): # anchor latents (B,4,h,w), bool, bool
     "The video network as a function of latents (B,4,F,h,w), timestep and states (B,T,D)."
+    if not motion_prior: return inflated_net(self.image_unet)
     def net(x, t, h):
         h = h.repeat_interleave(x.shape[2], 0) # the same words for every frame
         extra = self._controls(a, x, t, h) if use_control else {}
@@ -135,8 +137,13 @@ def _hold_first(self:SemVideoPipeline, a, noise): # anchor latents (B,4,h,w), no
     return keep
 
 # %% ../nbs/410_pipeline.ipynb #d4de3b8c
-def _check_mode(mode, controlnet):
+def _check_mode(mode, controlnet, motion_prior):
     "Raise `SemvideoError` on an anchor mode that is none, or that needs a network that is not there."
+    if mode == 'sparsectrl' and not motion_prior:
+        raise SemvideoError(
+            'SparseCtrl has motion modules of its own',
+            found="anchor_mode='sparsectrl', motion_prior=False",
+            expected="anchor_mode='replace' or 'none' without motion prior")
     if mode not in ANCHOR_MODES:
         raise SemvideoError('Unknown anchor mode', found=mode, expected=', '.join(ANCHOR_MODES))
     if mode == 'sparsectrl' and controlnet is None:
@@ -155,12 +162,13 @@ def video_latents(self:SemVideoPipeline,
                   noise: torch.Tensor, # like z
                   steps: int, strength: float, guidance: float,
                   anchor_mode: str = 'replace', # one of ANCHOR_MODES
-                  start: str = 'video', after: Callable = None) -> torch.Tensor: # as `denoise`
+                  start: str = 'video', after: Callable = None, # as `denoise`
+                  motion_prior: bool = True) -> torch.Tensor: # False: the picture network, inflated
     "Latents of the video, (B,F,4,h,w)."
-    _check_mode(anchor_mode, self.controlnet)
+    _check_mode(anchor_mode, self.controlnet, motion_prior)
     z,noise = z.transpose(1, 2),noise.transpose(1, 2)
     keep = self._hold_first(a, noise) if anchor_mode == 'replace' else None
-    net = self._video_net(a, anchor_mode == 'sparsectrl')
+    net = self._video_net(a, anchor_mode == 'sparsectrl', motion_prior)
     video = denoise(net, self.scheduler, z, text, empty, noise, steps, strength, guidance, keep,
                     start, after)
     return video.transpose(1, 2)
@@ -228,6 +236,7 @@ def __call__(self:SemVideoPipeline,
              strength: float = .7, # share of the schedule the video runs
              anchor_mode: str = 'replace', # one of ANCHOR_MODES
              start: str = 'video', # one of STARTS
+             motion_prior: bool = True, # False: the picture network with attention over frames
              generator=None, # torch generator, or a list with one for each clip
              anchor_noise: torch.Tensor = None, # (B,4,h,w); default: drawn first
              noise: torch.Tensor = None, # like latents; default: drawn second
@@ -237,7 +246,7 @@ def __call__(self:SemVideoPipeline,
              callback_on_step_end: Callable = None, # as in diffusers
              callback_on_step_end_tensor_inputs: list = ('latents', )):
     "Render B clips; raises `SemvideoError` on settings that are none, or a network that is missing."
-    _check_mode(anchor_mode, self.controlnet)
+    _check_mode(anchor_mode, self.controlnet, motion_prior)
     to = lambda x: torch.as_tensor(x).to(self._execution_device, self.dtype)
     z,anchor_text,text = to(latents),to(anchor_embeds),to(prompt_embeds)
     empty = self.encode([negative_prompt]) if negative_prompt_embeds is None else to(negative_prompt_embeds)
@@ -249,7 +258,7 @@ def __call__(self:SemVideoPipeline,
         run['after'] = self._reporter(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
         a = self.anchor_latents(z[:,0], anchor_text, empty, first_noise, strength=anchor_strength, **run)
         video = self.video_latents(z, a, text, empty, noise, strength=strength,
-                                   anchor_mode=anchor_mode, **run)
+                                   anchor_mode=anchor_mode, motion_prior=motion_prior, **run)
     if output_type == 'latent': frames = video
     else:
         frames = self.decode_latents(video, decode_chunk_size)
