@@ -111,10 +111,13 @@ def _say_rows(rows, columns, heads=None): # columns; their titles, if they have 
         help='say also which stages of this study are done'),
     opt('--root', type=Path, default=None, metavar='DIR', help='look also at this download'),
     opt('--dataset', choices=['cc2017', 'hcp'], default=None,
-        help='its layout (default: whichever is there)'))
+        help='its layout (default: whichever is there)'),
+    opt('--bundle', default=None, metavar='NAME',
+        help='say also what rendering with this bundle would download, hold and take here'))
 def do_doctor(a):
     "What this machine has, what is missing, and what to do about it."
     rows = [*check_python(), *check_torch(), *check_machine(), *check_parts()]
+    if a.bundle: rows += check_bundle(a.bundle, a.study)
     if a.study: rows += stages_in_order(a.study)
     data = [*check_download(a.root, a.study, a.dataset)] if a.root or a.study else []
     _say_rows(rows, ('state', 'what', 'found', 'do'))

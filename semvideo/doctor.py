@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'MADE_BY_STAGES', 'STAGES', 'row', 'check_python', 'check_gpu', 'check_torch', 'check_machine',
-           'check_parts', 'check_download', 'todo', 'study_status', 'stages_in_order']
+           'check_parts', 'check_bundle', 'check_download', 'todo', 'study_status', 'stages_in_order']
 
 # %% ../nbs/730_doctor.ipynb #7e5a3b03
 import os, sys
@@ -89,6 +89,23 @@ def check_parts():
     yield row('model hub', 'note' if offline else 'ok',
               'HF_HUB_OFFLINE is set' if offline else 'allowed',
               'unset it to download sd15 once' if offline else '')
+
+# %% ../nbs/730_doctor.ipynb #b1b2c3d5
+def check_bundle(bundle:str, # 'sd15', a registered name or a folder
+                 study=None): # study folder whose test clips would be rendered
+    "What rendering with a bundle would download, hold in memory and take on this machine."
+    from semvideo.render_cost import render_cost
+    from semvideo.core import Study
+    clips = len(Study(study).clip_ids('test')) if study else 240
+    cost = render_cost(bundle, clips)
+    if cost['download_gb']:
+        yield row(f'bundle {bundle}', 'note', f"{cost['download_gb']} GB to download once",
+                  'semvideo render fetches it, or hf download')
+    yield row('weights', 'ok', f"{cost['weights_gb']} GB in memory on {cost['device']}")
+    slow = cost['hours'] > 24
+    yield row(f'rendering {clips} clips', 'note' if slow else 'ok',
+              f"about {cost['hours']} h on {cost['device']} ({cost['seconds_a_clip']} s a clip)",
+              'use a GPU, or --mode fast' if slow else '')
 
 # %% ../nbs/730_doctor.ipynb #586e8424
 MADE_BY_STAGES = ('captions', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain',

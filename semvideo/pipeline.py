@@ -116,7 +116,10 @@ def _controls(self:SemVideoPipeline, a, x, t, h): # anchor (B,4,h,w), latents (n
     return dict(down_block_additional_residuals=down, mid_block_additional_residual=mid)
 
 @patch
-def _video_net(self:SemVideoPipeline, a, use_control, motion_prior): # anchor latents (B,4,h,w), bool, bool
+def video_net(self:SemVideoPipeline,
+              a: torch.Tensor, # anchor latents (B,4,h,w)
+              use_control: bool, # hand them to SparseCtrl
+              motion_prior: bool = True) -> Callable: # False: the picture network, inflated
     "The video network as a function of latents (B,4,F,h,w), timestep and states (B,T,D)."
     if not motion_prior: return inflated_net(self.image_unet)
     def net(x, t, h):
@@ -168,7 +171,7 @@ def video_latents(self:SemVideoPipeline,
     _check_mode(anchor_mode, self.controlnet, motion_prior)
     z,noise = z.transpose(1, 2),noise.transpose(1, 2)
     keep = self._hold_first(a, noise) if anchor_mode == 'replace' else None
-    net = self._video_net(a, anchor_mode == 'sparsectrl', motion_prior)
+    net = self.video_net(a, anchor_mode == 'sparsectrl', motion_prior)
     video = denoise(net, self.scheduler, z, text, empty, noise, steps, strength, guidance, keep,
                     start, after)
     return video.transpose(1, 2)
