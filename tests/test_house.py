@@ -324,3 +324,34 @@ def test_lines_can_be_read():
         lines = [l for _, src in cells(path) if re.match(r"#\|\s*export\b", src) for l in src.splitlines() if l.strip()]
         long = [l for l in lines if len(l) > 100]
         assert len(long) <= max(2, .1*len(lines)) and not [l for l in lines if len(l) > 140], (rel(path), long[:3])
+
+
+def hints(source):
+    "What a source's public functions and methods say of types: how many parameters, and with a hint; returns, and with a hint; what has none."
+    def functions(body, within=""):
+        for node in body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"): yield from functions(node.body, node.name)
+            if not isinstance(node, ast.FunctionDef): continue
+            if not node.name.startswith("_") or node.name in ("__init__", "__call__"): yield within, node
+    parameters, returns, bare = [], [], []
+    for within, node in functions(ast.parse(source).body):
+        marks = {getattr(d, "id", getattr(getattr(d, "func", None), "id", "")) for d in node.decorator_list}
+        args = node.args.posonlyargs + node.args.args
+        if "patch" in marks or (within and "staticmethod" not in marks): args = args[1:] # self
+        told = [a.annotation is not None for a in args + node.args.kwonlyargs]
+        parameters += told
+        if node.name != "__init__": returns.append(node.returns is not None)
+        if not all(told) or (node.name != "__init__" and node.returns is None): bare.append(node.name)
+    return parameters, returns, bare
+
+
+def test_public_functions_say_their_types():
+    one = "def f(a, b: int = 1) -> int: return a\nclass C:\n    def __init__(self, x): pass\n    def g(self): pass\n    def _h(self, y): pass"
+    assert hints(one) == ([False, True, False], [True, False], ["f", "__init__", "g"])
+    parameters, returns, bare = [], [], {}
+    for path in sorted((root/"semvideo").glob("*.py")):
+        if path.name.startswith("_"): continue
+        p, r, names = hints(path.read_text())
+        parameters, returns = parameters + p, returns + r
+        if names: bare[path.stem] = names
+    assert sum(parameters) >= .87*len(parameters) and sum(returns) >= .87*len(returns), bare
