@@ -14,17 +14,20 @@ import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for, torch_generator
 from .stats import block_bootstrap
 
-# %% ../nbs/600_importance.ipynb #d9e7df6c
+# %% ../nbs/600_importance.ipynb #aa9fae22
 def _toy_fmri(voxels):
     "(fmri (800,V), signal (800,4)) of the toy brain."
     rng = rng_for('14_neuro', 'toy')
     signal, shared = rng.standard_normal((2, 800, 4))
-    mix = {}
+    tuning = {}
     for parcel in ('V1', 'MT'):
         inside = (voxels.parcel == parcel).to_numpy()
-        mix[parcel] = rng.standard_normal((4, len(voxels)))*inside
+        tuning[parcel] = rng.standard_normal((4, len(voxels)))*inside
     noise = 2*rng.standard_normal((800, len(voxels)))
-    return signal @ mix['MT'] + shared @ (mix['V1'] + mix['MT'][[1, 2, 3, 0]]) + noise, signal
+    # MT follows the signal and, in other directions, what V1 follows too
+    seen = signal @ tuning['MT']
+    not_of_interest = shared @ (tuning['V1'] + tuning['MT'][[1, 2, 3, 0]])
+    return seen + not_of_interest + noise, signal
 
 # %% ../nbs/600_importance.ipynb #d78b24d6
 def toy_decoder(fmri: np.ndarray, # (N,V)

@@ -183,10 +183,11 @@ def audit_repeats(fp: Prints, bits: int = 6, cosine: float = .97, share: float =
     none = f'no two segments share {share:.0%} of their clips'
     return [_row('repeated stimulus', 0, len(segments), 'leak', none)]
 
-# %% ../nbs/130_leaks.ipynb #4f99eaeb
+# %% ../nbs/130_leaks.ipynb #bd2bf96c
 def _gaps(clips, others): # tables of clips of one film
     "Seconds from each clip to the nearest of the others, (n,); negative where they overlap."
-    start, end = (clips.onset_s.to_numpy(), (clips.onset_s + clips.duration_s).to_numpy())
+    start = clips.onset_s.to_numpy()
+    end = (clips.onset_s + clips.duration_s).to_numpy()
     other_start = others.onset_s.to_numpy()
     other_end = (others.onset_s + others.duration_s).to_numpy()
     before = other_start[None] - end[:, None]

@@ -100,7 +100,7 @@ def plan(self:Stage, force: bool, own: Sequence = ()) -> dict: # own: files of t
         found=damaged,
         remedy='restore the file, or --force to make it again')
 
-# %% ../nbs/080_opening.ipynb #bda20d3c
+# %% ../nbs/080_opening.ipynb #9393166f
 @patch
 def stage(self:Study,
           name: str, # stage, such as 'train'
@@ -120,14 +120,16 @@ def stage(self:Study,
     Raises `SemvideoError` if a stage it needs is missing, stale or damaged, or if it holds results of
     other settings or sources."""
     results = self.require(needs, name, verify)
-    st = Stage(self, name, config, results, part, inputs, version, pieces, mends)
-    if planning: raise Planned(**st.plan(force, own if tuple(shard) != (1, 1) else ()))
+    stage = Stage(self, name, config, results, part, inputs, version, pieces, mends)
+    if planning:
+        whole = tuple(shard) == (1, 1)
+        raise Planned(**stage.plan(force, () if whole else own))
     # nothing is written, so a study one may only read is served too
-    if not force and st.ready(): return st
-    with alone(st.locks/'claim.lock'):
-        if places: self.remember(st.key, places)
-        if force: st.make_room(shard, own)
-        return st.claim(shard)
+    if not force and stage.ready(): return stage
+    with alone(stage.locks/'claim.lock'):
+        if places: self.remember(stage.key, places)
+        if force: stage.make_room(shard, own)
+        return stage.claim(shard)
 
 # %% ../nbs/080_opening.ipynb #170741ce
 def _check_still_ours(stage):

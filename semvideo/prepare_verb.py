@@ -80,13 +80,14 @@ def prepare_settings(a:argparse.Namespace)->dict: # parsed options of `prepare`
                 remedy='leave it out; `semvideo prepare --help` lists what each dataset takes')
     return given_options(a, (*CHOICES, *ONLY.get(a.dataset, ())))
 
-# %% ../nbs/750_prepare_verb.ipynb #7e601363
+# %% ../nbs/750_prepare_verb.ipynb #a907479a
 def parts_of(path:Path)->list: # study folder
     "The files that the stages of a study made."
     from semvideo.core import STUDY_PARTS
     files = []
-    for part in (path/p for p in STUDY_PARTS):
-        files += [part] if part.is_file() else [f for f in part.rglob('*') if f.is_file()]
+    for name in STUDY_PARTS:
+        inside = (path/name).rglob('*') if (path/name).is_dir() else [path/name]
+        files += [f for f in inside if f.is_file()]
     return files
 
 def _make_beside(path, make, new):

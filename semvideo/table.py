@@ -95,34 +95,34 @@ def _files(t, column, path):
                 expected=f'column {column!r} relative to {path.parent.name or "."}/')
     return files
 
-# %% ../nbs/160_table.ipynb #477931ce
-def _check_rows(t, path):
+# %% ../nbs/160_table.ipynb #b502456a
+def _check_rows(table, path):
     "Raise if a repeat is listed twice, or if there is nothing to train on."
-    twice = t.duplicated(['movie', 'split', 'subject', 'repeat'])
+    twice = table.duplicated(['movie', 'split', 'subject', 'repeat'])
     if twice.any():
         raise SemvideoError(
             'The same repeat is listed twice',
             file=path,
             found=f'row {_row_of(twice)}',
             expected='one row per movie, subject and repeat')
-    if 'train' not in set(t.split):
+    if 'train' not in set(table.split):
         raise SemvideoError(
             'No training split',
             file=path,
-            found=', '.join(sorted(set(map(str, t.split)))),
+            found=', '.join(sorted(set(map(str, table.split)))),
             expected='train, and usually test')
 
 def read_table(path: Path | str) -> pd.DataFrame:
     """The table of runs, checked: columns, numbers, files.
     Raises `SemvideoError` naming the nearest column for a typo, or the row."""
     path = Path(path)
-    t = _read_commas(path)
-    _check_columns(t, path)
-    for c in ('onset_s', 'tr_s', 'repeat'): t[c] = _numbers(t, c, path)
-    for c in ('split', 'subject'): _check_names(t, c, path)
-    for c in ('movie', 'run'): t[c] = _files(t, c, path)
-    _check_rows(t, path)
-    return t
+    table = _read_commas(path)
+    _check_columns(table, path)
+    for column in ('onset_s', 'tr_s', 'repeat'): table[column] = _numbers(table, column, path)
+    for column in ('split', 'subject'): _check_names(table, column, path)
+    for column in ('movie', 'run'): table[column] = _files(table, column, path)
+    _check_rows(table, path)
+    return table
 
 # %% ../nbs/160_table.ipynb #8d1cd99a
 def volume_positions(onset_s: float, # seconds into the run at which the film starts
