@@ -355,3 +355,48 @@ def test_public_functions_say_their_types():
         parameters, returns = parameters + p, returns + r
         if names: bare[path.stem] = names
     assert sum(parameters) >= .87*len(parameters) and sum(returns) >= .87*len(returns), bare
+
+
+# files of tests that hold several groups of rooms and name none of them in their first line
+GROUPS = dict(test_study="030_stages 040_locks 050_trash 055_places 060_order 070_anew 080_opening",
+              test_simulate="170_film 180_brain", test_train="351_left_out",
+              test_bundle="310_tiny_picture 312_tiny_text 314_tiny_judges 316_tiny_generator 318_tiny")
+
+
+def taken(source):
+    "What a source takes from the package: modules, and names of them."
+    modules, names, short = set(), set(), {}
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != "semvideo": continue
+        if "." in node.module:
+            modules.add(node.module.split(".")[1])
+            names.update(alias.name for alias in node.names)
+        else: short.update({alias.asname or alias.name: alias.name for alias in node.names})
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in short: names.add(node.attr)
+    return modules | set(short.values()), names
+
+
+def public(module):
+    "What a module defines for others."
+    for node in ast.parse((root/f"semvideo/{module}.py").read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__": return set(ast.literal_eval(node.value))
+    return set()
+
+
+def test_every_room_has_its_tests():
+    """A room's tests stand in a file that is named after it, names it in its first line, or takes something of it; a file
+    names only rooms that are there."""
+    assert taken("from semvideo import fmri as f, video\nfrom semvideo.core import Study\nf.clean_run(1)") == (
+        {"fmri", "video", "core"}, {"Study", "clean_run"})
+    texts = {p.stem: p.read_text() for p in (root/"tests").glob("test_*.py") if p.stem not in ("test_house", "test_names")}
+    uses = {file: taken(text) for file, text in texts.items()}
+    named = {file: set(re.findall(r"\b\d{3}_[a-z_0-9]+", ast.get_docstring(ast.parse(text)) or "")) for file, text in texts.items()}
+    for file, rooms in GROUPS.items(): named[file] |= set(rooms.split())
+    rooms = {path.stem: module for module, path in room_of().items()}
+    assert set().union(*named.values()) <= set(rooms), set().union(*named.values()) - set(rooms)
+    for room, module in rooms.items():
+        own = public(module)
+        found = [f for f in texts if f == f"test_{module}" or room in named[f] or module in uses[f][0] or own & uses[f][1]]
+        assert found, f"{room} has no tests"
