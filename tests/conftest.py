@@ -2,11 +2,7 @@
 import os
 import shutil
 
-import nibabel as nib
-import numpy as np
-import pandas as pd
 import pytest
-from filelock import FileLock
 from semvideo.cli import keep_memory
 
 for k, v in dict(HF_HUB_OFFLINE="1", SEMVIDEO_QUIET="1", OMP_NUM_THREADS="1", MPLBACKEND="agg", TOKENIZERS_PARALLELISM="false",
@@ -24,6 +20,7 @@ def pytest_collection_modifyitems(items):
 
 def once(tmp_path_factory, name, make):
     "A folder that several files read and none writes to: the first process that asks makes it, the others wait for it."
+    from filelock import FileLock
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ: base = base.parent
     with FileLock(base/f"{name}.lock"):
@@ -77,6 +74,9 @@ def hcp(tmp_path_factory):
 @pytest.fixture(scope='session')
 def own_films(tmp_path_factory):
     "Two films of 90 and 60 s; CIFTI with TR 1.5 s, and the same as NIfTI with a mask."
+    import nibabel as nib
+    import numpy as np
+    import pandas as pd
     import tree as T
     from semvideo import fmri, video
     root = tmp_path_factory.mktemp('own')

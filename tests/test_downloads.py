@@ -46,4 +46,4 @@ def test_doctor(cc, cc_study, hcp):
     h = D.doctor_table(hcp).set_index('item')
     assert h.status['HCP 7T movies'] == 'ok' and h.status['HCP subject 100610, movie runs'] == 'ok'
     assert D.doctor_table('/nowhere/at/all').status.iloc[-1] == 'missing' and D.doctor_table(
-        cc_study='/nowhere').status.iloc[-1] == 'missing'
+        study='/nowhere').status.iloc[-1] == 'missing'

@@ -235,6 +235,26 @@ def test_another_failure_is_not_hidden(tmp_path):
                f"import ensure_torchvision\nensure_torchvision()")
     assert r.returncode and "something else" in r.stderr
 
+LOADS_MODELS = re.compile(r"^\s*(?:from|import) (?:transformers|diffusers|open_clip|torchmetrics|lpips|timm|torchvision)\b", re.M)
+SPRINGS = re.compile(r"^\s*ensure_torchvision\(\)", re.M)
+
+def unsprung(sources):
+    "Rooms that load models and neither spring the trap nor import a room that does. sources: {room: text}"
+    def springs(room, above=()):
+        if SPRINGS.search(sources[room]): return True
+        rooms = set(re.findall(r"from (?:semvideo)?\.(\w+) import", sources[room]))
+        for names in re.findall(r"from (?:semvideo|\.) import (.*)", sources[room]): rooms |= set(names.split(", "))
+        return any(springs(r, (*above, room)) for r in rooms & set(sources) - set(above))
+    return [room for room, text in sources.items() if LOADS_MODELS.search(text) and not springs(room)]
+
+def test_rooms_that_load_models_spring_the_trap():
+    """Notebooks and commands are tested in processes forked from one that has loaded models already (`tests/preload.py`): that
+    each room springs the trap itself is read in its text."""
+    wrong = dict(a="from .b import *", b="import numpy", c="def f():\n    from transformers import CLIPModel\n    from .a import x")
+    assert unsprung(wrong) == ["c"] and unsprung(dict(wrong, b="ensure_torchvision()")) == []
+    sources = {p.stem: p.read_text() for p in (root/"semvideo").glob("*.py") if not p.stem.startswith("_")}
+    assert unsprung(sources) == []
+
 # -- the tests themselves
 
 def test_a_file_of_tests_stays_in_one_process(tmp_path):

@@ -15,7 +15,7 @@ notebooks = sorted(p.relative_to(root) for p in (root/"nbs").rglob("*.ipynb") if
 # what most notebooks begin with, imported once: each notebook is forked from a process that holds these and nothing else
 LIBRARIES = [
     "numpy", "pandas", "matplotlib.pyplot", "torch", "diffusers", "transformers",
-    "sklearn.linear_model", "nbdev.test"
+    "sklearn.linear_model", "nbdev.test", "preload"
 ]
 
 
