@@ -24,7 +24,7 @@ from pathlib import Path
 ENV = dict(os.environ, SEMVIDEO_QUIET="1", HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
 VERBS = ("mine", "targets", "train", "decode", "render", "evaluate", "explain", "report")
 SEEDED = ("train", "decode", "render", "evaluate")
-LIBRARIES = ["numpy", "pandas", "torch", "diffusers", "transformers", "av", "semvideo.cli", "preload"]
+LIBRARIES = ["numpy", "pandas", "torch", "diffusers", "transformers", "av", "semvideo.cli"]
 
 
 # commands

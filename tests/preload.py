@@ -1,4 +1,4 @@
-"""What most notebooks and commands begin with, imported once, before processes are forked from it: the trap of torchvision is
+"""What most notebooks begin with, imported once, before processes are forked from it: the trap of torchvision is
 sprung first, as rooms that look at pictures do themselves (`test_rooms_that_load_models_spring_the_trap` holds them to it)."""
 import importlib
 

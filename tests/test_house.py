@@ -248,7 +248,7 @@ def unsprung(sources):
     return [room for room, text in sources.items() if LOADS_MODELS.search(text) and not springs(room)]
 
 def test_rooms_that_load_models_spring_the_trap():
-    """Notebooks and commands are tested in processes forked from one that has loaded models already (`tests/preload.py`): that
+    """Notebooks are tested in processes forked from one that has loaded models already (`tests/preload.py`): that
     each room springs the trap itself is read in its text."""
     wrong = dict(a="from .b import *", b="import numpy", c="def f():\n    from transformers import CLIPModel\n    from .a import x")
     assert unsprung(wrong) == ["c"] and unsprung(dict(wrong, b="ensure_torchvision()")) == []

@@ -144,7 +144,7 @@ def test_a_shard_ends_with_the_same_clips(small, cli):
 
 
 def test_evaluate(small, cli):
-    words = ("evaluate", "--study", small, "--subject", 1, "--quiet")
+    words = ("evaluate", "--study", small, "--subject", 1, "--ceilings", 4, "--quiet")
     assert cli(*words)[0] == 0
     t = pd.read_csv(small/"evaluate/sub-1/results.csv")
     assert {
