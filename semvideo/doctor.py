@@ -6,23 +6,24 @@
 __all__ = ['PACKAGES', 'MADE_BY_STAGES', 'STAGES', 'row', 'check_python', 'check_gpu', 'check_torch', 'check_machine',
            'check_parts', 'check_bundle', 'check_download', 'todo', 'study_status', 'stages_in_order']
 
-# %% ../nbs/730_doctor.ipynb #7e5a3b03
+# %% ../nbs/730_doctor.ipynb #775f2a2e
 import os, sys
+from collections.abc import Iterator
 from pathlib import Path
 
-# %% ../nbs/730_doctor.ipynb #43e1bbf4
+# %% ../nbs/730_doctor.ipynb #69aa50dc
 def row(what:str, # what was looked at
         state:str, # ok, note or missing
-        found, # what it found
+        found:object, # what it found
         do:str='')->dict: # what to do
     "One line of the doctor's table."
     return dict(what=what, state=state, found=str(found), do=do)
 
-# %% ../nbs/730_doctor.ipynb #e166f4b4
+# %% ../nbs/730_doctor.ipynb #5d95c190
 # what nothing runs without
 PACKAGES = ('torch', 'diffusers', 'transformers', 'accelerate', 'nibabel', 'av')
 
-def check_python():
+def check_python()->Iterator[dict]:
     "Python and the libraries that decide what can run."
     import importlib.metadata as md, platform
     new_enough = sys.version_info >= (3, 10)
@@ -36,8 +37,8 @@ def check_python():
     except md.PackageNotFoundError:
         yield row('decord', 'note', 'not installed: video is read with PyAV')
 
-# %% ../nbs/730_doctor.ipynb #f5d9836d
-def check_gpu():
+# %% ../nbs/730_doctor.ipynb #e4645478
+def check_gpu()->Iterator[dict]:
     "What torch computes on."
     import torch
     if torch.cuda.is_available():
@@ -51,7 +52,7 @@ def check_gpu():
         yield row('GPU', 'note', 'none: torch computes on the CPU',
                   'enough for bundle tiny; sd15 needs a GPU')
 
-def check_torch():
+def check_torch()->Iterator[dict]:
     "What torch computes on, and whether torchvision beside it works."
     try: import torch
     except ImportError: return
@@ -63,8 +64,8 @@ def check_torch():
               dict(repaired='built for another torch; repaired at import').get(state, state),
               'pip install torchvision' if absent else '')
 
-# %% ../nbs/730_doctor.ipynb #edfc7029
-def check_machine(folder='.'): # where the study will be
+# %% ../nbs/730_doctor.ipynb #e02ab803
+def check_machine(folder:Path|str='.')->Iterator[dict]: # where the study will be
     "Cores, memory and disk."
     import shutil, psutil
     memory = psutil.virtual_memory().total/2**30
@@ -75,7 +76,7 @@ def check_machine(folder='.'): # where the study will be
     yield row('disk', 'ok' if disk >= 5 else 'missing', f'{disk:.0f} GiB free',
               '' if disk >= 5 else 'free 5 GiB, or choose another folder')
 
-def check_parts():
+def check_parts()->Iterator[dict]:
     "Weights and maps that come with packages."
     import importlib.util, semvideo
     tiny = Path(semvideo.__file__).parent/'bundles'/'tiny'
@@ -107,7 +108,7 @@ def check_bundle(bundle:str, # 'sd15', a registered name or a folder
               f"about {cost['hours']} h on {cost['device']} ({cost['seconds_a_clip']} s a clip)",
               'use a GPU, or --mode fast' if slow else '')
 
-# %% ../nbs/730_doctor.ipynb #586e8424
+# %% ../nbs/730_doctor.ipynb #bf098fb5
 MADE_BY_STAGES = ('captions', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain',
                   'report.html')
 
@@ -121,9 +122,10 @@ def _data_row(r): # a row of `datasets.doctor_table`
     part = row(r['item'], state, found, r['remedy'])
     return dict(part, source=r['source'], licence=r['licence'])
 
-def check_download(root=None, # folder of the download
-                   study=None, # study folder
-                   dataset=None): # 'cc2017', 'hcp' or None for whichever is there
+def check_download(root:Path|str|None=None, # folder of the download
+                   study:Path|str|None=None, # study folder
+                   dataset:str|None=None # 'cc2017', 'hcp' or None for whichever is there
+                  )->Iterator[dict]:
     """What of the data is there: rows of `datasets.doctor_table`.
     A part that a verb makes is never `missing`, only not made yet."""
     from semvideo.datasets import doctor_table
@@ -145,7 +147,7 @@ def todo(study:'Study',
     return dict(done='', partial=again, stale=f'{again} --force',
                 damaged=f'restore the file{meant}, or {again} --force')[state]
 
-# %% ../nbs/730_doctor.ipynb #b56f1269
+# %% ../nbs/730_doctor.ipynb #ae995781
 def _log_rows(study):
     "A row if the log of a study cannot be read."
     from semvideo.core import SemvideoError
@@ -155,7 +157,7 @@ def _log_rows(study):
                      do=e.remedy)]
     return []
 
-def study_status(path, # study folder
+def study_status(path:Path|str, # study folder
                  verify:bool=False)->list: # read every byte
     """State of every stage in the order of the work: rows stage, state, why, files, bytes, do.
     Damage outside the stages (log, captions without a stage) is a row as well."""
@@ -172,8 +174,8 @@ def study_status(path, # study folder
                             do=f'semvideo {verb} --study {path}'))
     return out + _log_rows(study)
 
-# %% ../nbs/730_doctor.ipynb #9bb401e0
-def stages_in_order(path): # study folder
+# %% ../nbs/730_doctor.ipynb #86c4341b
+def stages_in_order(path:Path|str)->Iterator[dict]: # study folder
     """Which stages of a study are in order, and the verb that comes next: the doctor's view of
     `study_status`."""
     from semvideo.core import Study

@@ -16,11 +16,11 @@ from .base import Planned, SemvideoError, plain, planning
 from .files import (atomic_path, hash_files, open_map, read_csv, read_json, read_npy,
                             seen_path, write_csv, write_json, write_npy)
 
-# %% ../nbs/020_study.ipynb #1f317efc
+# %% ../nbs/020_study.ipynb #94fae12f
 # letters, digits and . _ + - or a space; no folder, no control character
 NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}')
 
-def check_name(name, # of a subject, split, clip, part of a bundle
+def check_name(name: int | str, # of a subject, split, clip, part of a bundle
                what: str = 'name', # what it names
                file: Path | str | None = None) -> str: # where it was found
     "The name as text, if it can stand in a file name on every system; else `SemvideoError`."
@@ -43,11 +43,11 @@ STUDY_PARTS = ('stages', 'frames', 'fmri', 'captions', 'mine', 'targets', 'train
                'render', 'evaluate', 'explain', 'report', 'prepare', 'clips.csv', 'leak_audit.csv',
                'leak_neighbours.csv', 'log.jsonl', 'report.html', 'manifest.json')
 
-# %% ../nbs/020_study.ipynb #18966627
+# %% ../nbs/020_study.ipynb #c886ce63
 def need_columns(df: 'pd.DataFrame',
                  columns: Iterable[str], # wanted
                  what: str, # what the rows are, in the plural
-                 file: Path | str | None = None): # where it was read
+                 file: Path | str | None = None) -> None: # where it was read
     "Raise `SemvideoError` if `df` lacks one of `columns`."
     missing = [c for c in columns if c not in df]
     if missing:
@@ -156,15 +156,15 @@ def subjects(self:Study) -> list:
     numbers = sorted(int(s) for s in names if s.isdigit())
     return numbers + sorted(s for s in names if not s.isdigit())
 
-# %% ../nbs/020_study.ipynb #bbd6da41
+# %% ../nbs/020_study.ipynb #d831343b
 @patch(cls_method=True)
 def create(cls:Study,
            path: Path | str, # folder to make
            name: str, # short name of the study
            source: str, # where the data comes from, one line
            clips: 'pd.DataFrame', # with CLIP_COLUMNS, one row a clip
-           config=None, # settings that made it
-           exist_ok: bool = False): # open it if it is there with the same settings
+           config: 'Config | dict | None' = None, # settings that made it
+           exist_ok: bool = False) -> Study: # open it if it is there with the same settings
     "Make a study folder; raises `SemvideoError` if another study is already there."
     path = Path(path)
     check_clips(clips)
@@ -182,7 +182,7 @@ def create(cls:Study,
     write_json(path/'manifest.json', dict(origin, format=1, stages={}))
     return cls(path)
 
-# %% ../nbs/020_study.ipynb #94752764
+# %% ../nbs/020_study.ipynb #785ba2e9
 def _array(study, rel, remedy):
     "Memory map of a study array; a missing one names the verb that makes it."
     if not (study.path/rel).is_file():
@@ -195,7 +195,7 @@ def frames(self:Study, split: str) -> np.ndarray:
     return _array(self, f'frames/{split}.npy', 'run `semvideo prepare`')
 
 @patch
-def fmri(self:Study, subject, split: str) -> np.ndarray:
+def fmri(self:Study, subject: int | str, split: str) -> np.ndarray:
     "fMRI of a subject and split: float32 memory map (N,R,V), NaN where a repeat is missing."
     if subject not in self.subjects:
         raise SemvideoError(
@@ -205,12 +205,12 @@ def fmri(self:Study, subject, split: str) -> np.ndarray:
             expected=f'one of {self.subjects}')
     return _array(self, f'fmri/sub-{subject}/{split}.npy', 'run `semvideo prepare`')
 
-# %% ../nbs/020_study.ipynb #67cb3f32
+# %% ../nbs/020_study.ipynb #156c3437
 @patch
 @contextlib.contextmanager
 def new_npy(self:Study,
             rel: str, # path in the study
-            shape: tuple, dtype) -> Iterator[np.memmap]: # of the array
+            shape: tuple, dtype: 'DTypeLike') -> Iterator[np.memmap]: # of the array
     """Yield a writable memory map that becomes `rel` only when the block ends well.
     Its disk space is taken at once."""
     with atomic_path(self.path/rel) as t:
@@ -220,7 +220,8 @@ def new_npy(self:Study,
         del a
 
 @patch
-def save_fmri(self:Study, subject, split: str, arr: np.ndarray): # arr (N,R,V) float32
+def save_fmri(self:Study, subject: int | str, split: str,
+              arr: np.ndarray) -> None: # (N,R,V) float32
     "Write a subject's fMRI of a split; N must be the number of its clips."
     n = len(self.select(split))
     if arr.ndim != 3 or len(arr) != n:
@@ -261,9 +262,9 @@ def _check_width(df, array, file): # array: .npy of the subject's fMRI
             expected=f'{n}, the columns of {array.name}',
             remedy='restore the table')
 
-# %% ../nbs/020_study.ipynb #d57ee2b5
+# %% ../nbs/020_study.ipynb #5cb0696c
 @patch
-def voxels(self:Study, subject) -> 'pd.DataFrame':
+def voxels(self:Study, subject: int | str) -> 'pd.DataFrame':
     """Table of a subject's voxels, row v for column v of `fmri`.
     Raises `SemvideoError` if rows are missing, double or too many."""
     file = self.path/f'fmri/sub-{subject}/voxels.csv'
@@ -275,7 +276,7 @@ def voxels(self:Study, subject) -> 'pd.DataFrame':
     return df
 
 @patch
-def save_voxels(self:Study, subject, df: 'pd.DataFrame'):
+def save_voxels(self:Study, subject: int | str, df: 'pd.DataFrame') -> None:
     "Write a subject's voxel table."
     need_columns(df, VOXEL_COLUMNS, 'The voxels')
     write_csv(self.path/f'fmri/sub-{subject}/voxels.csv', df)
@@ -312,7 +313,7 @@ def join_rows(df: 'pd.DataFrame', # with a column `key`
             expected=f'only the {len(wanted)} of this split')
     return df.set_index(have).loc[wanted].reset_index(drop=True)
 
-# %% ../nbs/020_study.ipynb #bb254c06
+# %% ../nbs/020_study.ipynb #e23f5b30
 @patch
 def captions(self:Study, split: str) -> 'pd.DataFrame':
     """Captions of a split: clip_id, basic, anchor, motion, holistic.
@@ -325,7 +326,7 @@ def captions(self:Study, split: str) -> 'pd.DataFrame':
     return join_rows(df, self.clip_ids(split), 'clip_id', 'The captions', file)
 
 @patch
-def save_captions(self:Study, split: str, df: 'pd.DataFrame'):
+def save_captions(self:Study, split: str, df: 'pd.DataFrame') -> None:
     "Write captions of a split, one row for each of its clips, in their order."
     columns = ('clip_id',) + CAPTION_LEVELS
     need_columns(df, columns, 'The captions')
