@@ -151,7 +151,7 @@ def _from_hub(part, cls, kw):
             file=repo,
             found=str(e).strip().splitlines()[0][:160],
             expected='weights in the local model cache, or a network to fetch them (about '
-            '6 GB in all)',
+            '8 GB in all)',
             remedy=f'run `hf download {repo} --revision {REVISIONS[repo]}` on a machine with '
             f'a network, or use --bundle tiny',
         ) from None

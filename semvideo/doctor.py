@@ -93,7 +93,8 @@ def check_parts()->Iterator[dict]:
 
 # %% ../nbs/730_doctor.ipynb #b1b2c3d5
 def check_bundle(bundle:str, # 'sd15', a registered name or a folder
-                 study=None): # study folder whose test clips would be rendered
+                 study:str|Path|None=None # study folder whose test clips would be rendered
+                 )->Iterator[dict]:
     "What rendering with a bundle would download, hold in memory and take on this machine."
     from semvideo.render_cost import render_cost
     from semvideo.core import Study

@@ -7,6 +7,7 @@ __all__ = ['meta_pipeline', 'count_flops', 'clip_flops', 'weight_gb', 'block_rat
 
 # %% ../nbs/430_render_cost.ipynb #bb68ea21
 import time
+from collections.abc import Callable
 from pathlib import Path
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ def meta_pipeline(bundle: str | Path = 'sd15') -> 'SemVideoPipeline': # 'sd15', 
         if isinstance(network, torch.nn.Module): network.to('meta')
     return pipe
 
-def count_flops(fn) -> int: # function of nothing
+def count_flops(fn: Callable) -> int: # function of nothing
     "Floating-point operations of a call, as torch counts them."
     from torch.utils.flop_counter import FlopCounterMode
     with torch.no_grad(), FlopCounterMode(display=False) as counter: fn()

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 sys.path.insert(0, str(Path(__file__).parent/"gpu"))
 import campaign # noqa: E402 (it lies beside the tests)
