@@ -97,3 +97,13 @@ def test_a_vertex_in_other_areas_is_another_grid():
     assert len(common_places({1: table, 2: table}, 'vertex')[0]) == 40
     with pytest.raises(SemvideoError, match='different grids'):
         common_places({1: table, 2: table.assign(parcel=table.parcel[::-1].to_numpy())}, 'vertex')
+
+def test_procrustes_is_fmraligns():
+    "On one grid, where it applies; fmralign is a test requirement alone."
+    methods = pytest.importorskip('fmralign.methods')
+    r = np.random.default_rng(0)
+    a, b = (x - x.mean(0) for x in r.normal(size=(2, 50, 6)))
+    theirs = methods.Procrustes(scaling=True)
+    theirs.fit(a, b)
+    w, scale = alignment.procrustes(a, b)
+    assert np.allclose(theirs.transform(a), scale*a @ w, atol=1e-12)

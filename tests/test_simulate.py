@@ -107,3 +107,10 @@ def test_the_first_brain_is_what_it_was(tmp_path):
     size[size == 0] = 1
     want = bold/size*cfg.snr*(vertices.role != 'none').to_numpy()
     assert np.array_equal(signals['seg1'], want) and signals['seg1'].dtype == np.float32
+
+def test_the_command_line_offers_the_brains_there_are():
+    from semvideo.cli import parser
+    args = parser().parse_args(['demo', '--out', 'x', '--brain', 'nonlinear'])
+    assert args.brain == 'nonlinear' and parser().parse_args(['demo', '--out', 'x']).brain == 'linear'
+    for brain in simulate.BRAINS: parser().parse_args(['demo', '--out', 'x', '--brain', brain])
+    with pytest.raises(SystemExit): parser().parse_args(['demo', '--out', 'x', '--brain', 'square'])
