@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'PARCEL_ROLE', 'DT', 'MiniatureConfig', 'subject_vertices', 'picture_features', 'motion_features',
-           'meaning_features', 'film_features', 'tuning', 'hrf', 'volume_times', 'drive_of', 'noiseless_bold', 'noise']
+           'meaning_features', 'film_features', 'tuning', 'hrf', 'volume_times', 'drive_of', 'bold_of',
+           'noiseless_bold', 'noise']
 
 # %% ../nbs/180_brain.ipynb #6db9f917
 import math
@@ -164,13 +165,24 @@ def volume_times(n: int) -> np.ndarray: # 245 (training, test1) or 246 (test2 an
     "Movie time of each recorded volume, seconds: kept volume k falls at 5 + 2k."
     return 2.*np.arange(n) + (3. if n == 245 else 1.)
 
-# %% ../nbs/180_brain.ipynb #43c7ac4b
+# %% ../nbs/180_brain.ipynb #f9a98289
 def drive_of(features: dict, # of film_features
              weights: dict # of tuning
             ) -> np.ndarray:
     "What the film does to every vertex, before any blood flows: float32 (T,V)."
     centred = {k: features[k] - features[k].mean(0) for k in ('picture', 'motion', 'meaning')}
     return sum(x @ weights[k] for k,x in centred.items())
+
+def bold_of(drive: np.ndarray, # (T,V), every 0.25 s
+            n: int, # volumes
+            cfg: MiniatureConfig) -> np.ndarray:
+    "A drive through the HRF, at the volumes of a run: float32 (n,V)."
+    h = hrf(cfg.hrf_peak_s)
+    size = len(drive)+len(h)
+    spectrum = np.fft.rfft(drive, size, axis=0)*np.fft.rfft(h, size)[:,None]
+    bold = np.fft.irfft(spectrum, size, axis=0)
+    at, samples = volume_times(n), np.arange(size)*DT
+    return np.stack([np.interp(at, samples, b) for b in bold.T], 1).astype(np.float32)
 
 def noiseless_bold(features: dict, # of film_features
                    weights: dict, # of tuning
@@ -182,12 +194,7 @@ def noiseless_bold(features: dict, # of film_features
     films, through the HRF."""
     drive = drive_of(features, weights)
     if scale is not None: drive = drive/scale
-    h = hrf(cfg.hrf_peak_s)
-    size = len(drive)+len(h)
-    spectrum = np.fft.rfft(drive, size, axis=0)*np.fft.rfft(h, size)[:,None]
-    bold = np.fft.irfft(spectrum, size, axis=0)
-    at, samples = volume_times(n), np.arange(size)*DT
-    return np.stack([np.interp(at, samples, b) for b in bold.T], 1).astype(np.float32)
+    return bold_of(drive, n, cfg)
 
 # %% ../nbs/180_brain.ipynb #28cd5404
 def _ar1(rng, n, m, rho):

@@ -153,7 +153,7 @@ def demo_settings(out:Path, # folder
             remedy='choose another --out')
     write_json(file, settings)
 
-# %% ../nbs/770_demo.ipynb #2d06d14c
+# %% ../nbs/770_demo.ipynb #6c8ce5f0
 def data_steps(out:Path, seed:int, n_subjects:int,
                **miniature)->dict: # further settings of `make_miniature`
     "The stages of the demo up to the targets: {stage: function without arguments}."
@@ -215,6 +215,8 @@ def demo(out:Path|str, # folder to make
     opt('--subjects', type=int, default=2, metavar='N', help='simulated subjects (default: 2)'),
     opt('--segments', type=int, default=None, metavar='N',
         help='training segments of 8 minutes (default: 4)'),
+    opt('--brain', choices=['linear', 'nonlinear'], default='linear',
+        help='simulated brain; nonlinear is for comparing decoders, and larger (default: linear)'),
     FORCE, QUIET)
 def do_demo(a:argparse.Namespace)->None:
     "The whole chain on a simulated study: no data, weights or GPU needed; one page at the end."
@@ -222,6 +224,7 @@ def do_demo(a:argparse.Namespace)->None:
         "(backend 'script'), and its numbers say nothing about real brains.")
     t0 = time.perf_counter()
     miniature = {} if a.segments is None else dict(n_train=a.segments)
+    if a.brain != 'linear': miniature['brain'] = a.brain
     page = demo(a.out, a.seed, a.subjects, force=a.force, **miniature)
     say(f'done in {time.perf_counter() - t0:.0f} s; the page:')
     say(page)
