@@ -6,7 +6,7 @@
 __all__ = ['CLIPS_PER_FILE', 'RenderConfig', 'entry', 'guided', 'denoise', 'CVR', 'amplify', 'check_fit', 'render_study',
            'load_render', 'full_size']
 
-# %% ../nbs/400_cvr.ipynb #98d996d8
+# %% ../nbs/400_cvr.ipynb #4cdd7a86
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -15,11 +15,12 @@ from .core import *
 from .core import shard as share_of
 from .bundle import *
 from .targets import bundle_content, bundle_places
+from .tiny_generator import mixed_noise
 
 # %% ../nbs/400_cvr.ipynb #2d21c870
 import torch
 
-# %% ../nbs/400_cvr.ipynb #043fa24c
+# %% ../nbs/400_cvr.ipynb #a6dce8b5
 @dataclass(frozen=True)
 class RenderConfig(Config):
     "Settings of a rendering; a field left at None takes the bundle's value."
@@ -31,16 +32,17 @@ class RenderConfig(Config):
     anchor_strength: float = None # share of the schedule T2I runs (bundle; the paper is silent)
     video_strength: float = None # share of the schedule T2V runs (bundle; the paper is silent)
     anchor_mode: str = None # 'replace' or 'sparsectrl' (sd15, as NeuroClips)
+    noise_shared: float = None # share of the noise's variance that all frames of a clip have in common (bundle)
     # gain on the motion latents' deviation from their mean over time
     # (bundle; ours: a regression shrinks what it is unsure of, and movement first)
     motion_gain: float = None
 
-# %% ../nbs/400_cvr.ipynb #bdcff0c3
+# %% ../nbs/400_cvr.ipynb #4baf6a37
 def _check_render(d): # fields of a RenderConfig
     "Raise `SemvideoError` on a mode or strength that is not one."
     if d['mode'] not in ('faithful', 'fast'):
         raise SemvideoError('Unknown mode', found=d['mode'], expected="'faithful' or 'fast'")
-    for k in ('anchor_strength', 'video_strength'):
+    for k in ('anchor_strength', 'video_strength', 'noise_shared'):
         if not 0 <= d[k] <= 1:
             raise SemvideoError(
                 f'{k} is out of range', found=d[k], expected='0 (keep) to 1 (from noise)')
@@ -152,12 +154,20 @@ def _at_render_size(self:CVR, latents):
     resized = [cv2.resize(f, (side, side), interpolation=cv2.INTER_CUBIC) for f in frames]
     return self.code.encode(np.stack(resized)).view(*z.shape[:3], side//8, side//8)
 
-# %% ../nbs/400_cvr.ipynb #7bc39859
+# %% ../nbs/400_cvr.ipynb #0ff9e8c7
 @patch
 def _noise(self:CVR, what, ids, shape, seed):
     "Noise of each clip from its own id: (B,*shape)."
     noise = [torch.randn(shape, generator=torch_generator('render', what, i, seed)) for i in ids]
     return torch.stack(noise).to(self.device, self.dtype)
+
+@patch
+def _video_noise(self:CVR, ids, shape, cfg): # shape of a clip (4,F,h,w)
+    "Noise of the frames of each clip, (B,4,F,h,w), of which they share `cfg.noise_shared`."
+    own = self._noise('video', ids, (shape[1], shape[0], *shape[2:]), cfg.seed).transpose(1, 2)
+    if not cfg.noise_shared: return own
+    one = self._noise('clip', ids, (shape[0], 1, *shape[2:]), cfg.seed)
+    return mixed_noise(own, one, cfg.noise_shared)
 
 @patch
 def anchor_latents(self:CVR,
@@ -191,7 +201,7 @@ def _net(self:CVR, a): # a: anchor latents (B,4,h,w)
         return self.motion_unet(x, t, h, **extra).sample
     return net
 
-# %% ../nbs/400_cvr.ipynb #a17e2bcf
+# %% ../nbs/400_cvr.ipynb #2c4c907c
 @patch
 def video_latents(self:CVR,
                   z, # (B,F,4,h,w) motion latents
@@ -201,8 +211,7 @@ def video_latents(self:CVR,
     "Latents of the video, (B,F,4,h,w)."
     to = lambda v: torch.as_tensor(v).to(self.device, self.dtype)
     z,a = to(z).transpose(1, 2),to(a)
-    noise = self._noise('video', ids, (z.shape[2], z.shape[1], *z.shape[3:]), cfg.seed)
-    noise = noise.transpose(1, 2)
+    noise = self._video_noise(ids, z.shape[1:], cfg)
     def keep(x, t):
         "The first frame is the anchor frame, as noisy as the others; in the end it is clean."
         x,first = x.clone(),a
@@ -335,5 +344,5 @@ def full_size(device='meta'):
                                           use_simplified_condition_embedding=True,
                                           conditioning_channels=4)
 
-# %% ../nbs/400_cvr.ipynb #22a99dd2
+# %% ../nbs/400_cvr.ipynb #70c2b0ad
 __getattr__ = renamed(__name__, dict(BLOCK='semvideo.cvr.CLIPS_PER_FILE'))
