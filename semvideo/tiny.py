@@ -28,18 +28,18 @@ _all_ = ['N_FRAMES', 'TIMES', 'picture_batch', 'drawn', 'arithmetic', 'Ema', 'tr
          'new_unet', 'new_adapter', 'new_scheduler', 'latent_pool', 'text_pool', 'mixed_noise',
          'as_decoded', 'unsure_text', 'train_unet', 'train_adapter']
 
-# %% ../nbs/318_tiny.ipynb #2056295b
+# %% ../nbs/318_tiny.ipynb #0e798163
 GPU_SETTINGS = { # part: further arguments of its trainer
     'vae_decoder': dict(steps=10**6, batch=128, lr=2e-3, n_pairs=60000),
-    'image_classifier': dict(steps=10**6, batch=256, lr=1.5e-3, n_pictures=160000),
-    'unet': dict(steps=10**6, batch=256, lr=2e-3),
-    'motion_adapter': dict(steps=10**6, batch=64, lr=2e-3),
+    'image_classifier': dict(steps=10**6, batch=256, lr=1e-3, n_pictures=160000),
+    'unet': dict(steps=10**6, batch=256, lr=1.5e-3),
+    'motion_adapter': dict(steps=10**6, batch=64, lr=1.5e-3),
     'latent_pool': dict(n_clips=40000)}
 CPU_SETTINGS = {
-    'vae_decoder': dict(steps=10**6, batch=8, lr=2e-3, n_pairs=5000),
-    'image_classifier': dict(steps=10**6, batch=64, lr=1.5e-3, n_pictures=20000),
-    'unet': dict(steps=10**6, batch=32, lr=2e-3),
-    'motion_adapter': dict(steps=10**6, batch=4, lr=2e-3),
+    'vae_decoder': dict(steps=10**6, batch=8, lr=1e-3, n_pairs=10000),
+    'image_classifier': dict(steps=10**6, batch=64, lr=1e-3, n_pictures=40000),
+    'unet': dict(steps=10**6, batch=32, lr=1e-3),
+    'motion_adapter': dict(steps=10**6, batch=4, lr=1e-3),
     'latent_pool': dict(n_clips=5000)}
 
 def _tidy(out):
@@ -64,6 +64,7 @@ def train_anew(out: str | Path, # bundle folder that is made
                device: str = 'cpu', precision: str = 'tf32', # as in `arithmetic`
                workers: int = 2, seed: int = 0, # processes that draw
                shares: dict = None, # of the minutes, relative; default: the adapter gets most
+               afresh: bool = False, # begin with untrained networks, not with the bundle's
                settings: dict = None) -> Path: # further arguments by part; default: for the device
     "Copy a bundle and train parts of it anew; returns `out`."
     end,out = time.monotonic() + 60*minutes,Path(out)
@@ -80,6 +81,7 @@ def train_anew(out: str | Path, # bundle folder that is made
     for i,part in enumerate(parts):
         left = (end-time.monotonic())/60*shares[part]/sum(shares[p] for p in parts[i:])
         more = {**settings[part], 'device': device, 'precision': precision, 'minutes': max(.01, left)}
+        if not afresh and part != 'vae_decoder': more.setdefault('start', bundle_path(start)/part)
         if part in ('unet', 'motion_adapter'): train[part](out, *pool, seed=seed, **more)
         else: train[part](out, workers=workers, **more)
     _tidy(out)

@@ -139,7 +139,7 @@ def _told(text, empty, g): # (B,77,64), (1,77,64), torch generator
     "The prompts, some of them unsure, one in ten empty."
     return torch.where(_some(len(text), g, .1, 3) > 0, empty.float(), unsure_text(text.float(), g))
 
-# %% ../nbs/316_tiny_generator.ipynb #9999e336
+# %% ../nbs/316_tiny_generator.ipynb #307f60b6
 def _fit(name, net, params, draw, out, steps, lr, minutes, device, precision, decay):
     "Train `params` to predict the velocity of what `draw` gives, and leave their running average."
     params,sched = list(params),new_scheduler()
@@ -165,7 +165,8 @@ def train_unet(out: str | Path, pool: torch.Tensor, texts: list, # of `latent_po
     any frame; saves `unet`."""
     from diffusers import UNet2DConditionModel
     torch.manual_seed(seed)
-    unet = (UNet2DConditionModel.from_pretrained(start) if start else new_unet()).to(device).train()
+    unet = UNet2DConditionModel.from_pretrained(start) if start else new_unet()
+    unet.float().to(device).train()
     g = torch_generator('bundle', 'unet', seed, device=device)
     anchor,holistic,empty = texts
     integers = lambda top: torch.randint(0, top, (batch,), generator=g, device=device)
@@ -181,7 +182,7 @@ def train_unet(out: str | Path, pool: torch.Tensor, texts: list, # of `latent_po
     new_scheduler().save_pretrained(Path(out)/'scheduler')
     return history
 
-# %% ../nbs/316_tiny_generator.ipynb #7738c751
+# %% ../nbs/316_tiny_generator.ipynb #5b8fe346
 def _save(net, folder):
     "Write a network without the place it was loaded from."
     net.eval().to('cpu').register_to_config(_name_or_path='')
@@ -200,7 +201,7 @@ def train_adapter(out: str | Path, pool: torch.Tensor, texts: list, # of `latent
     adapter = MotionAdapter.from_pretrained(start) if start else new_adapter()
     motion_unet = UNetMotionModel.from_unet2d(unet, adapter)
     motion_unet.freeze_unet2d_params()
-    motion_unet.to(device).train()
+    motion_unet.float().to(device).train()
     g = torch_generator('bundle', 'adapter', seed, device=device)
     _,holistic,empty = texts
     def draw():

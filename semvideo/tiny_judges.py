@@ -56,7 +56,7 @@ def _labels(names):
     "What a classifier's config stores of its classes."
     return dict(id2label=dict(enumerate(names)), label2id={v: k for k,v in enumerate(names)})
 
-# %% ../nbs/314_tiny_judges.ipynb #66cb866b
+# %% ../nbs/314_tiny_judges.ipynb #1131313a
 def _pictures(seed, first, n): # place of the first picture
     "Single frames uint8 (n,64,64,3) and their classes (n,)."
     x,shots,_ = picture_batch(n, 'judge', seed, 'ahead', first)
@@ -75,10 +75,13 @@ def train_image_judge(out: str | Path, steps: int = 2000, batch: int = 64, lr: f
                       precision: str = 'tf32', # as in `arithmetic`
                       minutes: float = None, # longest training
                       n_pictures: int = 20000, # drawn ahead
-                      workers: int = 1) -> list: # processes that draw
+                      workers: int = 1, # processes that draw
+                      start: str | Path = None) -> list: # folder of a judge to go on from
     "Train the ViT on single frames; saves `image_classifier`."
     torch.manual_seed(seed)
-    vit = _new_image_judge().to(device)
+    vit = _new_image_judge()
+    if start: vit = type(vit).from_pretrained(start)
+    vit.to(device).train()
     g = torch_generator('bundle', 'judge', seed, device=device)
     blocks = drawn(partial(_pictures, seed), n_pictures, workers)
     blocks = progress(blocks, 'draw', -(-n_pictures//16))

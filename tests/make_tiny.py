@@ -1,11 +1,13 @@
 """Train parts of the tiny bundle anew and examine it: `python tests/make_tiny.py --out FOLDER --minutes 4`.
 
-On a GPU three processes train at once: the picture decoder, the image judge, and the generator. The new bundle is put
+On a GPU three processes train at once: the picture decoder, the image judge, and the generator; on a CPU two, a core
+each. They go on from the weights of --start. The new bundle is put
 together from their folders and examined on true conditions at several strengths and kinds of noise; FOLDER gets the
 weights that are new (unet, motion_adapter, vae, image_classifier), history.json and figures.json, or with --whole the
 whole bundle. It ends by itself: what is trained when the time is over is kept.
 """
 import argparse, json, os, shutil, subprocess, sys, tempfile, time, traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 START = time.time()
 PARTS = dict(decoder=['vae_decoder'], judge=['image_classifier'], generator=['unet', 'motion_adapter'])
@@ -20,6 +22,7 @@ def parsed():
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     p.add_argument('--precision', default='tf32', choices=['fp32', 'tf32', 'bf16'])
     p.add_argument('--start', default='tiny', help='bundle whose other parts are kept')
+    p.add_argument('--afresh', action='store_true', help='begin with untrained networks, not with those of --start')
     p.add_argument('--jobs', nargs='*', default=list(PARTS), choices=list(PARTS))
     p.add_argument('--workers', type=int, default=os.cpu_count(), help='processes that draw, of all jobs together')
     p.add_argument('--clips', type=int, default=480, help='of the exam')
@@ -34,27 +37,33 @@ def one_job(a):
     from semvideo.tiny import train_anew
     settings = json.loads(Path(a.settings).read_text()) if a.settings else None
     train_anew(a.out, PARTS[a.one_job], a.start, max(.02, (a.until-time.time())/60), a.device, a.precision,
-               a.workers, settings=settings)
+               a.workers, settings=settings, afresh=a.afresh)
 
 def run_jobs(a, work):
-    "All jobs at once where there is a GPU, one after the other where there is none; {job: return code}."
-    end,codes,running = START + 60*(a.minutes-a.exam_minutes),{},{}
-    share = max(1, a.workers//len(a.jobs))
-    for i,job in enumerate(a.jobs):
-        until = end if a.device != 'cpu' else time.time() + (end-time.time())/(len(a.jobs)-i)
-        more = ['--settings', a.settings] if a.settings else []
-        command = [sys.executable, __file__, '--out', work/job, '--one-job', job, '--until', until, '--device', a.device,
-                   '--precision', a.precision, '--start', a.start, '--workers', share, *more]
-        log = open(work/f'{job}.log', 'w')
-        env = dict(os.environ, SEMVIDEO_QUIET='1', OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '2'))
-        running[job] = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=env)
-        if a.device == 'cpu': running[job].wait()
-    for job,process in running.items():
-        try: codes[job] = process.wait(max(1, end+15-time.time()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            codes[job] = 'killed: over time'
-        if codes[job]: print((work/f'{job}.log').read_text()[-3000:], file=sys.stderr)
+    """All jobs at once where there is a GPU; on a CPU the generator on one core, and the others one after the other on
+    a second; {job: return code}."""
+    end,codes,logs = START + 60*(a.minutes-a.exam_minutes),{},{}
+    cpu,others = a.device == 'cpu',[j for j in a.jobs if j != 'generator']
+    lanes = [lane for lane in ([others, ['generator']] if cpu else [[j] for j in a.jobs]) if set(lane) <= set(a.jobs) and lane]
+    share = max(1, a.workers//len(lanes))
+    def run(lane):
+        for i,job in enumerate(lane):
+            until = time.time() + (end-time.time())/(len(lane)-i)
+            more = ['--settings', a.settings] if a.settings else []
+            more += ['--afresh'] if a.afresh else []
+            command = [sys.executable, __file__, '--out', work/job, '--one-job', job, '--until', until, '--device', a.device,
+                       '--precision', a.precision, '--start', a.start, '--workers', share, *more]
+            env = dict(os.environ, SEMVIDEO_QUIET='1', **(dict(OMP_NUM_THREADS='1') if cpu else {}))
+            logs[job] = work/f'{job}.log'
+            with open(logs[job], 'w') as log:
+                process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=env)
+                try: codes[job] = process.wait(max(1, until + (60 if cpu else 15) - time.time()))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    codes[job] = 'killed: over time'
+    with ThreadPoolExecutor(len(lanes)) as pool: list(pool.map(run, lanes))
+    for job,code in codes.items():
+        if code: print(job, logs[job].read_text()[-3000:], file=sys.stderr)
     return codes
 
 def together(a, work, codes):
