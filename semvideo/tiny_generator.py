@@ -14,7 +14,7 @@ from .core import *
 from .simulate import *
 from .bundle import tokens
 from .simulate import random_clip
-from .tiny_picture import N_FRAMES, TIMES, Ema, arithmetic, drawn, train_loop
+from .tiny_picture import N_FRAMES, TIMES, Ema, arithmetic, draw_ahead, train_loop
 from .tiny_text import WIDTH
 
 # %% ../nbs/316_tiny_generator.ipynb #2d21c870
@@ -55,7 +55,7 @@ def latent_pool(out: str | Path, n_clips: int = 5000, seed: int = 0, device: str
     from diffusers import AutoencoderKL
     vae = AutoencoderKL.from_pretrained(Path(out)/'vae').eval().to(device)
     latents,captions = [],[]
-    blocks = drawn(partial(_clips, seed), n_clips, workers)
+    blocks = draw_ahead(partial(_clips, seed), n_clips, workers)
     for frames,told in progress(blocks, 'encode training clips', -(-n_clips//16)):
         x = torch.as_tensor(frames.reshape(-1, *frames.shape[2:])).to(device)
         x = x.movedim(-1, -3).float()/127.5 - 1

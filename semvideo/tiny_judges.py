@@ -13,7 +13,7 @@ import numpy as np
 from .core import *
 from .simulate import *
 from .bundle import to_model
-from .tiny_picture import (N_FRAMES, TIMES, Ema, arithmetic, drawn, picture_batch,
+from .tiny_picture import (N_FRAMES, TIMES, Ema, arithmetic, draw_ahead, picture_batch,
                                    train_loop)
 
 # %% ../nbs/314_tiny_judges.ipynb #6fa805cb
@@ -83,7 +83,7 @@ def train_image_judge(out: str | Path, steps: int = 2000, batch: int = 64, lr: f
     if start: vit = type(vit).from_pretrained(start)
     vit.to(device).train()
     g = torch_generator('bundle', 'judge', seed, device=device)
-    blocks = drawn(partial(_pictures, seed), n_pictures, workers)
+    blocks = draw_ahead(partial(_pictures, seed), n_pictures, workers)
     blocks = progress(blocks, 'draw', -(-n_pictures//16))
     pool,classes = ([torch.as_tensor(a).to(device) for a in part] for part in zip(*blocks))
     pool,classes = torch.cat(pool),torch.cat(classes)

@@ -78,9 +78,9 @@ def test_the_decoder_alone_moves_so_latents_stay(tmp_path):
 def test_what_is_drawn_does_not_depend_on_the_processes():
     from functools import partial
     from semvideo import tiny_generator as G, tiny_judges as J
-    from semvideo.tiny import drawn
+    from semvideo.tiny import draw_ahead
     for block in (partial(G._clips, 0), partial(J._pictures, 1)):
-        one,two = ([x for x,_ in drawn(block, 40, n)] for n in (1, 2))
+        one,two = ([x for x,_ in draw_ahead(block, 40, n)] for n in (1, 2))
         assert [len(a) for a in one] == [16, 16, 8] and all((a == b).all() for a,b in zip(one, two, strict=True))
 
 @pytest.mark.parametrize('share', [0., .3, 1.])
