@@ -36,6 +36,7 @@ class BundleConfig(Config):
     guidance: float = 2. # classifier-free guidance of mode `faithful`
     anchor_strength: float = .6 # share of the schedule run on the first motion frame (T2I)
     video_strength: float = .8 # share of the schedule run on the motion frames (T2V)
+    noise_shared: float = 0. # share of the noise's variance that all frames of a clip have in common
     # gain on the motion latents' deviation from their mean over time; decoders shrink it
     motion_gain: float = 4.
     fast_steps: int = 3 # steps of mode `fast`, without guidance

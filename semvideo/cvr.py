@@ -17,6 +17,7 @@ from .bundle import *
 from .targets import bundle_content, bundle_places
 from .sampler import STARTS, denoise, entry, guided
 from .memory import Batches
+from .tiny_generator import mixed_noise
 
 # %% ../nbs/420_cvr.ipynb #2d21c870
 import torch
@@ -39,6 +40,8 @@ class RenderConfig(Config):
     # gain on the motion latents' deviation from their mean over time
     # (bundle; ours: a regression shrinks what it is unsure of, and movement first)
     motion_gain: float = None
+    # share of the noise's variance that is one for all frames of a clip (bundle; PYoCo)
+    noise_shared: float = None
     # where denoising begins: 'video' (motion frames, noised to the level of video_strength), 'peers'
     # (noised to the first level, as the widely copied script does), 'noise' (motion frames not used)
     start: str = 'video'
@@ -51,7 +54,7 @@ def _check_render(d): # fields of a RenderConfig
     "Raise `SemvideoError` on a mode or strength that is not one."
     if d['mode'] not in ('faithful', 'fast'):
         raise SemvideoError('Unknown mode', found=d['mode'], expected="'faithful' or 'fast'")
-    for k in ('anchor_strength', 'video_strength'):
+    for k in ('anchor_strength', 'video_strength', 'noise_shared'):
         if not 0 <= d[k] <= 1:
             raise SemvideoError(
                 f'{k} is out of range', found=d[k], expected='0 (keep) to 1 (from noise)')
@@ -141,6 +144,14 @@ def _noise(self:CVR, what, ids, shape, seed):
     return torch.stack(noise)
 
 @patch
+def _frame_noise(self:CVR, ids, shape, cfg):
+    "Noise of the frames of each clip (B,F,4,h,w), a share of it the same in all of them."
+    noise = self._noise('video', ids, shape, cfg.seed)
+    if not cfg.noise_shared: return noise
+    one = self._noise('clip', ids, (1, *shape[1:]), cfg.seed)
+    return mixed_noise(noise, one, cfg.noise_shared)
+
+@patch
 def render_latents(self:CVR,
                    clips: Decoded, # of B clips
                    names: list, # (B,) from which each clip's noise is drawn
@@ -150,7 +161,7 @@ def render_latents(self:CVR,
     return self.pipe(
         z, clips.anchor, clips.holistic, self.empty, output_type='latent',
         anchor_noise=self._noise('anchor', names, z.shape[2:], cfg.seed),
-        noise=self._noise('video', names, z.shape[1:], cfg.seed),
+        noise=self._frame_noise(names, z.shape[1:], cfg),
         num_inference_steps=cfg.steps, guidance_scale=cfg.guidance, start=cfg.start,
         anchor_strength=cfg.anchor_strength, strength=cfg.video_strength,
         anchor_mode=cfg.anchor_mode, motion_prior=cfg.motion_prior).frames
