@@ -17,7 +17,7 @@ from .mad import MAD, MAD_MINIATURE, MAD_PAPER
 from .sad import SAD, SAD_MINIATURE, SAD_PAPER
 from .targets import target
 
-# %% ../nbs/348_decoders.ipynb #597b1a45
+# %% ../nbs/348_decoders.ipynb #c4274029
 @dataclass(frozen=True)
 class TrainConfig(Config):
     "How one run is trained; the defaults are SAD's in the paper."
@@ -39,7 +39,10 @@ class TrainConfig(Config):
     # find the best epoch with them held out, then train that long on all segments (ours)
     refit: bool = False
     grad_clip: float = 0. # largest gradient norm, 0 for none (NeuroClips: none)
-    precision: str = 'fp32' # fp32, or bf16 autocast
+    # fp32, tf32, bf16 (autocast), or auto: fp32 on a CPU, bf16 and TF32 on a GPU that has them
+    precision: str = 'auto'
+    accumulate: int = 1 # pieces in which the rows of a step pass, to save memory
+    compile: str = 'no' # backend of torch.compile for the networks, such as 'inductor'
     save_every: int = 10 # epochs between checkpoints
     seed: int = 0
 

@@ -19,7 +19,7 @@ from .batches import training_data
 from .checkpoint import save, tidy
 from .loop import run, world
 
-# %% ../nbs/356_fit.ipynb #defe3e96
+# %% ../nbs/356_fit.ipynb #c5107458
 @dataclass
 class Result:
     "What a run gives."
@@ -42,15 +42,16 @@ def validation_rows(segment: np.ndarray, # (N,) segment of each clip
             remedy='lower TrainConfig.validate')
     return np.isin(segment, names[len(names)-validate:]) if validate else None
 
-# %% ../nbs/356_fit.ipynb #c7889614
-def _refit(module, data, c, held, here, w, desc): # as in `run`; here: folder or None
+# %% ../nbs/356_fit.ipynb #5098d16e
+def _refit(module, data, c, held, here, w, desc, **tracking): # as in `run`; here: folder or None
     "Find the best epoch with clips held out, then train that long on all; returns (history, best)."
     probe = copy.deepcopy(module)
     history,best = run(probe, data, c, ~held, held, here and here/'validated', w=w,
-                       desc=f'{desc}, validated')
+                       desc=f'{desc}, validated', **tracking)
     del probe
     everything = np.ones(len(data.segment), bool)
-    more,_ = run(module, data, c, everything, None, here, stop=best, w=w, desc=desc)
+    more,_ = run(module, data, c, everything, None, here, stop=best, w=w, desc=desc,
+                 **tracking)
     for i,row in enumerate(more):
         on_all = {f'all_{k}': v for k,v in row.items() if k != 'epoch'}
         history[i] = {**history[i], **on_all}
@@ -61,20 +62,23 @@ def fit(module: nn.Module, # SAD, MAD or another decoder
         config: TrainConfig | dict = TrainConfig(),
         subjects=None, # subjects to train on; default: all the module knows
         out: str | Path = None, # folder for checkpoint and result; nothing is written without it
-        device: str = None, desc: str = 'train', **kw) -> Result: # kw: fields of TrainConfig to change
+        device: str = None, desc: str = 'train',
+        track=None, # tracker: a name of `TRACKERS`, or accelerate's `GeneralTracker`
+        logs: str | Path = None, # folder of a tracker that writes files
+        **kw) -> Result: # kw: fields of TrainConfig to change
     """Train a decoder; validation is by whole training segments, never the test set.
     Continues where an interrupted call stopped."""
-    c = as_config(TrainConfig, config, kw)
+    c,tracking = as_config(TrainConfig, config, kw),dict(track=track, logs=logs)
     w,start = world(device),time.time()
     data = training_data(study, module, subjects, device=w.device)
     module.to(w.device)
     held = validation_rows(data.segment, c.validate)
     here = Path(out) if out else None
     if c.refit and held is not None:
-        history,best = _refit(module, data, c, held, here, w, desc)
+        history,best = _refit(module, data, c, held, here, w, desc, **tracking)
     else:
         clips = np.ones(len(data.segment), bool) if held is None else ~held
-        history,best = run(module, data, c, clips, held, here, w=w, desc=desc)
+        history,best = run(module, data, c, clips, held, here, w=w, desc=desc, **tracking)
     result = Result(module.eval(), history, best, 0., here)
     if here and w.rank == 0:
         save(module, here)
