@@ -17,13 +17,14 @@ from .checkpoint import load
 from .engine import World, check_tracker, precision_of, world
 from .fit import fit
 
-# %% ../nbs/358_train_study.ipynb #c051ac46
+# %% ../nbs/358_train_study.ipynb #1f6f458c
 def _report(result): # Result
     "Row of the report on a stage that was trained."
     last = result.history[-1]
     row = dict(epochs=result.best, loss=round(last['loss'], 4), seconds=round(result.seconds, 1))
-    if 'val_identification' in last:
-        row['held-out identification'] = round(last['val_identification'], 4)
+    row['on'] = 'held-out' if 'val_identification' in last and 'all_loss' not in last else 'training'
+    row |= {k: round(v, 4) for k,v in result.judged.items()}
+    row['gradients'] = ' '.join(f'{k} {v:.2g}' for k,v in result.gradients.items())
     return row
 
 def _settings(part, r, config, subjects): # name in DECODERS, Recipe, training as a dict, list
