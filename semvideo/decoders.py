@@ -78,7 +78,7 @@ _miniature = Recipe(
 
 RECIPES = dict(paper=Recipe(), miniature=_miniature)
 
-# %% ../nbs/348_decoders.ipynb #64acdde6
+# %% ../nbs/348_decoders.ipynb #3ceec0c8
 def _literal_sad(**kw):
     return TrainConfig(warmup=0., validate=0, **kw).to_dict()
 def _literal_mad(**kw):
@@ -99,7 +99,7 @@ SMALL_NETWORKS = dict(
 
 RECIPES['paper-literal-small'] = Recipe(
     'paper-literal-small',
-    sad=RECIPES['paper-literal'].sad|SMALL_NETWORKS['sad'],
+    sad=RECIPES['paper-literal'].sad|SMALL_NETWORKS['sad']|dict(refine_rows=24), # ours, for its cost
     mad=RECIPES['paper-literal'].mad|SMALL_NETWORKS['mad'],
     sad_pretrain=_literal_sad(lr=1e-3, epochs=12), sad_tune=_literal_sad(lr=1e-3, epochs=6),
     mad_pretrain=_literal_mad(lr=3e-3, epochs=2), mad_tune=_literal_mad(lr=3e-3, epochs=1))

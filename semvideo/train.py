@@ -7,9 +7,10 @@ __all__ = ['TrainConfig', 'Recipe', 'RECIPES', 'Decoder', 'DECODERS', 'DECODER_C
            'recipe', 'part_settings', 'seeded', 'build', 'only', 'PRECISIONS', 'TRACKERS', 'precision_of',
            'check_tracker', 'accelerator', 'Data', 'reads', 'training_data', 'mean_repeat', 'row_count', 'draw_repeats',
            'batches', 'prepare', 'shared_space', 'save_checkpoint', 'load_checkpoint', 'save', 'load', 'tidy',
-           'own_above_others', 'validate', 'rate', 'World', 'world', 'step_loss', 'optimiser', 'Lesson',
-           'add_gradients', 'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'validation_rows', 'fit',
-           'train_part', 'train_study', 'decode', 'decode_study']
+           'own_above_others', 'likeness', 'judge_decoder', 'validate', 'rate', 'World', 'world', 'step_loss',
+           'optimiser', 'Lesson', 'output_of', 'watched_output', 'loss_gradients', 'loss_weights', 'balanced',
+           'add_gradients', 'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'validation_rows', 'final_gradients',
+           'fit', 'train_part', 'train_study', 'decode', 'decode_study']
 
 # %% ../nbs/362_train.ipynb #9141dd1c
 from .decoders import *
@@ -24,14 +25,16 @@ from .train_study import *
 from .decode import *
 from .base import renamed
 
-# %% ../nbs/362_train.ipynb #2d63590f
+# %% ../nbs/362_train.ipynb #b084a8fe
 _all_ = ['TrainConfig', 'Recipe', 'RECIPES', 'Decoder', 'DECODERS', 'DECODER_CLASSES',
          'register_decoder', 'DECODER_PARTS', 'recipe', 'part_settings', 'seeded', 'build', 'only',
          'PRECISIONS', 'TRACKERS', 'precision_of', 'check_tracker', 'accelerator',
          'Data', 'reads', 'training_data', 'mean_repeat', 'row_count', 'draw_repeats', 'batches',
          'prepare', 'shared_space', 'save_checkpoint', 'load_checkpoint', 'save', 'load', 'tidy',
-         'own_above_others', 'validate', 'rate', 'World', 'world', 'step_loss', 'optimiser',
-         'Lesson', 'add_gradients', 'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'validation_rows', 'fit', 'train_part',
+         'own_above_others', 'likeness', 'judge_decoder', 'validate', 'rate', 'World', 'world',
+         'step_loss', 'optimiser', 'Lesson', 'output_of', 'watched_output', 'loss_gradients',
+         'loss_weights', 'balanced', 'add_gradients', 'train_epoch', 'run_key', 'run_rows', 'run',
+         'Result', 'validation_rows', 'final_gradients', 'fit', 'train_part',
          'train_study', 'decode', 'decode_study']
 
 # %% ../nbs/362_train.ipynb #3421a3a5

@@ -293,3 +293,55 @@ def test_on_a_gpu_no_step_waits_and_a_cut_run_goes_on(study, tmp_path, monkeypat
     again,_ = train.run(fresh, data, c, ALL, out=tmp_path/'b', w=w)
     assert history[-1]['loss'] < history[0]['loss']
     np.testing.assert_allclose([r['loss'] for r in again], [r['loss'] for r in history], rtol=1e-3)
+
+LITERAL = dict(linear_path=False, tau=(.004, .004), lambda_softclip=.5, dropout=0.)
+
+def pulls(study, module, balance):
+    "Gradient norms at the output, {loss: norm}, and that of the sum, of one step."
+    from semvideo import loop
+    data = train.training_data(study, module)
+    rows = {s: train.row_count(x, 'average') for s,x in data.fmri.items()}
+    c = FAST.replace(projector='train', repeats='average')
+    with loop.watched_output(module) as seen:
+        losses = train.step_loss(module, data, c, *train.batches(rows, 16, 0, 0)[0], 0.)
+    if balance: losses = loop.balanced(module, losses, seen)
+    one = lambda v: torch.autograd.grad(v, seen, retain_graph=True)[0].norm().item()
+    return {k: v.item() for k,v in loop.loss_gradients(losses, seen).items()}, one(losses['loss'])
+
+def test_losses_are_on_comparable_scales(study):
+    "As written SoftCLIP pulls at the output far harder than the squared error; balanced, no loss does more than its weight says."
+    module = make(**LITERAL)
+    each,written = pulls(study, module, False)
+    assert .5*each['softclip'] > 5*each['mse']
+    _,balanced = pulls(study, make(**LITERAL), True)
+    assert written > 3*each['mse'] and balanced <= (1+.5+.1)*each['mse']*1.001
+
+def test_balanced_training_explains_more_than_as_written(study):
+    "Held-out variance explained, not identification, shows what a contrast at tau .004 does."
+    def trained(balance):
+        c = STEPS.replace(epochs=30, balance=balance, repeats='average', save_every=100)
+        return train.fit(make(**LITERAL), study, c).judged
+    written,balanced = map(trained, (False, True))
+    assert balanced['r2'] > written['r2']
+
+def test_the_training_table_shows_more_than_identification(tmp_path):
+    study = small_study(tmp_path/'study')
+    table = train.train_study(study, 1, toy_recipe(), parts=('sad-motion', 'mad'))
+    assert {'identification', 'r2', 'norm', 'gradients', 'on'} <= set(table)
+    assert (table.on == 'training').all() and table.gradients.str.startswith(('mse', 'l1')).all()
+
+def test_a_short_state_is_identified_and_does_not_pass():
+    true = torch.randn(30, 8)
+    short = train.likeness(.1*true, true, torch.zeros(1, 8))
+    assert short['identification'] == 1 and short['r2'] < .2 and abs(short['norm']-.1) < 1e-5
+
+def test_the_papers_recipe_holds_no_choice_of_ours(study):
+    for name in ('paper-literal', 'paper-literal-small'):
+        r = train.RECIPES[name]
+        assert r.sad['standardise'] == 'none' and not r.sad['linear_path'] and r.sad['skip'] == 0
+        assert tuple(r.sad['tau']) == (.004, .0075) and r.sad['lambda_softclip'] == .5 and r.sad['samples'] == 1
+        assert r.mad['text_mix'] == 0 and not r.mad['linear_path'] and r.mad['standardise'] == 'none'
+        for k in ('sad_pretrain', 'sad_tune', 'mad_pretrain', 'mad_tune'):
+            c = getattr(r, k)
+            assert c['projector'] == 'train' and not c['validate'] and not c['balance'] and not c['noise']
+            assert (c['schedule'], c['batch']) == (('cosine', 96) if k[0] == 's' else ('onecycle', 20))
