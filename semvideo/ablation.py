@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'SHOWN', 'Ablation', 'register_ablation', 'branch_study', 'trained_recipe', 'changed_recipe',
-           'states_table', 'ablation_table', 'ablate_study', 'ablation_summary']
+           'state_likeness', 'ablation_table', 'ablate_study', 'ablation_summary']
 
 # %% ../nbs/595_ablation.ipynb #5e268d79
 import os, shutil
@@ -174,8 +174,8 @@ def _make_row(study, own, subject, split, row, r, texts): # own: study of the ro
                      refine=refine, texts=texts if refine == 'captions' else None)
     render_study(own, subject, split, **rendering)
 
-# %% ../nbs/595_ablation.ipynb #dfb5ba82
-def states_table(decoded: Decoded, study: Study, split: str) -> pd.DataFrame:
+# %% ../nbs/595_ablation.ipynb #abfecb3d
+def state_likeness(decoded: Decoded, study: Study, split: str) -> pd.DataFrame:
     "Identification, r2 and norm of each level and of the latents, about the training mean."
     rows = []
     for field in (*LEVELS, 'latents'):
@@ -196,7 +196,7 @@ def _score_row(own, subject, split, models, n_boot, seed, profile):
     exam = Exam(own, subject, split, profile, seed, truth, recon, clips, models, {OURS: decoded})
     readouts = readouts_table(own, subject, split, decoded, recon, truth, models, n_boot, seed)
     return dict(scores=exam.score(recon, chance=False), readouts=readouts,
-                states=states_table(decoded, own, split))
+                states=state_likeness(decoded, own, split))
 
 # metrics in the printed table
 SHOWN = 'kind', 'colour', 'direction', 'SSIM', 'PSNR', 'Hue-PCC', 'CLIP-PCC', 'EPE'

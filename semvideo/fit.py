@@ -45,7 +45,7 @@ def validation_rows(segment: np.ndarray, # (N,) segment of each clip
             remedy='lower TrainConfig.validate')
     return np.isin(segment, names[len(names)-validate:]) if validate else None
 
-# %% ../nbs/356_fit.ipynb #022fb270
+# %% ../nbs/356_fit.ipynb #84360509
 def final_gradients(module, data, c, w) -> dict: # as in `run`
     "Pull of each loss at the decoder's output on one batch, weights included, {loss: norm}."
     how = 'average' if c.projector == 'ridge' else c.repeats
@@ -56,7 +56,8 @@ def final_gradients(module, data, c, w) -> dict: # as in `run`
         losses = step_loss(module, data, c.replace(repeats=how), subject, rows, 1.)
     pull,weights = loss_gradients(losses, seen),loss_weights(module, losses)
     module.eval()
-    return {k: (weights[k]*v).item() for k,v in pull.items()}
+    most = next(iter(pull.values())).item() if pull and c.balance else float('inf')
+    return {k: weights[k]*min(v.item(), most) for k,v in pull.items()}
 
 def _refit(module, data, c, held, here, w, desc, **tracking): # as in `run`; here: folder or None
     "Find the best epoch with clips held out, then train that long on all; returns (history, best)."
