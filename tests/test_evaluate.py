@@ -352,3 +352,37 @@ def test_share_of_nothing_is_not_known():
     assert np.isnan(share_shown(np.full(6, np.nan), shown, blocks)).all()
     share, low, high = share_shown(shown, shown, np.zeros(6, int))
     assert share == 1 and np.isnan(low) and np.isnan(high)
+
+# ---- ablation: rows share what they do not touch ------------------------------------------------------------
+
+def test_a_branch_shares_files_and_leaves_the_study_alone(scored, tmp_path):
+    from semvideo.ablation import branch_study
+    s, t = scored
+    before = {p: p.read_bytes() for p in s.path.rglob("*.json*")}
+    own = branch_study(s, tmp_path/"own", ("targets",))
+    assert own.clip_ids("test") == s.clip_ids("test") and not (own.path/"render").exists()
+    assert np.array_equal(own.fmri(1, "test"), s.fmri(1, "test"))
+    own.log("reads", split="test", by="ablate")
+    assert {p: p.read_bytes() for p in s.path.rglob("*.json*")} == before
+
+def test_ablation_refuses_what_it_does_not_know(scored):
+    from semvideo.ablation import ablate_study
+    s, t = scored
+    with pytest.raises(SemvideoError, match="(?s)without-luck.*without-mad"):
+        ablate_study(s, 1, ["without-luck"])
+    with pytest.raises(SemvideoError, match="not trained"): ablate_study(s, 1, ["without-mad"])
+
+def test_the_help_lists_every_row_of_an_ablation():
+    from semvideo.ablation import ABLATIONS
+    from semvideo.cli import VERBS
+    said = next(kw["help"] for flags, kw in VERBS["ablate"][1] if flags == ("--rows",))
+    assert [w for w in said.replace(" (default: all)", "").split()[1:]] == list(ABLATIONS)
+
+def test_a_row_that_says_nothing_of_the_anchor_keeps_the_rest(scored):
+    from semvideo.ablation import _muted
+    from semvideo.core import Decoded
+    s, t = scored
+    d = Decoded.load(s.path/"decode/sub-1/test.safetensors")
+    m = _muted(s, 1, "test", "tiny", "anchor")
+    assert np.array_equal(m.motion, d.motion) and np.array_equal(m.latents, d.latents)
+    assert (m.anchor == m.anchor[0]).all() and not np.allclose(m.anchor[0], d.anchor[0])
