@@ -5,21 +5,24 @@
 # %% auto #0
 __all__ = ['plan_ablate', 'do_ablate']
 
-# %% ../nbs/756_ablate_verb.ipynb #c0bda583
-import argparse, copy
+# %% ../nbs/756_ablate_verb.ipynb #fded6238
+import argparse
 from pathlib import Path
-from .running import plan_stage, say_plan
+from .running import say_plan
 from .stage_verbs import PROFILES, study_judges
 from .verbs import *
 
-# %% ../nbs/756_ablate_verb.ipynb #856349aa
+# %% ../nbs/756_ablate_verb.ipynb #6848353f
 def plan_ablate(a:argparse.Namespace): # parsed options of `ablate`
     "The plan of each row that would be made."
-    from semvideo.ablation import ABLATIONS
-    for name in a.rows or ABLATIONS:
-        one = copy.copy(a)
-        one.rows = [name]
-        if p := plan_stage(one): say_plan(a, p)
+    study, s = open_study(a)
+    from semvideo.ablation import ABLATIONS, check_rows, open_ablation
+    from semvideo.core import Planned, plans
+    models = a.models or study_judges(study)
+    for name in ['whole', *check_rows(a.rows or ABLATIONS)]:
+        try:
+            with plans(): open_ablation(study, s, name, a.split, models, 2000, a.seed, a.profile, a.force)
+        except Planned as p: say_plan(a, p)
 
 @verb(
     STUDY, SUBJECT, SPLIT,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'SHOWN', 'Ablation', 'register_ablation', 'branch_study', 'trained_recipe', 'changed_recipe',
-           'state_likeness', 'ablation_table', 'ablate_study', 'ablation_summary']
+           'state_likeness', 'ablation_table', 'check_rows', 'open_ablation', 'ablate_study', 'ablation_summary']
 
 # %% ../nbs/595_ablation.ipynb #5e268d79
 import os, shutil
@@ -223,10 +223,20 @@ def ablation_table(whole: pd.DataFrame, # scores.csv of the whole system
                             **dict(zip(('difference', 'low', 'high'), difference))))
     return pd.DataFrame(out)
 
-# %% ../nbs/595_ablation.ipynb #9154cdb9
-def _open_row(study, subject, split, name, r, settings, force):
-    "The stage of a row."
-    made = {}
+# %% ../nbs/595_ablation.ipynb #de4e679e
+def check_rows(rows) -> list: # names
+    "The rows as a list; `SemvideoError` for one that is unknown."
+    for name in rows:
+        if name not in ABLATIONS:
+            raise SemvideoError(
+                'Unknown row of an ablation', found=name, expected=', '.join(ABLATIONS))
+    return list(rows)
+
+def open_ablation(study: Study, subject, name: str, # of a row, or whole
+                  split: str, models, n_boot: int, seed: int, profile: str, force: bool):
+    "The stage of a row; arguments as `ablate_study`."
+    r,made = trained_recipe(study, subject),{}
+    settings = dict(split=split, models=str(models), n_boot=n_boot, seed=seed, profile=profile)
     if row := ABLATIONS.get(name):
         made = dict(mute=row.mute, refine=row.refine, recipe=changed_recipe(r, row).to_dict())
     needs = [f'{stage}/sub-{subject}/{split}' for stage in ('decode', 'render')]
@@ -243,15 +253,10 @@ def ablate_study(study: Study, # trained, decoded and rendered
     """Train, decode, render and score each row that is not done, in ablate/sub-{subject}/{row};
     -> `ablation_table` of the rows, also written to ablate/sub-{subject}/table.csv. Raises
     `SemvideoError` for an unknown row or a study that is not rendered."""
-    rows = list(rows or ABLATIONS)
-    if unknown := [name for name in rows if name not in ABLATIONS]:
-        raise SemvideoError(
-            'Unknown row of an ablation', found=unknown[0], expected=', '.join(ABLATIONS))
-    r,scores = trained_recipe(study, subject),{}
-    settings = dict(split=split, models=str(models), n_boot=n_boot, seed=seed, profile=profile)
-    judges = None
+    rows = check_rows(rows or ABLATIONS)
+    r,scores,judges = trained_recipe(study, subject),{},None
     for name in ['whole', *rows]:
-        stage = _open_row(study, subject, split, name, r, settings, force)
+        stage = open_ablation(study, subject, name, split, models, n_boot, seed, profile, force)
         if not stage.done:
             judges = judges or load_models(models, cache=study.path/f'ablate/sub-{subject}/features')
             own = study
