@@ -7,9 +7,10 @@ __all__ = ['fit_to', 'evenly', 'judges_folder', 'judges_content', 'added_setting
            'ADDED_NULLS', 'still_frames', 'register_null', 'forget_null', 'null_makers', 'null_videos', 'marginals',
            'same', 'class_names', 'two_parts', 'plain_questions', 'OURS', 'score_system', 'same_chance', 'interval',
            'results_table', 'decoded_systems', 'state_scores', 'nearest_training', 'rendered_systems', 'has_decoders',
-           'repeat_states', 'repeats_table']
+           'repeat_states', 'repeats_table', 'Answers', 'judged_answers', 'frequent', 'read_out', 'share_shown',
+           'READOUT_COLUMNS', 'readouts_table']
 
-# %% ../nbs/590_evaluate.ipynb #93c4438c
+# %% ../nbs/590_evaluate.ipynb #131f7f6c
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -24,13 +25,15 @@ from .null_videos import *
 from .questions import *
 from .results import *
 from .rivals import *
+from .readouts import *
 
-# %% ../nbs/590_evaluate.ipynb #79c530f2
+# %% ../nbs/590_evaluate.ipynb #5b3df07b
 _all_ = ['NULLS', 'ADDED_NULLS', 'still_frames', 'register_null', 'forget_null', 'null_makers',
          'null_videos', 'marginals', 'same', 'class_names', 'two_parts', 'plain_questions',
          'OURS', 'score_system', 'same_chance', 'interval', 'results_table', 'decoded_systems',
          'state_scores', 'nearest_training', 'rendered_systems', 'has_decoders', 'repeat_states',
-         'repeats_table']
+         'repeats_table', 'Answers', 'judged_answers', 'frequent', 'read_out', 'share_shown',
+         'READOUT_COLUMNS', 'readouts_table']
 
 # %% ../nbs/590_evaluate.ipynb #db19b9d0
 def fit_to(recon: np.ndarray, # uint8 (N,F,H,W,3)
@@ -151,7 +154,7 @@ def _all_scores(exam, ceiling_clips):
     scores.append(state_scores(exam.decoded, exam.study, exam.split))
     return same_chance(pd.concat(scores, ignore_index=True)), sets
 
-# %% ../nbs/590_evaluate.ipynb #b1007786
+# %% ../nbs/590_evaluate.ipynb #cc8b2ef9
 def _results(exam, scores, n_boot):
     "`results_table` of all scores, with subject, split and profile before each row."
     table = results_table(scores, time_blocks(exam.clips), n_boot, exam.seed)
@@ -170,22 +173,25 @@ def _tables(exam, scores, sets, n_boot, shuffle_clips):
     if has_decoders(exam.study, exam.subject):
         tables['repeats'] = repeats_table(exam.study, exam.subject, exam.split, exam.decoded[OURS],
                                           n_boot, exam.seed)
+    readouts = readouts_table(exam.study, exam.subject, exam.split, exam.decoded[OURS], exam.recon,
+                              exam.truth, exam.models, n_boot, exam.seed)
+    if len(readouts): tables['readouts'] = readouts
     return tables|dict(clips=scores, results=results, shuffle=_shuffle(exam, shuffle_clips))
 
-# %% ../nbs/590_evaluate.ipynb #ecc08de5
+# %% ../nbs/590_evaluate.ipynb #0a2363ec
 def _open_stage(study, subject, split, models, config, force):
     "The stage `evaluate` of a subject: what it is made of, and where the judges lie."
     rendered,decoded = (f'{stage}/sub-{subject}/{split}' for stage in ('render', 'decode'))
     root = judges_folder(models)
     return study.stage(
-        'evaluate', config, needs=(rendered,), part=f'sub-{subject}', force=force,
+        'evaluate', config, needs=(rendered,), part=f'sub-{subject}', force=force, version=2,
         inputs=dict(judges=judges_content(models)), places=dict(judges=root) if root else {},
         verify=(rendered, decoded, f'frames/{split}.npy'))
 
 def _visible_files(folder):
     return [p for p in folder.rglob('*') if p.is_file() and not p.name.startswith('.')]
 
-# %% ../nbs/590_evaluate.ipynb #ddb6b2b4
+# %% ../nbs/590_evaluate.ipynb #e98eb898
 def evaluate_study(study: Study,
                    subject: int,
                    split: str = 'test', # split that was rendered
@@ -199,7 +205,8 @@ def evaluate_study(study: Study,
                    ) -> pd.DataFrame:
     """Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv,
     shuffle.csv (the paper's shuffle test), fvd.csv, repeats.csv (where the study holds the trained
-    decoders) and results.csv. -> results, one row a system, metric and variant."""
+    decoders), readouts.csv (where judges answer plain questions) and results.csv. -> results, one row a
+    system, metric and variant."""
     config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed,
                   shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips, **added_settings(profile))
     stage = _open_stage(study, subject, split, models, config, force)
@@ -212,5 +219,5 @@ def evaluate_study(study: Study,
     stage.finish(_visible_files(stage.dir), systems=sorted(scores.system.unique()))
     return tables['results']
 
-# %% ../nbs/590_evaluate.ipynb #251ae25c
+# %% ../nbs/590_evaluate.ipynb #e6c4b2d3
 __getattr__ = renamed(__name__, dict(score='semvideo.evaluate.score_system'))

@@ -305,3 +305,84 @@ def test_null_registry_refuses():
         E.register_null("shifted fMRI", None)
     with pytest.raises(SemvideoError, match="No such added null"):
         E.forget_null("shifted fMRI")
+
+def test_readouts_stand_beside_what_the_video_shows(scored):
+    "Colour is in the voxels of the squares; read-outs are fitted to training clips alone."
+    from semvideo.evaluate import READOUT_COLUMNS
+    s, t = scored
+    r = pd.read_csv(s.path/"evaluate/sub-1/readouts.csv")
+    assert tuple(r.columns) == READOUT_COLUMNS and "colour" in set(r.question)
+    by = r.set_index(["question", "read_from"])
+    shown = t[(t.system == OURS) & (t.variant == "judged")].set_index("metric").value
+    for (question, read_from), row in by.iterrows():
+        assert row.n == 10 or question == "direction"
+        if row.value > 0: assert np.isclose(row.share, row.shown/row.value)
+        if row.classes == 8: assert np.isclose(row.shown, shown[question])
+    assert by.value["colour", "holistic text state"] > by.chance["colour", "holistic text state"]
+
+def test_a_readout_of_shuffled_clips_stands_at_chance(scored):
+    from semvideo.evaluate import frequent, judged_answers, read_out, same
+    from semvideo.metrics import load_models
+    s, t = scored
+    models = load_models("tiny")
+    answers, right = (judged_answers(np.asarray(s.frames(k)), models)["colour"] for k in ("train", "test"))
+    groups = s.select("train").segment.to_numpy()
+    x, new = (np.asarray(s.fmri(1, k)).mean(1) for k in ("train", "test"))
+    asked = frequent(answers, 4)
+    value = lambda order: np.nanmean(same(read_out(x[order], asked, groups, new), right.p, asked.asked))
+    rng = np.random.default_rng(0)
+    shuffled = np.mean([value(rng.permutation(len(x))) for _ in range(20)])
+    most = np.bincount(right.p.argmax(1)).max()/len(right.p)  # always the same answer
+    assert value(np.arange(len(x))) > shuffled + .1 and shuffled < most + .1
+
+def test_one_training_segment_gives_no_readouts(scored):
+    from semvideo.evaluate import READOUT_COLUMNS, readouts_table
+    s, t = scored
+    one = s.clips.assign(segment="all")
+    class One:
+        path, settings_of = s.path, s.settings_of
+        select = staticmethod(lambda split: one[one.split == split])
+    r = readouts_table(One(), 1, "test", None, None, None, None)
+    assert tuple(r.columns) == READOUT_COLUMNS and not len(r)
+
+def test_share_of_nothing_is_not_known():
+    from semvideo.evaluate import share_shown
+    shown, blocks = np.ones(6), np.arange(6)//2
+    assert np.isnan(share_shown(shown, np.zeros(6), blocks)).all()
+    assert np.isnan(share_shown(np.full(6, np.nan), shown, blocks)).all()
+    share, low, high = share_shown(shown, shown, np.zeros(6, int))
+    assert share == 1 and np.isnan(low) and np.isnan(high)
+
+# ---- ablation: rows share what they do not touch ------------------------------------------------------------
+
+def test_a_branch_shares_files_and_leaves_the_study_alone(scored, tmp_path):
+    from semvideo.ablation import branch_study
+    s, t = scored
+    before = {p: p.read_bytes() for p in s.path.rglob("*.json*")}
+    own = branch_study(s, tmp_path/"own", ("targets",))
+    assert own.clip_ids("test") == s.clip_ids("test") and not (own.path/"render").exists()
+    assert np.array_equal(own.fmri(1, "test"), s.fmri(1, "test"))
+    own.log("reads", split="test", by="ablate")
+    assert {p: p.read_bytes() for p in s.path.rglob("*.json*")} == before
+
+def test_ablation_refuses_what_it_does_not_know(scored):
+    from semvideo.ablation import ablate_study
+    s, t = scored
+    with pytest.raises(SemvideoError, match="(?s)without-luck.*without-mad"):
+        ablate_study(s, 1, ["without-luck"])
+    with pytest.raises(SemvideoError, match="not trained"): ablate_study(s, 1, ["without-mad"])
+
+def test_the_help_lists_every_row_of_an_ablation():
+    from semvideo.ablation import ABLATIONS
+    from semvideo.cli import VERBS
+    said = next(kw["help"] for flags, kw in VERBS["ablate"][1] if flags == ("--rows",))
+    assert [w for w in said.replace(" (default: all)", "").split()[1:]] == list(ABLATIONS)
+
+def test_a_row_that_says_nothing_of_the_anchor_keeps_the_rest(scored):
+    from semvideo.ablation import _muted
+    from semvideo.core import Decoded
+    s, t = scored
+    d = Decoded.load(s.path/"decode/sub-1/test.safetensors")
+    m = _muted(s, 1, "test", "tiny", "anchor")
+    assert np.array_equal(m.motion, d.motion) and np.array_equal(m.latents, d.latents)
+    assert (m.anchor == m.anchor[0]).all() and not np.allclose(m.anchor[0], d.anchor[0])
