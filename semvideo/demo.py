@@ -152,18 +152,16 @@ def demo_settings(out:Path, # folder
             remedy='choose another --out')
     write_json(file, settings)
 
-# %% ../nbs/770_demo.ipynb #2d06d14c
+# %% ../nbs/770_demo.ipynb #dae05df0
 def data_steps(out:Path, seed:int, n_subjects:int,
                **miniature)->dict: # further settings of `make_miniature`
     "The stages of the demo up to the targets: {stage: function without arguments}."
-    import pandas as pd
-    from semvideo import datasets, semminer, simulate, targets
-    from semvideo.core import Study, write_csv
+    from semvideo import datasets, films, semminer, simulate, targets
+    from semvideo.core import Study
     tree, subjects = out/'miniature', tuple(range(1, n_subjects + 1))
     def simulated():
         simulate.make_miniature(tree, n_subjects=n_subjects, seed=seed, **miniature)
-        texts = {level: pd.Series(t) for level, t in simulate.other_captions(seed=seed).items()}
-        write_csv(tree/'other_films.csv', pd.DataFrame(texts))
+        films.simulated_films(seed=seed).save(tree/'other_films')
     def prepared(): datasets.prepare_cc2017(tree, out, subjects=subjects)
     def mined():
         backend = semminer.ScriptBackend(tree/'truth/scripts.jsonl')
@@ -171,15 +169,16 @@ def data_steps(out:Path, seed:int, n_subjects:int,
     def targeted(): targets.compute_targets(Study(out), bundle='tiny')
     return dict(simulate=simulated, prepare=prepared, mine=mined, targets=targeted)
 
-# %% ../nbs/770_demo.ipynb #519a6fda
+# %% ../nbs/770_demo.ipynb #bd52c8e4
 def decoding_steps(out:Path, seed:int, subject)->dict: # subject whose test segment is reconstructed
     "The stages of the demo from training on: {stage: function without arguments}."
     from semvideo import cvr, evaluate, neuro, report, train
     from semvideo.core import Study
     def trained(): train.train_study(Study(out), subject=subject, seed=seed)
     def decoded():
-        texts = out/'miniature/other_films.csv' # what can be said at all
-        train.decode_study(Study(out), subject, split='test', refine='captions', texts=texts)
+        films = out/'miniature/other_films' # what can be said, and how it moves
+        train.decode_study(Study(out), subject, split='test', seed=seed, refine='scenes', motion='films',
+                           films=films)
     def rendered(): cvr.render_study(Study(out), subject, split='test', bundle='tiny', seed=seed)
     def evaluated():
         evaluate.evaluate_study(Study(out), subject, split='test', seed=seed, shuffle_clips=60)

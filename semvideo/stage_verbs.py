@@ -6,7 +6,7 @@
 __all__ = ['MODES', 'PROFILES', 'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate',
            'do_explain', 'do_report']
 
-# %% ../nbs/755_stage_verbs.ipynb #3d11e0f3
+# %% ../nbs/755_stage_verbs.ipynb #069d47a3
 import argparse, copy
 from pathlib import Path
 from .running import plan_stage, say_plan
@@ -55,18 +55,24 @@ def do_train(a):
     table = train.train_study(study, s, recipe, seed=a.seed, force=a.force, **kw)
     say(table.to_string(index=False))
 
-# %% ../nbs/755_stage_verbs.ipynb #5eb04647
+# %% ../nbs/755_stage_verbs.ipynb #1c3b9b79
 @verb(
     STUDY, SUBJECT, SPLIT,
     opt('--repeats', type=int, default=None, metavar='N',
         help='average the first N repeats (default: all)'),
     opt('--parts', nargs='+', default=None, metavar='PART',
         help='decoders that fill the four states (default: sad-anchor sad-motion sad-holistic mad)'),
-    opt('--refine', choices=['network', 'captions'], default='network',
-        help='text states as the decoders give them, or of the likeliest caption (default: network)'),
+    opt('--refine', choices=['network', 'captions', 'scenes'], default='network',
+        help='text states as the decoders give them, of the likeliest caption of each level, or of one '
+        'scene for all levels (default: network)'),
     opt('--texts', type=Path, default=None, metavar='FILE',
         help='further captions that may be meant: a csv with a column a level, or one a line '
         '(with --refine captions)'),
+    opt('--motion', choices=['regression', 'films'], default='regression',
+        help='latents as MAD gives them, or as a film of the chosen scene has them, learned from the '
+        'films of --films (default: regression)'),
+    opt('--films', type=Path, default=None, metavar='DIR',
+        help='films without a brain: captions.csv and latents.npy (with --refine scenes)'),
     SEED, FORCE, DRY, QUIET)
 def do_decode(a):
     "fMRI to text states and motion latents."
@@ -74,7 +80,7 @@ def do_decode(a):
     from semvideo import train
     kw = {} if a.parts is None else dict(parts=tuple(a.parts))
     d = train.decode_study(study, s, split=a.split, repeats=a.repeats, seed=a.seed, force=a.force,
-                           refine=a.refine, texts=a.texts, **kw)
+                           refine=a.refine, texts=a.texts, motion=a.motion, films=a.films, **kw)
     say(f'{len(d)} clips of {a.split} decoded:', study.path/f'decode/sub-{s}/{a.split}.safetensors')
 
 # %% ../nbs/755_stage_verbs.ipynb #ab337e52
