@@ -46,7 +46,7 @@ def decode(module, fmri: np.ndarray, subject, # decoder, (N,V), key of its subje
         out.append(y.float().cpu().numpy())
     return np.concatenate(out)
 
-# %% ../nbs/360_decode.ipynb #d63b0313
+# %% ../nbs/360_decode.ipynb #10db12ec
 REFINEMENTS = ('network', 'captions', 'scenes')
 MOTIONS = ('regression', 'films')
 
@@ -54,7 +54,7 @@ def check_refinement(refine, motion, texts, films): # as in `decode_study`
     "Raise `SemvideoError` on choices that are none, or do not go together."
     for what, found, known in (('refinement', refine, REFINEMENTS), ('motion', motion, MOTIONS)):
         if found not in known:
-            raise SemvideoError(f'Unknown {what}', found=found, expected=f'{", ".join(known[:-1])} or {known[-1]}')
+            raise SemvideoError(f'Unknown {what}', found=found, expected=', '.join(known))
     if texts is not None and refine != 'captions':
         raise SemvideoError('Texts are for refine=captions', found=texts, remedy='leave them out')
     if films is not None and refine != 'scenes':

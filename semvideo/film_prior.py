@@ -17,7 +17,7 @@ from .decoding_error import (DecodingError, left_out_scores, mean_fmri,
                                      principal_axes, scores_of)
 from .targets import target
 
-# %% ../nbs/357_film_prior.ipynb #767667cf
+# %% ../nbs/357_film_prior.ipynb #4c8b53f6
 @dataclass(frozen=True)
 class FilmPriorConfig(Config):
     "Size and training of a film prior (all ours)."
@@ -30,10 +30,10 @@ class FilmPriorConfig(Config):
     batch: int = 64
     lr: float = 4e-3 # highest, of OneCycle
     weight_decay: float = .02
-    # on the change over frames of what is drawn: the mean of what a film may do moves less than a film
+    # on the change over frames of what is drawn: the mean of what a film may do moves less than it
     gain: float = 1.5
 
-# %% ../nbs/357_film_prior.ipynb #a93fb9ad
+# %% ../nbs/357_film_prior.ipynb #3af3bac0
 class FilmNet(nn.Module):
     "Still picture (B,C,h,w) and text components (B,k) to frames (B,F,C,h,w)."
     def __init__(self, latent: tuple, n_frames: int, text: int, # (C,h,w), F, k
@@ -47,8 +47,8 @@ class FilmNet(nn.Module):
         self.last = nn.Conv2d(width, n_frames*channels, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        line = lambda n: torch.linspace(-1, 1, n)
-        self.register_buffer('place', torch.stack(torch.meshgrid(line(height), line(across), indexing='ij')))
+        lines = torch.linspace(-1, 1, height),torch.linspace(-1, 1, across)
+        self.register_buffer('place', torch.stack(torch.meshgrid(*lines, indexing='ij')))
 
     def forward(self, still, text):
         place = self.place.expand(len(still), -1, -1, -1)
@@ -59,7 +59,7 @@ class FilmNet(nn.Module):
         change = self.last(F.gelu(x)).unflatten(1, (self.n_frames, -1))
         return still[:, None] + change
 
-# %% ../nbs/357_film_prior.ipynb #f661471d
+# %% ../nbs/357_film_prior.ipynb #c30e3ddf
 class FilmPrior:
     "Moving latents from decoded ones and from the text of the scene."
     def __init__(self, latents: np.ndarray, # (M,F,C,h,w) of films
@@ -68,7 +68,8 @@ class FilmPrior:
                  error: DecodingError, # of these components
                  config: FilmPriorConfig = FilmPriorConfig()):
         if len(latents) != len(text):
-            raise SemvideoError('Films and their words do not fit', found=f'{len(latents)} and {len(text)}')
+            raise SemvideoError(
+                'Films and their words do not fit', found=f'{len(latents)} and {len(text)}')
         self.config,self.axes,self.error = config,axes,error
         self.latents = torch.tensor(np.asarray(latents, np.float32))
         self.scores = scores_of(axes, latents)

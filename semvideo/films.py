@@ -33,11 +33,12 @@ def save(self: Films, folder: Path | str) -> Path:
     if self.latents is not None: write_npy(folder/'latents.npy', self.latents)
     return folder
 
-# %% ../nbs/343_films.ipynb #eec1c622
+# %% ../nbs/343_films.ipynb #49c6cc57
 def films_of(study, split: str = 'train') -> Films: # core.Study with captions and targets
     "The films of a study, which may serve another one; no fMRI is read."
     from semvideo.targets import target
-    return Films(study.captions(split)[list(TEXT_LEVELS)], np.asarray(target(study, split, 'latents')))
+    latents = np.asarray(target(study, split, 'latents'))
+    return Films(study.captions(split)[list(TEXT_LEVELS)], latents)
 
 def _check_films(films, folder):
     "Raise `SemvideoError` on captions that are missing, or more latents than captions."
