@@ -188,3 +188,11 @@ def test_simulated_films_are_those_of_their_seed():
     one, other = simulated_films(40, 3, seed=0), simulated_films(40, 3, seed=1)
     assert one.captions.equals(simulated_films(40, 0, seed=0).captions)
     assert not one.captions.equals(other.captions) and one.latents.shape == (3, 8, 4, 8, 8)
+
+
+def test_the_verb_offers_what_decoding_knows():
+    from semvideo.cli import parser
+    from semvideo.decode import MOTION_SOURCES, REFINEMENTS
+    decode = next(a for a in parser()._actions if a.choices and "decode" in a.choices).choices["decode"]
+    offered = {a.dest: tuple(a.choices) for a in decode._actions if a.choices}
+    assert (offered["refine"], offered["motion"]) == (REFINEMENTS, MOTION_SOURCES)
