@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semvideo.core import Decoded, SemvideoError, conditions_of, refined_file
+from semvideo.core import SemvideoError, conditions_of, refined_file
 from semvideo.decoders import RECIPES
 from semvideo.decode import check_refinement, decode_study
 from semvideo.decoding_error import DecodingError, left_out_scores, principal_axes, scores_of
