@@ -157,14 +157,12 @@ def demo_settings(out:Path, # folder
 def data_steps(out:Path, seed:int, n_subjects:int,
                **miniature)->dict: # further settings of `make_miniature`
     "The stages of the demo up to the targets: {stage: function without arguments}."
-    import pandas as pd
-    from semvideo import datasets, semminer, simulate, targets
-    from semvideo.core import Study, write_csv
+    from semvideo import datasets, films, semminer, simulate, targets
+    from semvideo.core import Study
     tree, subjects = out/'miniature', tuple(range(1, n_subjects + 1))
     def simulated():
         simulate.make_miniature(tree, n_subjects=n_subjects, seed=seed, **miniature)
-        texts = {level: pd.Series(t) for level, t in simulate.other_captions(seed=seed).items()}
-        write_csv(tree/'other_films.csv', pd.DataFrame(texts))
+        films.simulated_films(seed=seed).save(tree/'other_films')
     def prepared(): datasets.prepare_cc2017(tree, out, subjects=subjects)
     def mined():
         backend = semminer.ScriptBackend(tree/'truth/scripts.jsonl')
@@ -180,8 +178,9 @@ def decoding_steps(out:Path, seed:int,
     from semvideo.core import Study
     def trained(): train.train_study(Study(out), subject=subject, seed=seed)
     def decoded():
-        texts = out/'miniature/other_films.csv' # what can be said at all
-        train.decode_study(Study(out), subject, split='test', refine='captions', texts=texts)
+        films = out/'miniature/other_films' # what can be said, and how it moves
+        train.decode_study(Study(out), subject, split='test', seed=seed, refine='scenes', motion='films',
+                           films=films)
     def rendered(): cvr.render_study(Study(out), subject, split='test', bundle='tiny', seed=seed)
     def evaluated():
         evaluate.evaluate_study(Study(out), subject, split='test', seed=seed, shuffle_clips=60)

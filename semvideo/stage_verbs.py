@@ -72,11 +72,17 @@ def do_train(a):
         help='average the first N repeats (default: all)'),
     opt('--parts', nargs='+', default=None, metavar='PART',
         help='decoders that fill the four states (default: sad-anchor sad-motion sad-holistic mad)'),
-    opt('--refine', choices=['network', 'captions'], default='network',
-        help='text states as the decoders give them, or of the likeliest caption (default: network)'),
+    opt('--refine', choices=['network', 'captions', 'scenes'], default='network',
+        help='text states as the decoders give them, of the likeliest caption of each level, or of one '
+        'scene for all levels (default: network)'),
     opt('--texts', type=Path, default=None, metavar='FILE',
         help='further captions that may be meant: a csv with a column a level, or one a line '
         '(with --refine captions)'),
+    opt('--motion', choices=['regression', 'films'], default='regression',
+        help='latents as MAD gives them, or as a film of the chosen scene has them, learned from the '
+        'films of --films (default: regression)'),
+    opt('--films', type=Path, default=None, metavar='DIR',
+        help='films without a brain: captions.csv and latents.npy (with --refine scenes)'),
     SEED, FORCE, DRY, QUIET)
 def do_decode(a):
     "fMRI to text states and motion latents."
@@ -84,7 +90,7 @@ def do_decode(a):
     from semvideo import train
     kw = {} if a.parts is None else dict(parts=tuple(a.parts))
     d = train.decode_study(study, s, split=a.split, repeats=a.repeats, seed=a.seed, force=a.force,
-                           refine=a.refine, texts=a.texts, **kw)
+                           refine=a.refine, texts=a.texts, motion=a.motion, films=a.films, **kw)
     say(f'{len(d)} clips of {a.split} decoded:', study.path/f'decode/sub-{s}/{a.split}.safetensors')
 
 # %% ../nbs/755_stage_verbs.ipynb #ab337e52
