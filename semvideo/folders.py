@@ -553,15 +553,15 @@ def _nulls_of_pairs(recon, truth, seed, folder):
     out["another clip's truth"] = _taken(truth, derange(n, rng), folder)
     return out
 
-# %% ../nbs/560_folders.ipynb #81c051c7
+# %% ../nbs/560_folders.ipynb #10e3e436
 def _card_of_score(table, names, recon, truth, block, title):
     "Trust card of a scored folder; None of a single clip, which has no interval."
     n = len(recon)
     if n < 2: return None
     checks = [different_check('reconstructions', names, recon),
               different_check('truths', names, truth)]
-    facts = dict(table.attrs, clips=n, pred=clips_hash(recon), truth=clips_hash(truth))
-    return card(table, min(block, max(1, n//2)), title, checks, facts)
+    table.attrs.update(pred=clips_hash(recon), truth=clips_hash(truth), block=min(block, max(1, n//2)))
+    return card(table, table.attrs['block'], title, checks, dict(table.attrs))
 
 # %% ../nbs/560_folders.ipynb #807d023b
 def write_parquet(path: Path | str, df: pd.DataFrame) -> None:
