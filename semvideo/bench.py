@@ -7,8 +7,9 @@ __all__ = ['LPIPS_BACKBONES', 'JUDGES_FROM_HUB', 'JUDGE_LOADERS', 'JUDGES_ALWAYS
            'load_vifi', 'load_efficientnet', 'load_lpips', 'register_judge', 'forget_judge', 'load_models',
            'random_judges']
 
-# %% ../nbs/522_bench.ipynb #e31c5d2b
+# %% ../nbs/522_bench.ipynb #0a2da1e7
 import contextlib, hashlib
+from collections import OrderedDict
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -116,18 +117,14 @@ def openai_to_hf(sd: dict, # state dict of an OpenAI-named image tower
             out[f'vision_model.{base}.self_attn.{q}_proj.{kind}'] = w
     return out
 
-# %% ../nbs/522_bench.ipynb #e42b7e50
-class _Setting(dict):
-    "Stands for the settings (yacs) in a checkpoint: a plain dict, so nothing of theirs runs."
-    def __setstate__(self, state): pass
-
+# %% ../nbs/522_bench.ipynb #4dbaf33d
 def _plain_data():
     """What the authors' checkpoint holds beside tensors: settings, and a NumPy number or two.
-    Each is data; all else is refused."""
+    Each is data, the settings (yacs) as a plain ordered dict; all else is refused."""
     import numpy as np
     scalar = np.float64(0).__reduce__()[0]
     numbers = [np.dtype, type(np.dtype('float64')), type(np.dtype('float32')), type(np.dtype('int64'))]
-    return [(_Setting, 'yacs.config.CfgNode'), (scalar, 'numpy.core.multiarray.scalar'),
+    return [(OrderedDict, 'yacs.config.CfgNode'), (scalar, 'numpy.core.multiarray.scalar'),
             (scalar, 'numpy._core.multiarray.scalar'), *numbers]
 
 def _safetensors_dict(path):
@@ -137,6 +134,12 @@ def _safetensors_dict(path):
     except Exception as e:
         raise SemvideoError('Weights that cannot be read', file=path,
                             found=str(e).splitlines()[0][:160], expected='a safetensors file') from e
+
+def _reason(e):
+    "The line of torch's long message that says what was found."
+    lines = [line.strip() for line in str(e).splitlines() if line.strip()] or [type(e).__name__]
+    told = [line for line in lines if 'Unsupported' in line or 'WeightsUnpickler error' in line or 'Can only' in line]
+    return (told or lines)[-1 if told else 0].split('WeightsUnpickler error: ')[-1][:160]
 
 def _read_pth(path):
     "State dict of a `.pth` or `.safetensors`, read without running anything in it."
@@ -149,7 +152,7 @@ def _read_pth(path):
         raise SemvideoError(
             'Weights that cannot be read safely',
             file=path,
-            found=(str(e).strip() or type(e).__name__).splitlines()[0][:160],
+            found=_reason(e),
             expected='a plain state dict',
             remedy='convert it to safetensors on a machine you trust',
         ) from e
