@@ -314,7 +314,7 @@ def sampled_weights(n: int, # frames of the clip
     frames = (starts[:, None]+np.arange(window)) % n
     return np.bincount(frames.ravel(), minlength=n)
 
-# %% ../nbs/520_judges.ipynb #00c9d40b
+# %% ../nbs/520_judges.ipynb #550c86c0
 @patch
 def vifi(self:Models, clips: np.ndarray, # uint8 (B,F,H,W,3)
          ) -> np.ndarray:
@@ -335,4 +335,4 @@ def stands_for(self:Models, part: str) -> str:
     "', NAME for THAT' where another judge answers in the place of `part` ('vifi' or 'clip_large'); '' where it is there."
     if part in self.nets or 'clip' not in self.nets: return ''
     whom = dict(vifi='ViFi-CLIP', clip_large='CLIP L/14')[part]
-    return f', {self.nets["clip"][2]} for {whom}'
+    return f', {Path(self.nets["clip"][2]).name} for {whom}'

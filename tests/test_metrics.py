@@ -236,7 +236,7 @@ def test_evaluate_table(models):
     assert '18-way: the classifier has 20 classes' in df.variant[df.metric == '50-way-V'].iloc[-1]
     assert not set(df.variant) & set(M.evaluate(t, t, 'paper', models, epe_size='native').variant)
 
-@pytest.mark.parametrize('profile,kw', [('strict', {}), ('paper', dict(source='all', epe_size='native'))])
+@pytest.mark.parametrize('profile,kw', [('strict', {}), ('paper', dict(source='all', epe_size='native', gif=False))])
 def test_truth_is_perfect(models, profile, kw):
     t = movie(4); df = M.evaluate(t, t, profile, models, **kw)
     ideal = df[~df.metric.isin(['CLIP-pcc'])]
