@@ -13,9 +13,10 @@ from .running import DEMO
 from .stage_verbs import PROFILES
 from .verbs import *
 
-# %% ../nbs/770_demo.ipynb #75e90787
+# %% ../nbs/770_demo.ipynb #af65f830
 SCORED = ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames', 'size',
-          'channels', 'fps', 'protocol', 'vifi', 'draw', 'half', 'video_frames') # options that `stats.score` knows by the same name
+          'channels', 'fps', 'protocol', 'vifi', 'draw', 'half',
+          'video_frames') # options that `stats.score` knows by the same name
 
 @verb(
     opt('pred', type=Path,

@@ -150,7 +150,7 @@ def save(self:FeatureCache):
             write_safetensors(self.folder/net/f'{name}.safetensors', dict(keys=keys, values=values))
     self.new = {}
 
-# %% ../nbs/520_judges.ipynb #8f6d621f
+# %% ../nbs/520_judges.ipynb #5fa6415a
 class Models:
     """The networks that judge meaning, with what they were loaded from.
     `image_logits`, `video_logits`, `clip_image` and `vifi` give features by content."""
@@ -159,7 +159,7 @@ class Models:
                  device: str | None = None, # torch device; the accelerator if there is one
                  batch: int = 32, # frames a forward pass
                  lpips=None, # network of `load_lpips`
-                 standins: bool = True): # CLIP may answer where ViFi-CLIP or CLIP L/14 is not there, and the variant says so
+                 standins: bool = True): # CLIP may answer for ViFi-CLIP or CLIP L/14; the variant says so
         import torch
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.batch,self.lpips,self.standins = batch,lpips,standins
@@ -263,7 +263,7 @@ def clip_image(self:Models, frames: np.ndarray, # uint8 (N,H,W,3) or (B,F,H,W,3)
         return _image_embeds(net, prepare_frames(x, **pixels).to(self.device))
     return self.frame_features(part, frames, embeds)
 
-# %% ../nbs/520_judges.ipynb #f2d74c85
+# %% ../nbs/520_judges.ipynb #f5877bc6
 @patch
 def can_watch(self:Models, frames: int) -> bool:
     "Can the video judge be built for this many frames? They must fill its tubes in time."
@@ -291,7 +291,7 @@ def _built_for(self:Models, frames):
 
 @patch
 def video_logits(self:Models, clips: np.ndarray, # uint8 (B,F,H,W,3)
-                 frames: int | None = None, # it is built for these, and clips sampled at; as it was loaded by default
+                 frames: int | None = None, # it is built for, and clips sampled at; default: as it was loaded
                  ) -> np.ndarray:
     "Class scores of clips: (B,K). Raises `SemvideoError` on a number that the network cannot be built for."
     n = frames or self._net('video_classifier')[0].config.num_frames
@@ -314,7 +314,7 @@ def sampled_weights(n: int, # frames of the clip
     frames = (starts[:, None]+np.arange(window)) % n
     return np.bincount(frames.ravel(), minlength=n)
 
-# %% ../nbs/520_judges.ipynb #550c86c0
+# %% ../nbs/520_judges.ipynb #ba792225
 @patch
 def vifi(self:Models, clips: np.ndarray, # uint8 (B,F,H,W,3)
          ) -> np.ndarray:
@@ -332,7 +332,7 @@ def vifi_name(self:Models) -> str | None:
 
 @patch
 def stands_for(self:Models, part: str) -> str:
-    "', NAME for THAT' where another judge answers in the place of `part` ('vifi' or 'clip_large'); '' where it is there."
+    "', NAME for THAT' where CLIP answers for `part` ('vifi' or 'clip_large'); '' where that is there."
     if part in self.nets or 'clip' not in self.nets: return ''
     whom = dict(vifi='ViFi-CLIP', clip_large='CLIP L/14')[part]
     return f', {Path(self.nets["clip"][2]).name} for {whom}'

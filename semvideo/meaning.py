@@ -131,7 +131,7 @@ def trial_sd(p: np.ndarray, # accuracies of the items that are drawn for
     p = np.clip(p, 0, 1)
     return float(np.sqrt(p*(1-p)/trials).mean())
 
-# %% ../nbs/525_meaning.ipynb #7c9d69a9
+# %% ../nbs/525_meaning.ipynb #7962a0f8
 GIF = ('MinD-Video', 'Mind-Animator', 'NEURONS') # sources that score after a GIF
 
 GIF_PATHS = { # of a source that mixes paths: how each metric sees (reconstruction, truth)
@@ -157,6 +157,7 @@ def _room(shape):
     if np.prod(shape) < 1 << 29: return np.empty(shape, np.uint8)
     return np.memmap(tempfile.TemporaryFile(), np.uint8, 'w+', shape=tuple(shape))
 
+# %% ../nbs/525_meaning.ipynb #95639cc8
 def _gif_frame(truth, recon):
     "One frame of each as the GIF shows them: truth left, 2 px of black around both, 256 colours."
     from PIL import Image

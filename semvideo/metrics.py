@@ -29,8 +29,9 @@ from .judges import *
 from .bench import *
 from .meaning import *
 
-# %% ../nbs/529_metrics.ipynb #d0142e77
-_all_ = ['METRIC_SOURCES', 'ClipFile', 'open_clips', 'write_clips', 'as_video', 'check_pair', 'resize', 'resample', 'each_clip', 'content_key',
+# %% ../nbs/529_metrics.ipynb #fdac14a2
+_all_ = ['METRIC_SOURCES', 'ClipFile', 'open_clips', 'write_clips', 'as_video', 'check_pair',
+         'resize', 'resample', 'each_clip', 'content_key',
          'source_of', 'disc', 'example_clips',
          'chance_n_way', 'miss_table', 'n_way_accuracy', 'cosine', 'unit_rows', 'cosine_blocks',
          'identification', 'nearest_rows',
@@ -41,7 +42,8 @@ _all_ = ['METRIC_SOURCES', 'ClipFile', 'open_clips', 'write_clips', 'as_video', 
          'openai_to_hf', 'load_vifi', 'load_efficientnet', 'load_lpips', 'register_judge', 'forget_judge',
          'load_models',
          'random_judges',
-         'TRIALS', 'GIF', 'GIF_PATHS', 'GIF_NAMES', 'gif_path', 'FRECHET', 'vifi_score', 'smoothness', 'clip_pcc', 'frechet', 'clips_frechet',
+         'TRIALS', 'GIF', 'GIF_PATHS', 'GIF_NAMES', 'gif_path', 'FRECHET', 'vifi_score',
+         'smoothness', 'clip_pcc', 'frechet', 'clips_frechet',
          'lpips_distance', 'drawn', 'trial_sd', 'gif_clips', 'gif_pair', 'avi_clips',
          'half_softmax', 'sampled_weights', 'vifi_pixels']
 
@@ -391,7 +393,7 @@ def judges_needed(profile: str = 'strict', # 'strict', 'paper' or a source
     own = [p for p in JUDGES_FROM_HUB if p in JUDGE_LOADERS]
     return ['image_classifier', 'video_classifier', *clips, *own]
 
-# %% ../nbs/529_metrics.ipynb #7d10ca7d
+# %% ../nbs/529_metrics.ipynb #a3709392
 def evaluate(recon: np.ndarray, # uint8 (B,F,H,W,3)
              truth: np.ndarray, # the same shape
              profile: str = 'strict', # 'strict', 'paper' or a source: never two in one table
@@ -408,7 +410,7 @@ def evaluate(recon: np.ndarray, # uint8 (B,F,H,W,3)
              fields: FlowCache | None = None, # shared between calls; the models' own by default
              avi: bool = False, # Mind-Animator's VIFI: after its XVID film too
              half: bool = False, # n-way scores ranked in half precision, as all sources but NEURONS did
-             video_frames=None, # of the video judge: a number, 'clip' (each clip's own); None: paper own, strict as loaded
+             video_frames=None, # of the video judge: a number, or 'clip'; None: paper the clip's, strict as loaded
              ) -> pd.DataFrame:
     """Every metric of a profile for every clip: tidy DataFrame (clip_id, metric, variant, value, chance,
     unit). `attrs` holds what was used, the spread of each metric as its source prints it, and what was

@@ -14,8 +14,9 @@ from .judges import JUDGES_HUB
 from .protocols import PROTOCOLS
 from .trust import metric_table
 
-# %% ../nbs/565_submission.ipynb #fc298e9d
-_ALIKE = ('profile', 'protocol', 'shape', 'fps', 'gate', 'half', 'video_frames', 'models', 'clips', 'truth', 'block')
+# %% ../nbs/565_submission.ipynb #d06b7124
+_ALIKE = ('profile', 'protocol', 'shape', 'fps', 'gate', 'half', 'video_frames', 'models', 'clips',
+          'truth', 'block')
 
 @dataclass
 class Scored:
@@ -42,13 +43,15 @@ def _check_alike(scored):
         for key in _ALIKE:
             a,b = first.how.get(key),other.how.get(key)
             if a != b:
-                raise SemvideoError(f'Subjects were not scored alike: {key}', found=f'{b} (subject {other.subject})',
+                raise SemvideoError(f'Subjects were not scored alike: {key}',
+                                    found=f'{b} (subject {other.subject})',
                                     expected=f'{a}, as subject {first.subject}',
                                     remedy='score them again with the same options')
         ids = [list(dict.fromkeys(s.clips.clip_id)) for s in (first, other)]
         if ids[0] != ids[1]:
-            raise SemvideoError('Subjects were not scored on the same clips', found=f'{len(ids[1])} clips of '
-                                f'subject {other.subject}', expected=f'those of subject {first.subject}')
+            raise SemvideoError('Subjects were not scored on the same clips',
+                                found=f'{len(ids[1])} clips of subject {other.subject}',
+                                expected=f'those of subject {first.subject}')
 
 # %% ../nbs/565_submission.ipynb #647da4cc
 def _per_subject(scored):
@@ -80,7 +83,7 @@ def _pooled(scored, per_subject):
             spread=group.spread.mean(), spread_of=group.spread_of.iloc[0]))
     return pd.DataFrame(rows)
 
-# %% ../nbs/565_submission.ipynb #9aa35700
+# %% ../nbs/565_submission.ipynb #b781b4f2
 def judge_rows(how: dict # of `Scored`
                ) -> pd.DataFrame:
     "The judges of a score: part, what was loaded, id and revision where it is the hub's of the table."
@@ -88,7 +91,8 @@ def judge_rows(how: dict # of `Scored`
     for part,name in how.get('models', {}).items():
         id,revision = JUDGES_HUB[part][:2] if part in JUDGES_HUB else ('', '')
         stem,seven = (name.split('@')+[''])[:2]
-        theirs = Path(id).stem == stem and revision.startswith(seven) if seven else name.startswith(Path(id).stem or '-')
+        if seven: theirs = Path(id).stem == stem and revision.startswith(seven)
+        else: theirs = name.startswith(Path(id).stem or '-')
         rows.append(dict(part=part, loaded=name, id=id if theirs else 'not the field’s',
                          revision=revision if theirs and seven else ''))
     return pd.DataFrame(rows, columns=['part', 'loaded', 'id', 'revision'])
@@ -101,7 +105,8 @@ def methods_text(how: dict, # of `Scored`
     subjects = int(pooled.subjects.max())
     rate = f' at {how["fps"]:g} frames a second' if how.get('fps') else ''
     says = [f'Reconstructions were scored against {n} clips of {frames} frames of {width}x{height} px{rate}.']
-    if how.get('protocol'): says.append(f'We follow {PROTOCOLS[how["protocol"]].name}: '+'; '.join(how['did'][1:])+'.')
+    if how.get('protocol'):
+        says.append(f'We follow {PROTOCOLS[how["protocol"]].name}: '+'; '.join(how['did'][1:])+'.')
     else: says.append(f'Definitions of the {how["profile"]} profile of semvideo.')
     judges = judge_rows(how)
     named = [f'{j.id} (revision {j.revision})' if j.revision else j.loaded for j in judges.itertuples()]
@@ -116,7 +121,7 @@ def methods_text(how: dict, # of `Scored`
     variants = dict.fromkeys(f'{r.metric}: {r.variant} [{r.unit}]' for r in pooled.itertuples())
     return ' '.join(says)+' Measured as '+'; '.join(variants)+'.\n'
 
-# %% ../nbs/565_submission.ipynb #9b3d2684
+# %% ../nbs/565_submission.ipynb #26c6912d
 _TEX_CELLS = str.maketrans({'%': r'\%', '_': r'\_', '&': r'\&', '#': r'\#'})
 
 def _cell(value, sd=None, signs=3):
@@ -143,6 +148,7 @@ def _lines(name, pooled, per_subject):
     span = lambda k: f'[{at.low[k]:.3f}, {at.high[k]:.3f}]' if np.isfinite(at.low[k]) else '-'
     return lines+[('95 % interval', [span(k) for k in keys])]
 
+# %% ../nbs/565_submission.ipynb #514b043c
 @dataclass
 class Submission:
     "A row with all that belongs to it: `pooled`, `per_subject`, `judges`, `methods`; `save(folder)`."

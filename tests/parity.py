@@ -8,7 +8,7 @@ Networks are the field's classes at toy size with random weights and the hub's p
 Where a checkout is absent its column says so. The other column compares with the definition (what
 `tests/test_parity.py` writes out), done here with the libraries it names.
 """
-import argparse, ast, contextlib, importlib.util, itertools, os, subprocess, sys, tempfile, types, zipfile
+import argparse, ast, contextlib, itertools, os, subprocess, sys, tempfile, types, zipfile
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 from pathlib import Path
 import numpy as np, pandas as pd, torch
