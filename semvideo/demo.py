@@ -79,7 +79,7 @@ def do_row(a):
     say(row.methods)
     say(row.save(a.out))
 
-# %% ../nbs/770_demo.ipynb #03bbc160
+# %% ../nbs/770_demo.ipynb #9a07aeff
 def _judge_names(judges):
     "The judges of a run by the names that published tables use."
     from semvideo.metrics import JUDGES_HUB
@@ -94,10 +94,12 @@ def study_scores(study:'Study', subject)->tuple:
     data = 'simulated data' if is_simulated(study) else study.manifest['name']
     results = results[results.system == results.system.iloc[0]]
     judges = study.settings_of(f'evaluate/sub-{subject}').get('models')
-    clips = study.select(study.settings_of(f'evaluate/sub-{subject}').get('split', 'test'))
-    shape = study.frames(clips.split.iloc[0]).shape
-    results.attrs.update(models=_judge_names(judges), shape=list(shape), clips=results.clip_id.nunique(),
-                         fps=float(shape[1]/clips.duration_s.median()))
+    results.attrs.update(models=_judge_names(judges), clips=results.clip_id.nunique())
+    split = study.settings_of(f'evaluate/sub-{subject}').get('split', 'test')
+    if (study.path/f'frames/{split}.npy').is_file():
+        shape = study.frames(split).shape
+        rate = shape[1]/study.select(split).duration_s.median()
+        results.attrs.update(shape=list(shape), fps=float(rate))
     return results, data
 
 # %% ../nbs/770_demo.ipynb #52f42b0f

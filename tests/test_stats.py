@@ -393,7 +393,7 @@ def test_score_writes_everything(tmp_path):
     t = discs(12)
     p,q = write(tmp_path/'p', noisy(t), 'npy'),write(tmp_path/'t', t, 'npy')
     res = S.score(p, q, tmp_path/'o', models=None, block=2)
-    assert {'results.csv', 'results.parquet', 'clips.csv', 'trust.html',
+    assert {'results.csv', 'results.parquet', 'clips.csv', 'how.json', 'trust.html',
             'trust.json'} == {f.name
                               for f in (tmp_path/'o').iterdir()}
     assert pd.read_parquet(
