@@ -83,7 +83,7 @@ def _pooled(scored, per_subject):
             spread=group.spread.mean(), spread_of=group.spread_of.iloc[0]))
     return pd.DataFrame(rows)
 
-# %% ../nbs/565_submission.ipynb #b781b4f2
+# %% ../nbs/565_submission.ipynb #a44f2014
 def judge_rows(how: dict # of `Scored`
                ) -> pd.DataFrame:
     "The judges of a score: part, what was loaded, id and revision where it is the hub's of the table."
@@ -101,7 +101,7 @@ def methods_text(how: dict, # of `Scored`
                  pooled: pd.DataFrame, # of `submission`
                  ) -> str:
     "A paragraph for the methods section: what was measured, on what, by whom, and what each figure is."
-    n,frames,height,width = how['shape']
+    n,frames,height,width = how['shape'][:4]
     subjects = int(pooled.subjects.max())
     rate = f' at {how["fps"]:g} frames a second' if how.get('fps') else ''
     says = [f'Reconstructions were scored against {n} clips of {frames} frames of {width}x{height} px{rate}.']
