@@ -15,7 +15,7 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate', 'do_explain', 'do_report',
            'caption_source', 'check_source', 'hub_clip', 'caption_stats', 'merge_captions', 'compare_captions',
            'adopt_captions', 'take_captions', 'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions',
-           'CAPTIONS_NEED', 'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'study_scores',
+           'CAPTIONS_NEED', 'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'do_row', 'study_scores',
            'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps', 'decoding_steps', 'demo',
            'do_demo']
 
@@ -46,7 +46,7 @@ _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_m
          'do_evaluate', 'do_explain', 'do_report', 'caption_source', 'check_source', 'hub_clip',
          'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions',
          'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED',
-         'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'study_scores',
+         'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'do_row', 'study_scores',
          'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps',
          'decoding_steps', 'demo', 'do_demo']
 
