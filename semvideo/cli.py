@@ -16,7 +16,7 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'do_explain', 'do_report', 'plan_ablate', 'do_ablate', 'caption_source', 'check_source', 'hub_clip',
            'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions', 'give_captions',
            'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED', 'check_captions_options', 'do_captions',
-           'SCORED', 'do_score', 'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings',
+           'SCORED', 'do_score', 'do_row', 'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings',
            'data_steps', 'decoding_steps', 'demo', 'do_demo']
 
 # %% ../nbs/790_cli.ipynb #4ddbc3bf
@@ -49,7 +49,7 @@ _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_m
          'caption_source', 'check_source', 'hub_clip',
          'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions',
          'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED',
-         'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'study_scores',
+         'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'do_row', 'study_scores',
          'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps',
          'decoding_steps', 'demo', 'do_demo']
 

@@ -53,11 +53,11 @@ def flow_scores(r: np.ndarray, # recon's flow (P,h,w,2)
     if rr == 0 or tt == 0: return epe, still, float(rr == tt)
     return epe, still, _dot(r, t)/np.sqrt(rr*tt)
 
-# %% ../nbs/515_flow.ipynb #11936edf
+# %% ../nbs/515_flow.ipynb #97e1a6a5
 class FlowCache:
     """Flow and hue fields by clip content, newest kept, at most `budget` bytes: a truth is not measured
     again for every null."""
-    def __init__(self, budget: int = 400 << 20):
+    def __init__(self, budget: int = 64 << 20): # bytes
         self.budget,self.used = budget,0
         self.d,self.lock = OrderedDict(),threading.Lock()
     def _known(self, key):

@@ -13,9 +13,9 @@ __all__ = ['RULES', 'SECTIONS', 'FOOT', 'NO_RIDGE', 'page_verdicts', 'lost_notes
            'results_summary', 'StudyParts', 'load_parts', 'as_truth', 'is_simulated', 'reader_notes', 'page_heading',
            'even_clips', 'frames_per_second', 'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image',
            'repeats_part', 'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures', 'level_tables',
-           'brain_part', 'STAGE_ORDER', 'trust_table', 'fvd_table', 'selection_tables', 'ceiling_tables', 'leak_tables',
-           'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer',
-           'register_view']
+           'brain_part', 'STAGE_ORDER', 'trust_table', 'frechet_table', 'selection_tables', 'ceiling_tables',
+           'leak_tables', 'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part',
+           'Explorer', 'register_view']
 
 # %% ../nbs/729_report.ipynb #1ccbffdf
 from pathlib import Path
@@ -42,7 +42,7 @@ _all_ = ['side_by_side', 'data_uri', 'video_uri', 'image_uri', 'animation', 'enl
          'is_simulated', 'reader_notes', 'page_heading', 'even_clips', 'frames_per_second',
          'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image', 'repeats_part',
          'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures',
-         'level_tables', 'brain_part', 'STAGE_ORDER', 'trust_table', 'fvd_table',
+         'level_tables', 'brain_part', 'STAGE_ORDER', 'trust_table', 'frechet_table',
          'selection_tables', 'ceiling_tables', 'leak_tables', 'reader_tables', 'stages_of_page',
          'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer', 'register_view']
 

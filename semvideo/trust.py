@@ -412,7 +412,7 @@ def seed_check(run: pd.DataFrame, # an evaluation: clip_id, metric, value and, o
     return dict(kind='data', check='seed variance', ok=True,
                 says=says + f' over {means.shape[1]} seeds, {n} clips')
 
-# %% ../nbs/555_trust.ipynb #e3d71217
+# %% ../nbs/555_trust.ipynb #23d68451
 def _evaluated(study, subject):
     "(values per clip, shuffle test or None, further facts) of the evaluation of a subject."
     key = f'evaluate/sub-{subject}'
@@ -424,8 +424,8 @@ def _evaluated(study, subject):
     def table(name):
         there = (folder/name).is_file()
         return read_csv(folder/name, dtype=dict(clip_id=str)) if there else None
-    fvd = folder/'fvd.csv'
-    sets = dict(fvd=_records(read_csv(fvd))) if fvd.is_file() else {}
+    sets = folder/'frechet.csv'
+    sets = dict(frechet=_records(read_csv(sets))) if sets.is_file() else {}
     return table('clips.csv'), table('shuffle.csv'), sets
 
 # %% ../nbs/555_trust.ipynb #b5926dd4

@@ -218,7 +218,7 @@ def test_card_and_page_know_the_rungs(scored):
         "VAE round trip", "true conditions", "second seed"
     } and rung["ridge"] == rung["nearest training clip"] == "baseline" and set(
         rung[rung == "null"].index) == ALL - {"nearest training clip"}
-    assert "over 2 seeds, 4 clips" in ok["seed variance"]["says"] and c.facts["fvd"][0][
+    assert "over 2 seeds, 4 clips" in ok["seed variance"]["says"] and c.facts["frechet"][0][
         "system"] == OURS and "frozen" not in ok["pixel fidelity"]["says"]
     s.save_captions(
         "test",
