@@ -176,21 +176,22 @@ def _chance_of_ours(table, ours):
     chance = ours.set_index(key).chance
     return chance.reindex(pd.MultiIndex.from_frame(table[key])).to_numpy()
 
-# %% ../nbs/540_nulls.ipynb #617d07fc
+# %% ../nbs/540_nulls.ipynb #f2ba0c5b
 def _against_ours(group, blocks):
     "Rows of `rungs` for one metric and variant: ours against each other system, on the clips of both."
     order = list(dict.fromkeys(group.clip_id))
     wide = group.pivot(index='clip_id', columns='system', values='value').loc[order]
-    judged = group.system[group.rung == 'ours'].iloc[0]
+    stands = dict(zip(group.system, group.rung))
+    judged = next(system for system, rung in stands.items() if rung == 'ours')
     direction = 'lower' if group.metric.iloc[0] in LOWER else 'higher'
-    for system in dict.fromkeys(group.system[group.rung != 'ours']):
-        both = wide[[judged, system]].notna().all(axis=1).to_numpy()
-        if not both.any(): continue
-        labels = block_labels(blocks, len(wide), alone=True)[both]
-        ours, other = (wide.loc[both, s].to_numpy() for s in (judged, system))
-        yield dict(system=system, rung=group.rung[group.system == system].iloc[0],
-                   ours=ours.mean(), other=other.mean(),
-                   **compare(ours, other, labels, direction))
+    labels = block_labels(blocks, len(wide), alone=True)
+    scores = {system: wide[system].to_numpy(float) for system in stands}
+    for system, rung in stands.items():
+        both = np.isfinite(scores[judged]) & np.isfinite(scores[system])
+        if rung == 'ours' or not both.any(): continue
+        ours, other = (scores[s][both] for s in (judged, system))
+        yield dict(system=system, rung=rung, ours=ours.mean(), other=other.mean(),
+                   **compare(ours, other, labels[both], direction))
 
 # %% ../nbs/540_nulls.ipynb #9e6a4e85
 def rungs(table: pd.DataFrame, # of `ladder`
