@@ -68,7 +68,7 @@ def test_one_block_gives_no_interval():
     t = results_table(
         pd.concat([rows(OURS, "kind", np.ones(60)),
                    rows("null", "kind", np.zeros(60))]), np.zeros(60, int), 100)
-    assert np.isnan(t.low).all() and t.value.tolist() == [1, 0] and t.beaten.tolist() == ["", "no"]
+    assert np.isnan(t.low).all() and t.value.tolist() == [1, 0] and t.beaten.tolist() == ["", ""]
 
 def test_nulls_repeat_with_the_seed_and_differ_without():
     rng = np.random.default_rng(4)
