@@ -6,10 +6,9 @@
 __all__ = ['ceiling_scaled', 'score_by_repeats', 'clusters', 'cluster_identification', 'held_out_cluster', 'effective_rank',
            'outside_span', 'nearest_distance', 'distance_slope', 'diagnostics']
 
-# %% ../nbs/550_diagnostics.ipynb #b69536a1
+# %% ../nbs/550_diagnostics.ipynb #93f424aa
 import numpy as np, pandas as pd
-from .core import rng_for
-from .intervals import block_bootstrap, block_labels, finite_values
+from .intervals import finite_values, mean_interval
 from .metrics import identification, unit_rows
 
 # %% ../nbs/550_diagnostics.ipynb #057f0ed4
@@ -21,10 +20,10 @@ def ceiling_scaled(value, # measured: a number, or an array of them
     has_room = abs(room) > 1e-12
     return np.where(has_room, (np.asarray(value, float)-chance)/np.where(has_room, room, 1), np.nan)
 
-# %% ../nbs/550_diagnostics.ipynb #9945eeec
+# %% ../nbs/550_diagnostics.ipynb #5a22d40b
 def score_by_repeats(fmri: np.ndarray, # (N,R,V) test responses, NaN where a repeat is missing
                      scores, # function: mean responses (N,V) -> (N,) scores
-                     blocks, # as `block_bootstrap`
+                     blocks=None, # as `mean_interval`
                      repeats=None # numbers of repeats; all by default
                      ) -> pd.DataFrame:
     """Mean score with an interval when the first k repeats are averaged: DataFrame (repeats, value, low,
@@ -32,8 +31,8 @@ def score_by_repeats(fmri: np.ndarray, # (N,R,V) test responses, NaN where a rep
     rows = []
     for k in repeats or range(1, fmri.shape[1]+1):
         values = scores(np.nanmean(fmri[:, :k], 1))
-        low, high = block_bootstrap(values, blocks, 1000)
-        rows.append(dict(repeats=k, value=values.mean(), low=low, high=high))
+        mean, low, high, *_ = mean_interval(values, blocks)
+        rows.append(dict(repeats=k, value=mean, low=low, high=high))
     return pd.DataFrame(rows)
 
 # %% ../nbs/550_diagnostics.ipynb #2a9c7671
@@ -100,7 +99,7 @@ def outside_span(test, # (M,D) test targets
     spanned = directions[strength > strength.max()*1e-9]
     return float(np.square(test-test @ spanned.T @ spanned).sum()/np.square(test).sum())
 
-# %% ../nbs/550_diagnostics.ipynb #acd74d92
+# %% ../nbs/550_diagnostics.ipynb #489e5d10
 def nearest_distance(test, # (M,D)
                      train, # (N,D)
                      block: int = 1024 # test rows at once
@@ -109,43 +108,35 @@ def nearest_distance(test, # (M,D)
     a, b = unit_rows(test), unit_rows(train)
     return np.concatenate([1-(a[i:i+block] @ b.T).max(1) for i in range(0, len(a), block)])
 
-def _correlation_of_sums(sums, chosen):
-    "Correlation from the sums (6,K) of 1, x, y, xx, yy, xy over blocks, for draws (...,K) of blocks."
-    m, sx, sy, xx, yy, xy = sums[:, chosen].sum(-1)
-    norm = np.sqrt(np.maximum((m*xx-sx**2)*(m*yy-sy**2), 0))
-    return np.where(norm > 1e-9, (m*xy-sx*sy)/np.where(norm > 1e-9, norm, 1), 0.)
-
-# %% ../nbs/550_diagnostics.ipynb #7563ce3e
 def distance_slope(scores, # (N,) one a test clip
                    distance, # (N,) from `nearest_distance`
-                   blocks, # as `block_bootstrap`
-                   n: int = 2000, # draws
-                   seed: int = 0 # of the draws
+                   blocks=None # as `mean_interval`
                    ) -> dict:
-    """Spearman correlation of score and distance with a blocked interval: clearly negative means that
-    what is far from training is not decoded."""
+    """Spearman correlation of score and distance with an interval over independent pieces of time: clearly
+    negative means that what is far from training is not decoded. Correlation and interval are 0 and NaN where
+    all scores or all distances are the same."""
     from scipy.stats import rankdata
-    x, y = rankdata(finite_values(distance)), rankdata(finite_values(scores))
-    labels = block_labels(blocks, len(x))
-    x, y = x-x.mean(), y-y.mean()
-    sums = np.stack([np.bincount(labels, v) for v in (np.ones(len(x)), x, y, x*x, y*y, x*y)])
-    k = labels.max()+1
-    draws = _correlation_of_sums(sums, rng_for('slope', seed).integers(0, k, (n, k)))
-    return dict(rho=float(_correlation_of_sums(sums, np.arange(k))),
-                low=float(np.percentile(draws, 2.5)), high=float(np.percentile(draws, 97.5)))
+    def standard(v):
+        v = rankdata(finite_values(v))
+        return (v-v.mean())/max(v.std(), 1e-12)
+    x, y = standard(distance), standard(scores)
+    rho = float((x*y).mean())
+    if min(x.std(), y.std()) < .5: return dict(rho=0., low=np.nan, high=np.nan)
+    sure = mean_interval(x*y-rho*(x*x+y*y)/2, blocks)
+    return dict(rho=rho, low=rho+sure.low-sure.mean, high=rho+sure.high-sure.mean)
 
-# %% ../nbs/550_diagnostics.ipynb #5197d0e7
+# %% ../nbs/550_diagnostics.ipynb #6c323e8d
 def diagnostics(pred, # (B,D) decoded features of the test clips
                 true, # (B,D) their targets
                 train, # (N,D) targets of the training clips
-                blocks, # as `block_bootstrap`
+                blocks=None, # as `mean_interval`
                 k: int = 10, # clusters, at most half as many as clips
-                seed: int = 0 # of clusters and draws
+                seed: int = 0 # of the clusters
                 ) -> dict:
     "All four instruments in one dict; see the functions it calls."
     scores, distance = identification(pred, true), nearest_distance(true, train)
     kinds = clusters(true, min(k, len(true) // 2), seed)
-    slope = distance_slope(scores, distance, blocks, seed=seed)
+    slope = distance_slope(scores, distance, blocks)
     return dict(**cluster_identification(pred, true, kinds),
                 rank_predicted=effective_rank(pred), rank_true=effective_rank(true),
                 outside_span=outside_span(true, train),

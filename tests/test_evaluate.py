@@ -20,7 +20,7 @@ def scores(rng):
 
 def test_values_and_paired_gains():
     s = scores(np.random.default_rng(0))
-    t = results_table(s, time_blocks(clips), 300)
+    t = results_table(s, time_blocks(clips, 20.), 300)
     for _, r in t.iterrows():
         v = s[(s.system == r.system) & (s.metric == r.metric)].value.to_numpy()
         ours = s[(s.system == OURS) & (s.metric == r.metric)].value.to_numpy()
@@ -33,12 +33,12 @@ def test_values_and_paired_gains():
 
 def test_order_of_rows_changes_nothing():
     s = scores(np.random.default_rng(1))
-    a = results_table(s, time_blocks(clips), 200)
+    a = results_table(s, time_blocks(clips, 20.), 200)
     b = pd.concat([
         g.iloc[np.random.default_rng(2).permutation(60)] if k[0] != OURS else g
         for k, g in s.groupby(["system", "metric"], sort=False)
     ])
-    b = results_table(b, time_blocks(clips), 200)
+    b = results_table(b, time_blocks(clips, 20.), 200)
     key = ["system", "metric"]
     pd.testing.assert_frame_equal(a.sort_values(key, ignore_index=True),
                                   b.sort_values(key, ignore_index=True))
@@ -50,7 +50,7 @@ def test_a_clip_without_a_value_is_left_out_of_its_metric_alone():
             rows(OURS, "direction", v),
             rows("null", "direction", np.where(np.isnan(v), np.nan, 0.)),
             rows(OURS, "kind", np.ones(60))
-        ]), time_blocks(clips), 100)
+        ]), time_blocks(clips, 20.), 100)
     assert t.set_index(["system", "metric"]).n.to_dict() == {
         (OURS, "direction"): 30,
         ("null", "direction"): 30,
@@ -61,14 +61,14 @@ def test_a_clip_without_a_value_is_left_out_of_its_metric_alone():
 def test_identical_system_is_not_beaten():
     v = np.random.default_rng(3).random(60)
     t = results_table(pd.concat([rows(OURS, "kind", v),
-                                 rows("copy", "kind", v)]), time_blocks(clips), 100)
+                                 rows("copy", "kind", v)]), time_blocks(clips, 20.), 100)
     assert t.gain.iloc[1] == 0 and t.beaten.iloc[1] == "no"
 
 def test_one_block_gives_no_interval():
     t = results_table(
         pd.concat([rows(OURS, "kind", np.ones(60)),
                    rows("null", "kind", np.zeros(60))]), np.zeros(60, int), 100)
-    assert np.isnan(t.low).all() and t.value.tolist() == [1, 0] and t.beaten.tolist() == ["", "no"]
+    assert np.isnan(t.low).all() and t.value.tolist() == [1, 0] and t.beaten.tolist() == ["", ""]
 
 def test_nulls_repeat_with_the_seed_and_differ_without():
     rng = np.random.default_rng(4)
