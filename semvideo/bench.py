@@ -7,8 +7,9 @@ __all__ = ['LPIPS_BACKBONES', 'JUDGES_FROM_HUB', 'JUDGE_LOADERS', 'JUDGES_ALWAYS
            'load_vifi', 'load_efficientnet', 'load_lpips', 'register_judge', 'forget_judge', 'load_models',
            'random_judges']
 
-# %% ../nbs/522_bench.ipynb #0a2da1e7
+# %% ../nbs/522_bench.ipynb #c628cdf2
 import contextlib, hashlib
+from collections.abc import Callable, Sequence
 from collections import OrderedDict
 from functools import partial
 from importlib.resources import files
@@ -315,19 +316,20 @@ def load_lpips(net: str = 'alex', # backbone: 'alex' (its authors' default), 'vg
     _into_lpips(network, file, net)
     return network.eval()
 
-# %% ../nbs/522_bench.ipynb #f96475cc
+# %% ../nbs/522_bench.ipynb #f1c3675e
 JUDGES_FROM_HUB = ['image_classifier', 'video_classifier', 'clip'] # with models='hub', by default
 JUDGE_LOADERS = {} # added part: function (where, revision=None) -> (network, pixels, name)
 JUDGES_ALWAYS = [] # added parts whose weights come with a package of their own: loaded whatever the source
 
 def register_judge(part: str, # its name: sub-folder of a bundle, key of `Models.nets`
-                   load=None, # (where, revision=None) -> (network, pixels, name); None: of class `cls`
+                   # (where, revision=None) -> (network, pixels, name); None: of class `cls`
+                   load: Callable | None = None,
                    id: str = '', # of the hub, for models='hub'; or of its package
                    revision: str = '', # of the hub, or version of its package
                    cls: str = '', # transformers class
                    judges: str = '', # what it judges, in words
                    source: str = '', # who uses it
-                   always: bool = False): # load(None) gives it, whatever the source
+                   always: bool = False) -> None: # load(None) gives it, whatever the source
     "Add a judge to those that `load_models` knows; raises `SemvideoError` if the name is taken."
     if part in JUDGES_HUB:
         raise SemvideoError('A judge of this name is there already', found=part,
@@ -339,7 +341,7 @@ def register_judge(part: str, # its name: sub-folder of a bundle, key of `Models
     if always: JUDGES_ALWAYS.append(part)
     elif id: JUDGES_FROM_HUB.append(part)
 
-def forget_judge(part: str):
+def forget_judge(part: str) -> None:
     "Take out a judge that `register_judge` added."
     if part not in JUDGE_LOADERS:
         raise SemvideoError('No such added judge', found=part, expected=', '.join(JUDGE_LOADERS) or 'none')
@@ -380,15 +382,18 @@ def _from_folder(source, parts):
             remedy='give a bundle folder, or models="hub"')
     return {p: _load(p, root/p) for p in found}
 
-# %% ../nbs/522_bench.ipynb #67404da0
-def load_models(source='tiny', # 'tiny' (shipped), 'hub' (`JUDGES_HUB`), a bundle folder, or `Models`
+# %% ../nbs/522_bench.ipynb #696f6e2d
+def load_models(source: Models | Path | str = 'tiny',
+                 # 'tiny' (shipped), 'hub' (`JUDGES_HUB`), a bundle folder, or `Models`
                 vifi: Path | str | None = None, # ViFi-CLIP weights: the authors' .pth, or a CLIPModel folder
-                parts=None, # names of the parts to load; all there are by default
+                # names of the parts to load; all there are by default
+                parts: Sequence[str] | None = None,
                 image: str | None = None, # 'efficientnet-lite0': judge frames with it instead
                 num_frames: int | None = None, # frames of VideoMAE (hub only; the peers use the clip length)
                 cache: Path | str | None = None, # folder to keep features in
                 device: str | None = None, # torch device
-                lpips=None, # of `load_lpips`, or such a network: LPIPS is scored too
+                # of `load_lpips`, or such a network: LPIPS is scored too
+                lpips: 'torch.nn.Module | None' = None,
                 ) -> Models:
     """The judging networks, as `Models`; raises `SemvideoError` saying what is missing and where it
     comes from."""

@@ -64,12 +64,12 @@ def picture_features(frames: np.ndarray) -> np.ndarray: # uint8 (T,64,64,3)
     maps = (light, red_green, blue_yellow, np.sqrt(gx**2+gy**2))
     return np.stack([m.reshape(-1,8,8,8,8).mean((2,4)) for m in maps], 1)
 
-# %% ../nbs/180_brain.ipynb #ddc28323
+# %% ../nbs/180_brain.ipynb #2a9ee02d
 def _directions(preferred=0):
     "Answers (8,) to the eight directions, highest for the preferred one."
     return np.exp(2*(np.cos((np.arange(8)-preferred)*math.pi/4)-1))
 
-def motion_features(clip, # a Clip
+def motion_features(clip: 'Clip', # a Clip
                     t: float # seconds from its start
                    ) -> np.ndarray:
     """Directions (8, cosine tuning), log speed, expansion, contraction, two senses of rotation,
@@ -85,8 +85,8 @@ def motion_features(clip, # a Clip
     elif s.motion == 'pan': out[13 + (s.spin < 0)] = speed
     return out
 
-# %% ../nbs/180_brain.ipynb #b0b61ba9
-def meaning_features(clip, # a Clip
+# %% ../nbs/180_brain.ipynb #93de6c3c
+def meaning_features(clip: 'Clip', # a Clip
                      t: float # seconds from its start
                     ) -> np.ndarray:
     "Kind (8), colour (8), background (6), post (1): float32 (23,)."
@@ -196,7 +196,7 @@ def noiseless_bold(features: dict, # of film_features
     if scale is not None: drive = drive/scale
     return bold_of(drive, n, cfg)
 
-# %% ../nbs/180_brain.ipynb #28cd5404
+# %% ../nbs/180_brain.ipynb #6548a959
 def _ar1(rng, n, m, rho):
     "AR(1) noise of unit variance, float32 (n,m)."
     from scipy.signal import lfilter
@@ -209,7 +209,7 @@ def _drift(rng, n, m):
     legendre = lambda k: np.polynomial.legendre.legval(t, [0]*k + [1])
     return sum(rng.standard_normal(m, dtype=np.float32)*legendre(k) for k in (1, 2, 3))
 
-def noise(rng, # NumPy generator
+def noise(rng: np.random.Generator, # NumPy generator
           n: int, # volumes
           parcels: np.ndarray, # (V,) names with hemisphere
           cfg: MiniatureConfig) -> np.ndarray:

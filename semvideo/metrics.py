@@ -112,9 +112,13 @@ class Pair(_Both):
         "The same pair after an XVID film with swapped colours."
         return self.seen_as(avi_clips(self.recon), avi_clips(self.truth))
     @cached_property
-    def turn(self):
-        "Which other clip's truth each is compared with for chance: half a turn of the list."
-        return np.roll(np.arange(len(self)), len(self)//2 or 1)
+    def turns(self):
+        """Whose truths each is compared with for chance, int (k,B): all other clips', or those of k turns
+        of the list, at least four and 2000 pairs."""
+        n = len(self)
+        k = min(n-1, max(4, 2000//n))
+        by = (n*(np.arange(k)+.5)/k).astype(int) if k < n-1 else np.arange(1, n)
+        return (np.arange(n)+by[:, None]) % n
     @cached_property
     def image(self): return self.both(self.models.image_logits)
     @cached_property
@@ -128,7 +132,9 @@ class Pair(_Both):
     @cached_property
     def hue(self): return self.hues(range(len(self)))
     @cached_property
-    def hue_turned(self): return self.hues(self.turn)
+    def hue_turned(self):
+        if len(self) < 2: return np.full((len(self), 2), np.nan)
+        return np.mean([self.hues(t) for t in self.turns], 0)
     @cached_property
     def flow(self): return self.flows('strict')
     @cached_property
@@ -153,12 +159,12 @@ def _chance_gated(pair):
     return (pair.smooth*opened/(n-1)).mean()
 
 def _turned(fn, step=64, **kw):
-    """Chance by half a turn of the list: mean of fn over reconstructions and the truths of other clips,
+    """Chance: mean of fn over reconstructions and the truths of other clips (`Pair.turns`),
     `step` clips in memory at a time."""
     def chance(pair):
         if len(pair) < 2: return np.nan
-        part = lambda i: fn(pair.recon[i:i+step], pair.truth[pair.turn[i:i+step]], **kw)
-        return np.concatenate([part(i) for i in range(0, len(pair), step)]).mean()
+        part = lambda t, i: fn(pair.recon[i:i+step], pair.truth[t[i:i+step]], **kw)
+        return np.concatenate([part(t, i) for t in pair.turns for i in range(0, len(pair), step)]).mean()
     return chance
 
 # %% ../nbs/529_metrics.ipynb #141a566f
