@@ -187,8 +187,8 @@ def render(self:CVR,
         return frames.reshape(*video.shape[:2], *frames.shape[1:])
     return np.concatenate(batches(some, len(decoded)))
 
-# %% ../nbs/420_cvr.ipynb #141e521b
-def check_fit(decoded: Decoded, bundle: BundleConfig):
+# %% ../nbs/420_cvr.ipynb #39715415
+def check_fit(decoded: Decoded, bundle: BundleConfig) -> None:
     "Raise `SemvideoError` if text width or latent size are not the bundle's."
     for l in ('anchor', 'holistic'):
         if getattr(decoded, l).shape[-1] != bundle.text_width:
@@ -231,15 +231,16 @@ def motion_gain_of(study: Study, subject: int | str, split: str) -> float | None
     motion = study.settings_of(f'decode/sub-{subject}/{split}').get('motion')
     return 1. if motion == 'films' else None
 
-# %% ../nbs/420_cvr.ipynb #3f6cc995
-def render_study(study, # core.Study, decoded
-                 subject, split: str = 'test', bundle: str | Path = 'tiny', seed: int = 0,
+# %% ../nbs/420_cvr.ipynb #652f7e78
+def render_study(study: Study, # core.Study, decoded
+                 subject: int | str, split: str = 'test', bundle: str | Path = 'tiny',
+                 seed: int = 0,
                  mode: str = 'faithful', # or 'fast'
                  shard: str = None, # 'i/n', this process's share; default all
                  force: bool = False, device: str = None,
                  decoded: Decoded = None, # default: what `decode_study` saved
                  name: str = None, # of the rendering; default: the split's
-                 **settings): # further fields of RenderConfig
+                 **settings) -> Stage: # further fields of RenderConfig
     """Stage `render/sub-{s}/{split}`: one .npy a block of eight clips, uint8 (clips,F,H,W,3); returns
     the Stage, done when all blocks are there."""
     if decoded is None: settings.setdefault('motion_gain', motion_gain_of(study, subject, split))
@@ -265,8 +266,9 @@ def render_study(study, # core.Study, decoded
         if not st.done and all(f.exists() for f in files): st.finish(files)
     return st.release()
 
-# %% ../nbs/420_cvr.ipynb #146c538a
-def load_render(study, subject, split: str = 'test', name: str = None) -> np.ndarray:
+# %% ../nbs/420_cvr.ipynb #ee6de701
+def load_render(study: Study, subject: int | str, split: str = 'test',
+                name: str = None) -> np.ndarray:
     "Rendered clips uint8 (N,F,H,W,3); raises `SemvideoError` if some are missing, saying how many."
     folder,n = study.path/f'render/sub-{subject}/{name or split}',len(study.clip_ids(split))
     files = [_block(folder, b) for b in range(0, n, CLIPS_PER_FILE)]
@@ -278,8 +280,8 @@ def load_render(study, subject, split: str = 'test', name: str = None) -> np.nda
             remedy='run `semvideo render`: it continues where it stopped')
     return np.concatenate([read_npy(f) for f in files])
 
-# %% ../nbs/420_cvr.ipynb #8a0a15bd
-def full_size(device='meta'):
+# %% ../nbs/420_cvr.ipynb #d169f9fb
+def full_size(device: str | torch.device = 'meta') -> tuple:
     """Stable Diffusion 1.5's UNet with AnimateDiff's motion modules and SparseCtrl at full size, without
     weights: (UNetMotionModel, SparseControlNetModel)."""
     from diffusers import MotionAdapter, SparseControlNetModel, UNet2DConditionModel, UNetMotionModel

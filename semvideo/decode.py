@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['REFINEMENTS', 'MOTION_SOURCES', 'decode', 'check_refinement', 'Refinement', 'check_repeats', 'decode_study']
 
-# %% ../nbs/360_decode.ipynb #e0d46fc2
+# %% ../nbs/360_decode.ipynb #7da36a54
+from collections.abc import Sequence
 import numpy as np
 import torch
 import pandas as pd
@@ -20,7 +21,7 @@ from .films import read_films
 from .posterior import caption_posterior, read_texts, scene_posterior
 from .targets import LEVELS
 
-# %% ../nbs/360_decode.ipynb #a31f50bb
+# %% ../nbs/360_decode.ipynb #9eccba80
 def _decode_batch(module, x, subject, text, ids, seed): # decoder, (B,V), key, (B,T,D) or None, (B,)
     "What a decoder makes of a batch; text states are refined where the config asks for it."
     if module.reads()[1]: return module(x, text, subject)
@@ -30,8 +31,10 @@ def _decode_batch(module, x, subject, text, ids, seed): # decoder, (B,V), key, (
     return module.refine(y, generator=[torch_generator('refine', level, i, seed) for i in ids])
 
 @torch.no_grad()
-def decode(module, fmri: np.ndarray, subject, # decoder, (N,V), key of its subjects
-           ids=None, # (N,) names from which each clip's noise is drawn; default 0, 1, ...
+def decode(module: torch.nn.Module, fmri: np.ndarray, subject: int | str,
+            # decoder, (N,V), key of its subjects
+           # (N,) names from which each clip's noise is drawn; default 0, 1, ...
+           ids: Sequence | None = None,
            text: np.ndarray = None, # (N,T,D) for a decoder that is told text
            seed: int = 0, batch: int = 64, device: str = 'cpu') -> np.ndarray:
     """Decode (N,V) fMRI in batches: refined text states of a SAD, or latents of a MAD given motion text
@@ -139,14 +142,16 @@ def check_repeats(x, repeats, file): # (N,R,V), as in `decode_study`
     raise SemvideoError(
         'Not so many repeats', file=file, found=f'repeats={repeats}', expected=f'1 to {x.shape[1]}')
 
-# %% ../nbs/360_decode.ipynb #7593fe84
-def decode_study(study, subject, # core.Study, a subject that `train_study` was run for
+# %% ../nbs/360_decode.ipynb #2a622b83
+def decode_study(study: 'Study', subject: int | str,
+                  # core.Study, a subject that `train_study` was run for
                  split: str = 'test',
                  repeats: int = None, # repeats averaged, from the first; default all
                  seed: int = 0, batch: int = 64, force: bool = False, device: str = None,
                  parts: tuple = DECODER_PARTS, # that together fill `Decoded`
                  refine: str = 'network', # text states: of REFINEMENTS
-                 texts=None, # file of further captions, as `read_texts` takes; for refine='captions'
+                 # file of further captions, as `read_texts` takes; for refine='captions'
+                 texts: 'Path | str | None' = None,
                  motion: str = 'regression', # latents: of MOTION_SOURCES
                  films=None, # folder of films without a brain; for refine='scenes'
                  prior: FilmPriorConfig = None) -> Decoded: # size and training of motion='films'

@@ -53,13 +53,13 @@ def evenly(n: int, k: int | None) -> np.ndarray: # of n, this many; None: all
     "Row numbers at even distances."
     return np.unique(np.linspace(0, n-1, min(k or n, n)).round().astype(int))
 
-# %% ../nbs/590_evaluate.ipynb #158a332b
-def judges_folder(models) -> Path | None:
+# %% ../nbs/590_evaluate.ipynb #5986118b
+def judges_folder(models: Models | Path | str) -> Path | None:
     "Where judging networks lie on this machine, or None."
     if models == 'hub' or not isinstance(models, (str, Path)): return None
     return bundle_path('tiny') if models == 'tiny' else Path(models)
 
-def judges_content(models, # `Models`, or what `load_models` takes
+def judges_content(models: Models | Path | str, # `Models`, or what `load_models` takes
                    ) -> str:
     """Identity of the judges by content: their files, the pinned revisions of the hub, or the name of
     networks given in Python."""
@@ -85,7 +85,7 @@ def added_settings(profile: str = 'strict') -> dict:
     added = {kind: names for kind,names in added.items() if names}
     return dict(added=added) if added else {}
 
-# %% ../nbs/590_evaluate.ipynb #fbfeca75
+# %% ../nbs/590_evaluate.ipynb #fd3c1483
 @dataclass
 class Exam:
     "A subject's rendered clips, laid out to be scored."
@@ -100,17 +100,19 @@ class Exam:
     models: Models
     decoded: dict # {system: Decoded}
     @property
-    def fps(self): return self.truth.shape[1]/self.clips.duration_s.median()
-    def names(self, some=slice(None)):
+    def fps(self) -> float: return self.truth.shape[1]/self.clips.duration_s.median()
+    def names(self, some: slice | np.ndarray = slice(None)) -> list:
         "Ids of some clips."
         return self.clips.clip_id.iloc[some].tolist()
-    def score(self, video, some=slice(None), chance=False):
+    def score(self, video: np.ndarray, some: slice | np.ndarray = slice(None),
+              chance: bool = False) -> pd.DataFrame:
         "`score_system` of a video of some clips."
         truth = self.truth[some]
         return score_system(fit_to(video, truth), truth, self.models, self.names(some), self.profile,
                             self.fps, chance=chance)
 
-def lay_out(study: Study, subject: int, split: str, profile: str, models, seed: int,
+def lay_out(study: Study, subject: int, split: str, profile: str, models: Models | Path | str,
+            seed: int,
             cache: Path, # folder of the judges' features
             ) -> Exam:
     "Read and load what an evaluation needs; arguments as `evaluate_study`."
@@ -193,12 +195,13 @@ def _open_stage(study, subject, split, models, config, force):
 def _visible_files(folder):
     return [p for p in folder.rglob('*') if p.is_file() and not p.name.startswith('.')]
 
-# %% ../nbs/590_evaluate.ipynb #e98eb898
+# %% ../nbs/590_evaluate.ipynb #c0174712
 def evaluate_study(study: Study,
                    subject: int,
                    split: str = 'test', # split that was rendered
                    profile: str = 'strict', # 'strict' or 'paper'; one table holds one of them
-                   models='tiny', # judges: `Models`, or what `load_models` takes
+                   # judges: `Models`, or what `load_models` takes
+                   models: Models | Path | str = 'tiny',
                    n_boot: int = 2000, # resamples of each interval
                    seed: int = 0, # of the nulls and the bootstrap
                    shuffle_clips: int | None = None, # clips of the shuffle test, evenly spaced; None: all

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['Result', 'validation_rows', 'final_gradients', 'fit']
 
-# %% ../nbs/356_fit.ipynb #dd9f876a
+# %% ../nbs/356_fit.ipynb #74889479
 import copy, time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -20,7 +21,7 @@ from .checkpoint import save, tidy
 from .loop import loss_gradients, loss_weights, run, step_loss, watched_output, world
 from .validate import judge_decoder
 
-# %% ../nbs/356_fit.ipynb #793a1d7c
+# %% ../nbs/356_fit.ipynb #2d9a100b
 @dataclass
 class Result:
     "What a run gives."
@@ -34,7 +35,7 @@ class Result:
     def table(self) -> pd.DataFrame: return pd.DataFrame(self.history)
 
 def validation_rows(segment: np.ndarray, # (N,) segment of each clip
-             validate: int): # segments to hold out
+             validate: int) -> np.ndarray | None: # segments to hold out
     "Clips of the last segments, (N,) bool, or None; raises `SemvideoError` if none would be left."
     names = list(dict.fromkeys(segment))
     if validate >= len(names):
@@ -45,7 +46,7 @@ def validation_rows(segment: np.ndarray, # (N,) segment of each clip
             remedy='lower TrainConfig.validate')
     return np.isin(segment, names[len(names)-validate:]) if validate else None
 
-# %% ../nbs/356_fit.ipynb #84360509
+# %% ../nbs/356_fit.ipynb #9c982899
 def final_gradients(module, data, c, w) -> dict: # as in `run`
     "Pull of each loss at the decoder's output on one batch, weights included, {loss: norm}."
     how = 'average' if c.projector == 'ridge' else c.repeats
@@ -74,9 +75,9 @@ def _refit(module, data, c, held, here, w, desc, **tracking): # as in `run`; her
     return history, best
 
 def fit(module: nn.Module, # SAD, MAD or another decoder
-        study, # core.Study with targets
+        study: 'Study', # core.Study with targets
         config: TrainConfig | dict = TrainConfig(),
-        subjects=None, # subjects to train on; default: all the module knows
+        subjects: Iterable | None = None, # subjects to train on; default: all the module knows
         out: str | Path = None, # folder for checkpoint and result; nothing is written without it
         device: str = None, desc: str = 'train',
         track=None, # tracker: a name of `TRACKERS`, or accelerate's `GeneralTracker`

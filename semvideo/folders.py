@@ -485,9 +485,9 @@ def load_pairs(pred: Path | str, # folder, clip or .npy of the reconstructions, 
     true = side(of_truth, true_rows, 'truth', layout if truth is None else 'single')
     return names, *check_pair(recon, true)
 
-# %% ../nbs/560_folders.ipynb #6332dab6
-def swapped_channels(recon, # uint8 (B,F,H,W,3)
-                     truth, # the same shape
+# %% ../nbs/560_folders.ipynb #b8cefef9
+def swapped_channels(recon: np.ndarray, # uint8 (B,F,H,W,3)
+                     truth: np.ndarray, # the same shape
                      n: int = 32 # clips looked at
                      ) -> bool:
     """Whether reversing the recon's channels brings it clearly closer to the truth (at least 1 dB on
@@ -512,10 +512,10 @@ def _in_rgb(recon, truth, channels, folder=None):
             remedy="channels='bgr'")
     return recon
 
-# %% ../nbs/560_folders.ipynb #50a1569d
+# %% ../nbs/560_folders.ipynb #9a0ba70f
 def different_check(what: str, # name of the set
                     names: list, # of its clips
-                    clips # uint8 (B,F,H,W,3)
+                    clips: np.ndarray # uint8 (B,F,H,W,3)
                     ) -> dict:
     "Check that no clip stands twice in a set, naming those that do."
     seen = {}
@@ -528,8 +528,8 @@ def different_check(what: str, # name of the set
     return dict(kind='data', check=f'{what} are all different', ok=not says,
                 says='; '.join(says[:5]) or f'{len(seen)} different clips')
 
-# %% ../nbs/560_folders.ipynb #fafd8fd7
-def clips_hash(x # uint8 (B,F,H,W,3)
+# %% ../nbs/560_folders.ipynb #46acaa15
+def clips_hash(x: np.ndarray # uint8 (B,F,H,W,3)
                ) -> str:
     "One hash of many clips, read one at a time."
     return array_sha256(np.frombuffer(''.join(content_key(c) for c in x).encode(), np.uint8))
@@ -625,12 +625,13 @@ def _as_protocol(word, recon, true, grid, folder, models, vifi):
     if lacks: said.append('NOT as the source: without '+', '.join(lacks))
     return recon, true, judges, options|dict(fps=p.fps), said
 
-# %% ../nbs/560_folders.ipynb #e42cc9bf
+# %% ../nbs/560_folders.ipynb #e5785deb
 def score(pred: Path | str, # folder, clip or .npy of the reconstructions
           truth: Path | str | None = None, # folder, clip or .npy of the truth; None for GIF grids that hold both
           out: Path | str = 'score', # folder for results.csv, results.parquet, clips.csv, how.json and trust.html
           profile: str = 'strict', # or 'paper'
-          models='tiny', # as `metrics.load_models`; None: only metrics that need no network
+          # as `metrics.load_models`; None: only metrics that need no network
+          models: Models | Path | str | None = 'tiny',
           align_by: str = 'name', # as `load_pairs`, and so are the next four
           layout: str = 'single', legacy: bool = False,
           frames: int | None = None, size: int | None = None,

@@ -6,8 +6,9 @@
 __all__ = ['METRIC_SOURCES', 'as_video', 'ClipFile', 'open_clips', 'write_clips', 'check_pair', 'resize', 'resample', 'each_clip',
            'content_key', 'source_of', 'disc', 'example_clips']
 
-# %% ../nbs/500_frames.ipynb #6807f464
+# %% ../nbs/500_frames.ipynb #ddc2fa5e
 import hashlib, os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from .core import SemvideoError, read_npy
@@ -55,8 +56,8 @@ def _wrong_shape(x, name):
         expected='(clips, frames, height, width, 3)',
         remedy=_shape_hint(shape))
 
-# %% ../nbs/500_frames.ipynb #4c35922b
-def as_video(x, # (B,F,H,W,3): uint8, or floats in 0..1 or 0..255
+# %% ../nbs/500_frames.ipynb #d86c85dc
+def as_video(x: np.ndarray, # (B,F,H,W,3): uint8, or floats in 0..1 or 0..255
              name: str = 'video', # what to call it in a complaint
              ) -> np.ndarray:
     """Clips as uint8 (B,F,H,W,3); raises `SemvideoError` on another shape, dtype or value range.
@@ -127,14 +128,14 @@ def write_clips(path, # .npy file to be written
         for clip in clips: file.write(np.ascontiguousarray(clip, np.uint8).tobytes())
     return open_clips(path)
 
-# %% ../nbs/500_frames.ipynb #2470def4
+# %% ../nbs/500_frames.ipynb #69eb0012
 _AXES = ( # axis, what it counts, what to do where two videos differ in it
     (0, 'number of clips', 'score the same clips, in the same order'),
     (1, 'number of frames', 'sample both at the same times: resample(x, n_frames)'),
     (2, 'height', 'resize(x, size)'),
     (3, 'width', 'resize(x, size)'))
 
-def check_pair(recon, truth) -> tuple[np.ndarray, np.ndarray]:
+def check_pair(recon: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "Both as uint8 clips of one shape; raises `SemvideoError` naming the axis that differs."
     recon,truth = as_video(recon, 'recon'),as_video(truth, 'truth')
     for axis,what,remedy in _AXES:
@@ -146,9 +147,9 @@ def check_pair(recon, truth) -> tuple[np.ndarray, np.ndarray]:
                 remedy=remedy)
     return recon, truth
 
-# %% ../nbs/500_frames.ipynb #ad83a159
+# %% ../nbs/500_frames.ipynb #77a68796
 def resize(x: np.ndarray, # uint8 (B,F,H,W,3)
-           size, # side in pixels, or (height, width)
+           size: int | tuple, # side in pixels, or (height, width)
            ) -> np.ndarray:
     "Clips resized, area-averaged when shrinking and bilinear when growing."
     import cv2
@@ -167,8 +168,8 @@ def resample(x: np.ndarray, # uint8 (B,F,H,W,3)
     if x.shape[1] == n: return x
     return x[:, np.rint(np.linspace(0, x.shape[1]-1, n)).astype(int)]
 
-# %% ../nbs/500_frames.ipynb #685bd3f3
-def each_clip(fn, n: int) -> list:
+# %% ../nbs/500_frames.ipynb #542d9f73
+def each_clip(fn: Callable, n: int) -> list:
     "fn(i) for i in range(n) on all cores: OpenCV and large NumPy operations release the GIL."
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16, n)) as pool:
         return list(pool.map(fn, range(n)))
@@ -191,9 +192,9 @@ def source_of(profile: str) -> str:
         found=profile,
         expected=', '.join(('strict', 'paper')+METRIC_SOURCES))
 
-# %% ../nbs/500_frames.ipynb #426b8b88
+# %% ../nbs/500_frames.ipynb #ac176d0e
 def disc(dx: float, # pixels a frame
-         hue=(220, 60, 40), # RGB
+         hue: tuple = (220, 60, 40), # RGB
          n: int = 8, # frames
          size: int = 64, # side in pixels
          seed: int = 0, # of the texture

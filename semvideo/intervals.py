@@ -12,10 +12,10 @@ import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for
 from .metrics import IDEAL
 
-# %% ../nbs/535_intervals.ipynb #09626cfb
+# %% ../nbs/535_intervals.ipynb #e32f4676
 def corrected(metric: str, # name as in the tables
-              value, # measured: a number, or an array of them
-              chance): # its chance level
+              value: np.ndarray | float, # measured: a number, or an array of them
+              chance: np.ndarray | float) -> np.ndarray: # its chance level
     "Chance-corrected value: 0 at chance, 1 at the ideal; for PSNR the gain in dB."
     value, chance = np.asarray(value, float), np.asarray(chance, float)
     if metric == 'PSNR': return value-chance
@@ -32,8 +32,9 @@ def time_blocks(clips: pd.DataFrame, # with segment and onset_s, one row a clip 
     if seconds is None: return segment.to_numpy()
     return (segment + '/' + (clips.onset_s // seconds).astype(int).astype(str)).to_numpy()
 
-# %% ../nbs/535_intervals.ipynb #58e0d938
-def block_labels(blocks, # (N,) labels; an int: contiguous blocks of that many values; None: all in one
+# %% ../nbs/535_intervals.ipynb #a00b29d1
+def block_labels(blocks: np.ndarray | int,
+                  # (N,) labels; an int: contiguous blocks of that many values; None: all in one
                  n: int, # values
                  alone: bool = False # may all values lie in one block?
                  ) -> np.ndarray:
@@ -51,8 +52,8 @@ def block_labels(blocks, # (N,) labels; an int: contiguous blocks of that many v
             remedy='use scenes or time_blocks(clips, seconds) as blocks')
     return labels
 
-# %% ../nbs/535_intervals.ipynb #40273a41
-def finite_values(x # (N,) one a clip
+# %% ../nbs/535_intervals.ipynb #cd754a63
+def finite_values(x: np.ndarray # (N,) one a clip
                   ) -> np.ndarray:
     "Float array; NaN and infinity are refused."
     x = np.asarray(x, np.float64)
@@ -187,9 +188,10 @@ def _block_means(x, labels, n, seed):
         out[i:i+len(drawn)] = sums[drawn].sum(1)/counts[drawn].sum(1)
     return out
 
-# %% ../nbs/535_intervals.ipynb #ea945751
-def block_bootstrap(values, # (N,) one a clip
-                    blocks, # (N,) labels (segment, scene, time_blocks), or an int: clips of each block
+# %% ../nbs/535_intervals.ipynb #9bf0ece5
+def block_bootstrap(values: np.ndarray, # (N,) one a clip
+                    # (N,) labels (segment, scene, time_blocks), or an int: clips of each block
+                    blocks: np.ndarray | int,
                     n: int = 10_000, # draws
                     seed: int = 0, # of the draws
                     level: float = .95 # of the interval
@@ -202,9 +204,9 @@ def block_bootstrap(values, # (N,) one a clip
     low, high = np.percentile(means, [tail, 100-tail])
     return float(low), float(high)
 
-# %% ../nbs/535_intervals.ipynb #3343fb65
-def n_eff(values, # (N,) one a clip
-          blocks # as `block_bootstrap`
+# %% ../nbs/535_intervals.ipynb #eb752965
+def n_eff(values: np.ndarray, # (N,) one a clip
+          blocks: np.ndarray | int # as `block_bootstrap`
           ) -> float:
     """Effective number of independent clips: variance of a value over the variance of the mean that
     blocks imply, at most N."""
@@ -216,10 +218,11 @@ def n_eff(values, # (N,) one a clip
     if of_the_mean <= 0: return float(len(x))
     return float(min(len(x), x.var(ddof=1)/of_the_mean))
 
-# %% ../nbs/535_intervals.ipynb #0f9b0e55
-def compare(a, # (N,) scores of one system
-            b, # (N,) scores of the other, same clips in the same order
-            blocks=None, # stretches that are independent of each other, as `mean_interval`
+# %% ../nbs/535_intervals.ipynb #fd7c6fc3
+def compare(a: np.ndarray, # (N,) scores of one system
+            b: np.ndarray, # (N,) scores of the other, same clips in the same order
+            # stretches that are independent of each other, as `mean_interval`
+            blocks: np.ndarray | int = None,
             better: str = 'higher' # or 'lower': which direction is good
             ) -> dict:
     """Paired comparison, positive where `a` is better: dict of n, blocks (pieces of time), n_eff, difference,
@@ -235,17 +238,17 @@ def compare(a, # (N,) scores of one system
     return dict(n=len(gain), blocks=pieces, n_eff=round(worth, 1), difference=mean,
                 low=low, high=high, p=p, how=how)
 
-# %% ../nbs/535_intervals.ipynb #887a6fed
+# %% ../nbs/535_intervals.ipynb #a09cc75c
 def p_value(observed: float, # statistic
-            null # draws of it under the null
+            null: np.ndarray # draws of it under the null
             ) -> float:
     "One-sided p with the observed draw counted: (1 + #{null >= observed})/(1 + draws); never 0."
     null = np.asarray(null)
     return float((1+(null >= observed-1e-12).sum())/(1+len(null)))
 
-# %% ../nbs/535_intervals.ipynb #c4b0aa46
-def sign_flip(differences, # (N,) one a clip
-              blocks, # as `block_bootstrap`
+# %% ../nbs/535_intervals.ipynb #de22daf9
+def sign_flip(differences: np.ndarray, # (N,) one a clip
+              blocks: np.ndarray | int, # as `block_bootstrap`
               n: int = 10_000, # random sign patterns where there are too many to list
               seed: int = 0 # of the patterns
               ) -> float:
@@ -258,8 +261,8 @@ def sign_flip(differences, # (N,) one a clip
     else: flips = rng_for('sign flip', seed).choice(np.array([-1, 1], np.int8), (n, k))
     return p_value(abs(sums.sum()), abs(flips @ sums))
 
-# %% ../nbs/535_intervals.ipynb #d994d6f9
-def holm(p # p-values of one family
+# %% ../nbs/535_intervals.ipynb #32bc6566
+def holm(p: np.ndarray # p-values of one family
          ) -> np.ndarray:
     "Holm's step-down adjusted p-values: family-wise error, any dependence. NaN (not tested) stays NaN."
     p = np.asarray(p, float)

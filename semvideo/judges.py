@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['JUDGES_HUB', 'IMAGENET', 'pixel_settings', 'prepare_frames', 'FeatureCache', 'Models', 'sampled_weights']
 
-# %% ../nbs/520_judges.ipynb #45327dd3
+# %% ../nbs/520_judges.ipynb #292b2395
 import hashlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
@@ -65,7 +66,7 @@ def pixel_settings(folder: Path | str | None, # where `preprocessor_config.json`
         resample=config.get('resample', 2))
     return out if edge in (None, out['side']) else out|dict(edge=int(edge))
 
-# %% ../nbs/520_judges.ipynb #07045f48
+# %% ../nbs/520_judges.ipynb #e20c276d
 def _resize_as_processors(frames, side, crop, resample, edge):
     """uint8 (N,H,W,3) to uint8 (N,3,h,w), antialiased, to a square or by the shorter edge.
     The longer edge is cut to a whole number, int(), and 8-bit values stay 8-bit: the processors' ways."""
@@ -93,7 +94,7 @@ def _resize_by_edges(frames, side, edges):
 
 def prepare_frames(frames: np.ndarray, # uint8 (N,H,W,3)
                    side: int, # pixels the network wants
-                   mean, std, # of each colour, in 0..1
+                   mean: Sequence[float], std: Sequence[float], # of each colour, in 0..1
                    crop: bool, # shortest edge to `side`, then its centre; else both edges to `side`
                    resample: int, # 2 bilinear, 3 bicubic
                    edge: int | None = None, # shortest edge before the crop; `side` by default
@@ -124,9 +125,9 @@ class FeatureCache:
             for k,v in zip(t['keys'], t['values']):
                 self.d[net, k.tobytes().decode().rstrip()] = v
 
-# %% ../nbs/520_judges.ipynb #c7419d78
+# %% ../nbs/520_judges.ipynb #6931d32c
 @patch
-def get(self:FeatureCache, net: str, keys: list, fn) -> np.ndarray:
+def get(self:FeatureCache, net: str, keys: list, fn: Callable) -> np.ndarray:
     "Rows for `keys`; `fn(indices)` computes those not known, each content once."
     self._load(net)
     first = {}
@@ -140,7 +141,7 @@ def get(self:FeatureCache, net: str, keys: list, fn) -> np.ndarray:
     return np.stack([self.d[net, k] for k in keys])
 
 @patch
-def save(self:FeatureCache):
+def save(self:FeatureCache) -> None:
     "Write what is new to disk, one file a call; does nothing without a folder."
     if self.folder:
         for net,ks in self.new.items():
@@ -150,7 +151,7 @@ def save(self:FeatureCache):
             write_safetensors(self.folder/net/f'{name}.safetensors', dict(keys=keys, values=values))
     self.new = {}
 
-# %% ../nbs/520_judges.ipynb #5fa6415a
+# %% ../nbs/520_judges.ipynb #698cea8b
 class Models:
     """The networks that judge meaning, with what they were loaded from.
     `image_logits`, `video_logits`, `clip_image` and `vifi` give features by content."""
@@ -158,7 +159,7 @@ class Models:
                  cache: Path | str | None = None, # folder to keep features in
                  device: str | None = None, # torch device; the accelerator if there is one
                  batch: int = 32, # frames a forward pass
-                 lpips=None, # network of `load_lpips`
+                 lpips: 'torch.nn.Module | None' = None, # network of `load_lpips`
                  standins: bool = True): # CLIP may answer for ViFi-CLIP or CLIP L/14; the variant says so
         import torch
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -210,11 +211,11 @@ def _forward(self:Models, part, pick, n, rows, fn):
     self.seconds += time.perf_counter()-start
     return np.concatenate(out)
 
-# %% ../nbs/520_judges.ipynb #36e995c9
+# %% ../nbs/520_judges.ipynb #a1d6172a
 @patch
 def frame_features(self:Models, part: str, # whom to ask
                    x: np.ndarray, # uint8 frames (N,H,W,3) or clips (B,F,H,W,3)
-                   fn, # (network, pixels, uint8 (n,H,W,3)) -> tensor (n,D)
+                   fn: Callable, # (network, pixels, uint8 (n,H,W,3)) -> tensor (n,D)
                    ) -> np.ndarray:
     "Features of frames (N,H,W,3) or clips (B,F,H,W,3): (N,D) or (B,F,D)."
     v = x if x.ndim == 5 else x[:, None]
@@ -228,7 +229,7 @@ def frame_features(self:Models, part: str, # whom to ask
 @patch
 def clip_features(self:Models, part: str, # whom to ask
                   clips: np.ndarray, # uint8 (B,F,H,W,3)
-                  fn, # (network, pixels, uint8 (b,F,H,W,3)) -> tensor (b,D)
+                  fn: Callable, # (network, pixels, uint8 (b,F,H,W,3)) -> tensor (b,D)
                   kind: str = '', # what the features depend on beside the network and the clip
                   ) -> np.ndarray:
     "Features of whole clips: (B,D)."

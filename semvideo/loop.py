@@ -42,11 +42,11 @@ def rate(step: int, steps: int, c: TrainConfig) -> float: # step 0..steps-1
 # %% ../nbs/354_loop.ipynb #b652e655
 _all_ = ['World', 'world']
 
-# %% ../nbs/354_loop.ipynb #b8b1622a
-def step_loss(module, data, c, # decoder, Data, TrainConfig
-              subject, rows: torch.Tensor, # of one batch
+# %% ../nbs/354_loop.ipynb #0e6a2b46
+def step_loss(module: torch.nn.Module, data: 'Data', c: TrainConfig, # decoder, Data, TrainConfig
+              subject: int | str, rows: torch.Tensor, # of one batch
               progress: float, # of training, 0..1
-              spaces=None) -> dict: # of `prepare`
+              spaces: dict | None = None) -> dict: # of `prepare`
     "Loss dict of one batch."
     i = rows[:,0]
     x = h = None
@@ -129,8 +129,9 @@ def add_gradients(lesson, acc, c, # `Lesson` as accelerate gave it back, `Accele
         for k,v in losses.items(): total[k] = total.get(k, 0)+share*v.detach()
     return total
 
-# %% ../nbs/354_loop.ipynb #f0bcda8e
-def train_epoch(lesson, acc, opt, c, # `Lesson` as accelerate gave it back, `Accelerator`, optimiser
+# %% ../nbs/354_loop.ipynb #de8ead4c
+def train_epoch(lesson, acc, opt: torch.optim.Optimizer, c: TrainConfig,
+                 # `Lesson` as accelerate gave it back, `Accelerator`, optimiser
                 plan: list, # of `batches`
                 epoch: int, per_epoch: int, steps: int, # epoch, steps of an epoch and of the run
                 w: World) -> dict: # this process
@@ -154,26 +155,28 @@ def train_epoch(lesson, acc, opt, c, # `Lesson` as accelerate gave it back, `Acc
             remedy='lower lr, or set grad_clip')
     return out
 
-# %% ../nbs/354_loop.ipynb #2e57cc8c
+# %% ../nbs/354_loop.ipynb #74688f3c
 def _how_many(clips): # (N,) bool or None
     "Number of clips and the first of them."
     return None if clips is None else [int(np.sum(clips)), int(np.flatnonzero(clips)[0])]
 
-def run_key(module, data, c, clips, held, stop, w) -> str: # as in `run`
+def run_key(module: torch.nn.Module, data: 'Data', c: TrainConfig, clips: np.ndarray,
+            held: np.ndarray | None, stop: int | None, w: World) -> str: # as in `run`
     "Identity of a run: what it trains, on what, how."
     subjects,shape = list(map(str, data.fmri)),list(data.target.shape)
     return identity([type(module).__name__, module.config, subjects, c, _how_many(clips),
                      _how_many(held), stop, w.size, shape, precision_of(c, w.device)])
 
-def run_rows(data, c, clips, spaces) -> dict: # as in `run`
+def run_rows(data: 'Data', c: TrainConfig, clips: np.ndarray,
+             spaces: dict | None) -> dict: # as in `run`
     "Rows of a run to draw from, {subject: (n,2)}."
     on = torch.as_tensor(clips, device=data.target.device)
     how = 'average' if spaces else c.repeats
     rows = {s: row_count(x, how) for s,x in data.fmri.items()}
     return {s: r[on[r[:,0]]] for s,r in rows.items()}
 
-# %% ../nbs/354_loop.ipynb #9b172268
-def run(module, data, c, # decoder, Data, TrainConfig
+# %% ../nbs/354_loop.ipynb #6e81f480
+def run(module: torch.nn.Module, data: 'Data', c: TrainConfig, # decoder, Data, TrainConfig
         clips: np.ndarray, # (N,) bool, rows to train on
         held: np.ndarray = None, # (N,) bool, rows on which the best epoch is chosen
         out: str | Path = None, # folder of checkpoint.safetensors
@@ -181,7 +184,7 @@ def run(module, data, c, # decoder, Data, TrainConfig
         w: World = World(), desc: str = 'train',
         stop_after: int = None, # break off after this epoch, as a kill would
         track=None, # tracker: a name of `TRACKERS`, or accelerate's `GeneralTracker`
-        logs: str | Path = None): # folder of a tracker that writes files
+        logs: str | Path = None) -> tuple: # folder of a tracker that writes files
     """Train on the bool rows `clips`, keep the epoch best on `held`; resumes from
     out/checkpoint.safetensors; stops early at epoch `stop`.
     Returns (history, number of epochs the kept weights have seen)."""

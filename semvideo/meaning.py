@@ -13,9 +13,9 @@ from .frames import as_video, check_pair, each_clip, source_of
 from .nway import cosine
 from .bench import load_lpips, load_models
 
-# %% ../nbs/525_meaning.ipynb #d1ee1f27
+# %% ../nbs/525_meaning.ipynb #39e4e859
 def vifi_score(recon: np.ndarray, truth: np.ndarray, profile: str = 'strict',
-               models='tiny') -> np.ndarray:
+               models: 'Models | Path | str' = 'tiny') -> np.ndarray:
     """Cosine of ViFi-CLIP features of reconstruction and truth, (B,).
     One definition; arguments as `evaluate`. Without a `vifi` part CLIP is asked: `Models.vifi_name` says who."""
     r,t = check_pair(recon, truth)
@@ -23,7 +23,7 @@ def vifi_score(recon: np.ndarray, truth: np.ndarray, profile: str = 'strict',
     source_of(profile)
     return cosine(m.vifi(r), m.vifi(t))
 
-# %% ../nbs/525_meaning.ipynb #14016822
+# %% ../nbs/525_meaning.ipynb #6d775b27
 def smoothness(f: np.ndarray, # features of frames (B,F,D)
                pairs: str = 'adjacent', # or 'all'
                ) -> np.ndarray:
@@ -37,7 +37,7 @@ def smoothness(f: np.ndarray, # features of frames (B,F,D)
 def clip_pcc(recon: np.ndarray, # uint8 (B,F,H,W,3)
              truth: np.ndarray, # the same shape; used by the gate alone
              profile: str = 'strict', # 'strict': no gate; 'paper': gated by VIFI; 'NEURONS': all pairs
-             models='tiny', # as `evaluate`
+             models: 'Models | Path | str' = 'tiny', # as `evaluate`
              gate: float = .6, # Mind-Animator's bar: 0 where VIFI is not above it
              ) -> np.ndarray:
     "Smoothness of a reconstruction: mean cosine of CLIP embeddings of its frames, (B,)."
@@ -96,10 +96,11 @@ def clips_frechet(recon: np.ndarray, # uint8 (B,F,H,W,3)
         network=network,
         name=name)
 
-# %% ../nbs/525_meaning.ipynb #0afd608a
+# %% ../nbs/525_meaning.ipynb #bbebc8b2
 def lpips_distance(recon: np.ndarray, # uint8 (B,F,H,W,3)
                    truth: np.ndarray, # the same shape
-                   net='alex', # of `load_lpips`, or a network on two (N,3,H,W) tensors in -1..1
+                   # of `load_lpips`, or a network on two (N,3,H,W) tensors in -1..1
+                   net: 'str | torch.nn.Module' = 'alex',
                    ) -> np.ndarray:
     """LPIPS, mean over frames, (B,); 0 is identical.
     Raises `SemvideoError` if the package or its weights are missing."""

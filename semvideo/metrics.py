@@ -16,7 +16,8 @@ __all__ = ['IDEAL', 'TEN', 'LOWER', 'NETLESS', 'JUDGED', 'DEFINITIONS', 'ADDED_M
            'lpips_distance', 'drawn', 'trial_sd', 'gif_clips', 'gif_pair', 'avi_clips', 'half_softmax',
            'sampled_weights', 'vifi_pixels']
 
-# %% ../nbs/529_metrics.ipynb #2aee9325
+# %% ../nbs/529_metrics.ipynb #f810cf6e
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Callable, NamedTuple
 import numpy as np, pandas as pd
@@ -80,7 +81,7 @@ class _Both:
         "`flow_table` of the pair: (B,3)."
         return flow_table(self.recon, self.truth, profile, self.size, self.fields)
 
-# %% ../nbs/529_metrics.ipynb #9a837e36
+# %% ../nbs/529_metrics.ipynb #8aeea727
 def _refit(clips, size):
     "Clips at a size (h, w) by OpenCV's bilinear, as `cv2.resize` does unasked."
     import cv2
@@ -92,7 +93,7 @@ class Pair(_Both):
     """Reconstructions and truths that are scored together, `recon` and `truth` uint8 (B,F,H,W,3), and
     what the definitions share of them, computed when first asked for."""
     @cached_property
-    def gif(self):
+    def gif(self) -> 'Pair':
         "The same pair after a GIF."
         return self.seen_as(*gif_pair(self.recon, self.truth))
     @cached_property
@@ -120,25 +121,25 @@ class Pair(_Both):
         by = (n*(np.arange(k)+.5)/k).astype(int) if k < n-1 else np.arange(1, n)
         return (np.arange(n)+by[:, None]) % n
     @cached_property
-    def image(self): return self.both(self.models.image_logits)
+    def image(self) -> tuple: return self.both(self.models.image_logits)
     @cached_property
-    def video(self): return self.both(lambda x: self.models.video_logits(x, self.watched))
+    def video(self) -> tuple: return self.both(lambda x: self.models.video_logits(x, self.watched))
     @cached_property
-    def feats(self): return self.both(self.models.vifi)
+    def feats(self) -> tuple: return self.both(self.models.vifi)
     @cached_property
-    def vifi(self): return cosine(*self.feats)
+    def vifi(self) -> np.ndarray: return cosine(*self.feats)
     @cached_property
-    def smooth(self): return smoothness(self.models.clip_image(self.recon))
+    def smooth(self) -> np.ndarray: return smoothness(self.models.clip_image(self.recon))
     @cached_property
-    def hue(self): return self.hues(range(len(self)))
+    def hue(self) -> np.ndarray: return self.hues(range(len(self)))
     @cached_property
-    def hue_turned(self):
+    def hue_turned(self) -> np.ndarray:
         if len(self) < 2: return np.full((len(self), 2), np.nan)
         return np.mean([self.hues(t) for t in self.turns], 0)
     @cached_property
-    def flow(self): return self.flows('strict')
+    def flow(self) -> np.ndarray: return self.flows('strict')
     @cached_property
-    def flow_paper(self): return self.flows('paper')
+    def flow_paper(self) -> np.ndarray: return self.flows('paper')
 
 # %% ../nbs/529_metrics.ipynb #978a7187
 def _chance_cos(pair):
@@ -399,16 +400,18 @@ def judges_needed(profile: str = 'strict', # 'strict', 'paper' or a source
     own = [p for p in JUDGES_FROM_HUB if p in JUDGE_LOADERS]
     return ['image_classifier', 'video_classifier', *clips, *own]
 
-# %% ../nbs/529_metrics.ipynb #a3709392
+# %% ../nbs/529_metrics.ipynb #9900b334
 def evaluate(recon: np.ndarray, # uint8 (B,F,H,W,3)
              truth: np.ndarray, # the same shape
              profile: str = 'strict', # 'strict', 'paper' or a source: never two in one table
-             models='tiny', # `Models`, or what `load_models` takes; None: no metric that needs a network
-             clip_ids=None, # B names; '0000', '0001' ... by default
+             # `Models`, or what `load_models` takes; None: no metric that needs a network
+             models: 'Models | Path | str | None' = 'tiny',
+             clip_ids: Sequence | None = None, # B names; '0000', '0001' ... by default
              source: str = 'SemVideo', # paper profile: whose definitions, or 'all'
-             epe_size=None, # side at which flow is measured, as in `flow_table`
+             # side at which flow is measured, as in `flow_table`
+             epe_size: int | tuple | str | None = None,
              fps: float | None = None, # frames a second, to print with EPE
-             metrics=None, # names to compute; all by default
+             metrics: Sequence[str] | None = None, # names to compute; all by default
              chance: bool = True, # compute chance levels too
              gif: bool | str | None = None, # paper: after a GIF; None: where the source did (`GIF`); 'given': they are
              draw: bool = False, # paper profile: n-way scores with the noise of the source's trials
@@ -459,18 +462,20 @@ def _note_judges(table, models, watched):
     if 'video_classifier' in names:
         table.attrs['video_frames'] = watched or models.nets['video_classifier'][0].config.num_frames
 
-# %% ../nbs/529_metrics.ipynb #29c5c0a4
+# %% ../nbs/529_metrics.ipynb #59e167b3
 ADDED_METRICS = [] # (profile or source, metric, variant) of the definitions that `register_metric` added
 
 def register_metric(metric: str, # its name in the tables
-                    value, # of a `Pair` (`recon`, `truth`, `models`, ...): (B,)
+                    value: Callable, # of a `Pair` (`recon`, `truth`, `models`, ...): (B,)
                     unit: str, # such as 'r' or 'dB'
                     profile: str = 'strict', # 'strict', 'paper', or a source
-                    chance=None, # of a `Pair`, or a number; None: unknown
+                    # of a `Pair`, or a number; None: unknown
+                    chance: Callable | float | None = None,
                     variant: str | None = None, # the profile's name by default
                     ideal: float = 1., # its value for the truth itself
                     lower: bool = False, # less is better
-                    judge: str | None = None): # part of `Models.nets` that it asks; None: it needs no network
+                    # part of `Models.nets` that it asks; None: it needs no network
+                    judge: str | None = None) -> None:
     "Add a metric to a profile; raises `SemvideoError` if the profile has it already."
     profile = source_of(profile)
     variant = variant or profile
@@ -488,8 +493,8 @@ def register_metric(metric: str, # its name in the tables
     if judge is None: NETLESS.append(metric)
     else: JUDGED[metric] = judge
 
-# %% ../nbs/529_metrics.ipynb #30c9167d
-def forget_metric(metric: str):
+# %% ../nbs/529_metrics.ipynb #c64fa616
+def forget_metric(metric: str) -> None:
     "Take out all definitions of a metric that `register_metric` added."
     mine = [a for a in ADDED_METRICS if a[1] == metric]
     if not mine:

@@ -6,8 +6,9 @@
 __all__ = ['pair_flows', 'shuffle_table', 'frame_orders', 'order_code', 'order_p', 'shuffle_p', 'swapped_p', 'shuffle_test',
            'order_gain', 'p_curve', 'counterfactuals']
 
-# %% ../nbs/545_motion.ipynb #cc0a342d
+# %% ../nbs/545_motion.ipynb #af838e5d
 import itertools, math
+from collections.abc import Sequence
 import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for
 from .intervals import block_labels, compare, mean_interval
@@ -52,10 +53,10 @@ def shuffle_table(recon: np.ndarray, # uint8 (F,H,W,3)
     swapped = [_dots(flat, clip_flow(other, size)) for other in others]
     return dict(epe=np.stack(errors), dot=_dots(flat, steps), power=power, speed=speed, swapped=swapped)
 
-# %% ../nbs/545_motion.ipynb #54b03760
+# %% ../nbs/545_motion.ipynb #335bc393
 def frame_orders(F: int, # frames
                  n_perm: int, # draws where not all orders are listed
-                 seed # of the draws
+                 seed: int # of the draws
                  ) -> tuple[np.ndarray, bool]:
     """(permutations (P,F) uint8, exact): all of them if there are at most max(n_perm, 5040), else n_perm
     draws; the identity is left out of the list."""
@@ -80,7 +81,7 @@ def _walk(table, code):
     for i in range(1, len(code)): total += step(i)
     return total
 
-# %% ../nbs/545_motion.ipynb #3fdeaa5e
+# %% ../nbs/545_motion.ipynb #f96b3003
 def _relabelled(table, F, exact, seed):
     "A table (...,F,F) with its frames in random order, where not all orders are listed."
     if exact: return table
@@ -103,7 +104,7 @@ def _direction_p(dots, power, code, exact, seed):
 def order_p(table: dict, # of one clip, from `shuffle_table`
             code: list, # of `order_code`
             exact: bool, # are these all orders?
-            seed # of the relabelling, where they are not
+            seed: int # of the relabelling, where they are not
             ) -> tuple[float, float, float]:
     """(EPE as decoded, p by EPE, p by direction) of one clip's tables.
     Draws are shared by all clips, relabelled for each."""
@@ -143,7 +144,7 @@ def swapped_p(tables: list, # B dicts from `shuffle_table`, with `swapped`
         return _direction_p(tables[b]['swapped'], tables[b]['power'], code, exact, f'{seed}/{b}')
     return np.array(each_clip(one, len(tables)))
 
-# %% ../nbs/545_motion.ipynb #03c53ad6
+# %% ../nbs/545_motion.ipynb #8461f084
 def _swapped_share(tables, pairs, n_perm, seed, level=.05):
     "For each truth: share of the other clips' reconstructions that are under the level against it."
     under = swapped_p(tables, n_perm, seed) <= level # reconstruction, turn
@@ -151,12 +152,12 @@ def _swapped_share(tables, pairs, n_perm, seed, level=.05):
     for k, truth_of in enumerate(pairs): share[truth_of] += under[:, k]
     return share/len(pairs)
 
-def shuffle_test(recon, # uint8 (B,F,H,W,3)
-                 truth, # the same shape
+def shuffle_test(recon: np.ndarray, # uint8 (B,F,H,W,3)
+                 truth: np.ndarray, # the same shape
                  n_perm: int = 100_000, # draws where not all orders are listed (over 8 frames)
                  seed: int = 0, # of the draws
                  size: int | None = None, # side at which flow is measured, or None for the frames' own
-                 clip_ids=None, # names
+                 clip_ids: Sequence | None = None, # names
                  moving: float = .1, # px/frame of the truth above which a clip counts as moving
                  swaps: int = 4 # other clips' reconstructions that each truth is tested against
                  ) -> pd.DataFrame:
@@ -190,8 +191,8 @@ def order_gain(shuffle: pd.DataFrame, # of `shuffle_test`
     labels = block_labels(blocks, len(shuffle), alone=True)
     return mean_interval(gain[moving], labels[moving])
 
-# %% ../nbs/545_motion.ipynb #644cb4a3
-def p_curve(p, # p-values of the moving clips
+# %% ../nbs/545_motion.ipynb #b9c1f7b3
+def p_curve(p: np.ndarray, # p-values of the moving clips
             at: tuple = (.001, .01, .05, .1, .25, .5, .75, 1.) # levels
             ) -> pd.DataFrame:
     """Share of clips with p at or under each level, beside what chance gives: DataFrame (level, share,
@@ -200,10 +201,11 @@ def p_curve(p, # p-values of the moving clips
     share = [float((p <= level + 1e-12).mean()) if len(p) else 0. for level in at]
     return pd.DataFrame(dict(level=at, share=share, chance=at))
 
-# %% ../nbs/545_motion.ipynb #315f8bb8
-def counterfactuals(recon, # uint8 (B,F,H,W,3)
-                    truth, # the same shape
-                    blocks=None, # stretches that are independent of each other, as `mean_interval`
+# %% ../nbs/545_motion.ipynb #b53046a1
+def counterfactuals(recon: np.ndarray, # uint8 (B,F,H,W,3)
+                    truth: np.ndarray, # the same shape
+                    # stretches that are independent of each other, as `mean_interval`
+                    blocks: np.ndarray | int = None,
                     size: int | None = None, # side at which flow is measured
                     swaps: int = 4 # other clips whose motion each truth is given
                     ) -> pd.DataFrame:

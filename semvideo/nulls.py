@@ -6,7 +6,8 @@
 __all__ = ['derange', 'shift_within', 'turns', 'random_rows', 'random_clips', 'mean_video', 'nulls', 'disc_film', 'ladder',
            'rungs']
 
-# %% ../nbs/540_nulls.ipynb #96fa6bbd
+# %% ../nbs/540_nulls.ipynb #878aff47
+from collections.abc import Sequence
 import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for
 from .intervals import block_labels, compare, holm
@@ -22,9 +23,10 @@ def derange(n: int, # how many
     out[p] = np.roll(p, 1)
     return out
 
-# %% ../nbs/540_nulls.ipynb #895a5ced
+# %% ../nbs/540_nulls.ipynb #8f120966
 def shift_within(n: int, # clips
-                 segments=None, # (N,) labels: the shift wraps inside each
+                 # (N,) labels: the shift wraps inside each
+                 segments: Sequence | np.ndarray | None = None,
                  fraction: float = .5 # of the segment's length
                  ) -> np.ndarray:
     "Indices of a circular shift inside every segment."
@@ -46,7 +48,7 @@ def turns(n: int, # clips
     else: by = np.maximum(1, (n*(np.arange(k)+.5)/k).astype(int))
     return (np.arange(n)+by[:, None]) % n
 
-# %% ../nbs/540_nulls.ipynb #3a634b27
+# %% ../nbs/540_nulls.ipynb #099a16d2
 def random_rows(m: int, # rows there are
                 n: int, # rows wanted
                 pool: int, # different rows to draw from
@@ -55,13 +57,13 @@ def random_rows(m: int, # rows there are
     some = rng.permutation(m)[:pool]
     return some[rng.integers(0, len(some), n)]
 
-def random_clips(train, # uint8 (N,F,H,W,3)
+def random_clips(train: np.ndarray, # uint8 (N,F,H,W,3)
                  n: int, pool: int, rng: np.random.Generator) -> np.ndarray:
     "n training clips by `random_rows`: uint8 (n,F,H,W,3)."
     return np.stack([train[i] for i in random_rows(len(train), n, pool, rng)])
 
-# %% ../nbs/540_nulls.ipynb #58f7e0fd
-def mean_video(train, # uint8 (N,F,H,W,3)
+# %% ../nbs/540_nulls.ipynb #b6748574
+def mean_video(train: np.ndarray, # uint8 (N,F,H,W,3)
                step: int = 64 # clips in memory at a time
                ) -> np.ndarray:
     "Mean of the training clips, float64 (F,H,W,3), `step` clips in memory at a time."
@@ -89,10 +91,10 @@ def _null_makers(recon, train, segments, seed, pool):
     makers['shifted fMRI'] = lambda: recon[shift_within(n, segments)]
     return makers
 
-# %% ../nbs/540_nulls.ipynb #b1d2fd08
-def nulls(recon, # uint8 (B,F,H,W,3)
-          train, # uint8 (N,F,H,W,3) training clips (a memory map is read in pieces)
-          segments=None, # (B,) labels for the circular shift
+# %% ../nbs/540_nulls.ipynb #23f16418
+def nulls(recon: np.ndarray, # uint8 (B,F,H,W,3)
+          train: np.ndarray, # uint8 (N,F,H,W,3) training clips (a memory map is read in pieces)
+          segments: Sequence | np.ndarray | None = None, # (B,) labels for the circular shift
           seed: int = 0, # of the draws
           pool: int = 64, # training clips that the random ones are drawn from
           extra: dict | None = None, # {name: clips} such as nearest training clip or ridge
@@ -143,12 +145,12 @@ def disc_film(n: int, # clips
         recon.append(_disc(_DISC_STEPS[way], _DISC_HUES[seen], seed*1000 + i + 500))
     return np.stack(truth), np.stack(recon)
 
-# %% ../nbs/540_nulls.ipynb #28e2c47b
-def ladder(recon, # uint8 (B,F,H,W,3)
-           truth, # the same shape
+# %% ../nbs/540_nulls.ipynb #89c6681c
+def ladder(recon: np.ndarray, # uint8 (B,F,H,W,3)
+           truth: np.ndarray, # the same shape
            others: dict, # {name: clips} nulls, other methods
            ceilings: dict | None = None, # {name: clips} VAE round trip, true conditions, second seed
-           models='tiny', # as `metrics.evaluate`
+           models: 'Models | Path | str | None' = 'tiny', # as `metrics.evaluate`
            profile: str = 'strict', # or 'paper'
            name: str = 'reconstruction', # of the system judged
            **kw # to `metrics.evaluate`
@@ -193,9 +195,10 @@ def _against_ours(group, blocks):
         yield dict(system=system, rung=rung, ours=ours.mean(), other=other.mean(),
                    **compare(ours, other, labels[both], direction))
 
-# %% ../nbs/540_nulls.ipynb #9e6a4e85
+# %% ../nbs/540_nulls.ipynb #19a11e79
 def rungs(table: pd.DataFrame, # of `ladder`
-          blocks=None # stretches that are independent of each other, in clip order, as `mean_interval`
+          # stretches that are independent of each other, in clip order, as `mean_interval`
+          blocks: np.ndarray | int = None
           ) -> pd.DataFrame:
     """One row a metric, variant and other system: values, paired difference (positive: ours is better),
     interval, Holm-adjusted p over the table, and whether ours is above it; interval and p are NaN where

@@ -6,7 +6,8 @@
 __all__ = ['chance_n_way', 'miss_table', 'n_way_accuracy', 'half_softmax', 'cosine', 'unit_rows', 'cosine_blocks',
            'identification', 'nearest_rows']
 
-# %% ../nbs/505_nway.ipynb #3de6b93d
+# %% ../nbs/505_nway.ipynb #3588f4c5
+from collections.abc import Iterator
 from math import comb
 import numpy as np
 from .core import SemvideoError
@@ -84,7 +85,7 @@ def half_softmax(scores: np.ndarray # (B,K) logits
     e = np.exp(x-x.max(-1, keepdims=True))
     return (e/e.sum(-1, keepdims=True)).astype(np.float16).astype(np.float64)
 
-# %% ../nbs/505_nway.ipynb #5ac047b0
+# %% ../nbs/505_nway.ipynb #6deb50c3
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     "Cosine along the last axis in float64; exactly 1 for equal vectors, 0 for a zero vector."
     a,b = np.asarray(a, np.float64),np.asarray(b, np.float64)
@@ -97,7 +98,7 @@ def unit_rows(a: np.ndarray) -> np.ndarray:
     n = np.linalg.norm(np.asarray(a, np.float64), axis=-1, keepdims=True)
     return np.asarray(a, np.float64)/np.where(n > 0, n, 1)
 
-def cosine_blocks(r: np.ndarray, t: np.ndarray, block: int = 1024):
+def cosine_blocks(r: np.ndarray, t: np.ndarray, block: int = 1024) -> Iterator[tuple]:
     "Blocks of the cosine matrix of two sets of features: yields (row offset, (b,B) cosines)."
     r,t = unit_rows(r),unit_rows(t)
     for i in range(0, len(r), block): yield i, r[i:i+block] @ t.T
@@ -114,12 +115,14 @@ def _too_few(n, apart):
         found=f'{n} clips',
         expected=f'others more than {apart} s away')
 
-# %% ../nbs/505_nway.ipynb #608aa9a9
+# %% ../nbs/505_nway.ipynb #b4797676
 def identification(pred: np.ndarray, # (B,...) features or states of the reconstructions
                    true: np.ndarray, # (B,...) of the truths
-                   onset=None, # (B,) seconds: clips not more than `apart` from each other are not compared
+                   # (B,) seconds: clips not more than `apart` from each other are not compared
+                   onset: np.ndarray | None = None,
                    apart: float = 20., # seconds
-                   mean=None, # (...) taken off both, such as that of training targets; 'true': of `true`
+                   # (...) taken off both, such as that of training targets; 'true': of `true`
+                   mean: np.ndarray | str | None = None,
                    ) -> np.ndarray:
     """Pairwise identification: share of other clips whose truth is less similar (cosine) to the
     reconstruction than its own, ties half, (B,); chance 0.5. Raises `SemvideoError` if a clip has no

@@ -6,7 +6,8 @@
 __all__ = ['AXES_FROM', 'CALIBRATE_ON', 'distinct', 'read_texts', 'normalised', 'CaptionPosterior', 'ScenePosterior',
            'known_states', 'caption_posterior', 'scene_posterior']
 
-# %% ../nbs/359_posterior.ipynb #437525ab
+# %% ../nbs/359_posterior.ipynb #5e19ab9b
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -16,8 +17,8 @@ from .targets import LEVELS, target
 from .decoding_error import (DecodingError, left_out_scores, mean_fmri,
                                      principal_axes, scores_of)
 
-# %% ../nbs/359_posterior.ipynb #51f12377
-def distinct(texts): # captions, in the order of the clips
+# %% ../nbs/359_posterior.ipynb #8c82cd54
+def distinct(texts: Iterable[str]) -> tuple[list, np.ndarray]: # captions, in the order of the clips
     "Each caption once, and the row where it first stands: (list, (K,))."
     first = {}
     for row, text in enumerate(texts): first.setdefault(text, row)
@@ -73,17 +74,18 @@ class CaptionPosterior:
         blocks = range(0, len(states), AXES_FROM)
         return np.concatenate([scores_of(self.axes, states[i:i + AXES_FROM]) for i in blocks])
 
-# %% ../nbs/359_posterior.ipynb #5b19c979
+# %% ../nbs/359_posterior.ipynb #4e75b780
 @patch
 def fit(self: CaptionPosterior,
-        decoded, # (N,k) components of left-out decoded states
-        true): # (N,k) components of the true ones
+        decoded: np.ndarray, # (N,k) components of left-out decoded states
+        true: np.ndarray) -> CaptionPosterior: # (N,k) components of the true ones
     "Measure how decoding shrinks a state and how it errs."
     self.error = DecodingError(decoded, true)
     return self
 
 @patch
-def log_probability(self: CaptionPosterior, decoded): # (B,T,D) decoded states
+def log_probability(self: CaptionPosterior,
+                    decoded: np.ndarray) -> np.ndarray: # (B,T,D) decoded states
     "Log-probability (B,K) of each caption."
     if not np.isfinite(decoded).all():
         raise SemvideoError(
@@ -92,13 +94,13 @@ def log_probability(self: CaptionPosterior, decoded): # (B,T,D) decoded states
             remedy='train the decoders again with a lower learning rate')
     return normalised(self.error.log_likelihood(self.scores(decoded), self.candidates))
 
-# %% ../nbs/359_posterior.ipynb #5f091f67
+# %% ../nbs/359_posterior.ipynb #f8b1d944
 @patch
 def words(self: CaptionPosterior,
-          log_probability, # (B,K)
-          clip_ids, # B names
-          level, # named in the table
-          n=3) -> pd.DataFrame: # likeliest captions of each clip
+          log_probability: np.ndarray, # (B,K)
+          clip_ids: Sequence[str], # B names
+          level: str, # named in the table
+          n: int = 3) -> pd.DataFrame: # likeliest captions of each clip
     "Rows clip_id, level, rank, caption, probability."
     order = np.argsort(-log_probability, axis=1, kind='stable')[:, :n]
     rows = []
@@ -108,7 +110,7 @@ def words(self: CaptionPosterior,
     return pd.DataFrame(rows)
 
 @patch
-def refined(self: CaptionPosterior, log_probability): # (B,K)
+def refined(self: CaptionPosterior, log_probability: np.ndarray) -> np.ndarray: # (B,K)
     "Text states (B,T,D) of the likeliest caption: states that a sentence has."
     return np.asarray(self.states[log_probability.argmax(1)], np.float32)
 
@@ -174,8 +176,9 @@ def components(self: ScenePosterior, chosen, n) -> np.ndarray: # (B,) rows of sc
     parts = [p.candidates[self.rows[level][chosen], :n] for level, p in self.posteriors.items()]
     return np.concatenate(parts, 1)
 
-# %% ../nbs/359_posterior.ipynb #87d356db
-def known_states(study: Study, level: str, bundle: str, texts=()) -> tuple: # further captions
+# %% ../nbs/359_posterior.ipynb #e1133cb0
+def known_states(study: Study, level: str, bundle: str,
+                 texts: Iterable[str] = ()) -> tuple: # further captions
     "Each caption of the training films and each further one, once: (list, (K,T,D))."
     known, rows = distinct(study.captions('train')[level])
     states = [np.asarray(target(study, 'train', level)[rows])]
@@ -189,9 +192,9 @@ def known_states(study: Study, level: str, bundle: str, texts=()) -> tuple: # fu
     return known + more, np.concatenate(states)
 
 def caption_posterior(study: Study,
-                      subject, # whose training fMRI shows how decoding errs
+                      subject: int | str, # whose training fMRI shows how decoding errs
                       level: str, # anchor, motion or holistic
-                      texts=None, # {level: further captions}
+                      texts: dict | None = None, # {level: further captions}
                       components: int = 128) -> CaptionPosterior:
     "Posterior over the training captions and further ones of a level."
     bundle = study.settings_of('targets').get('bundle', 'tiny')

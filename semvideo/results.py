@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['OURS', 'score_system', 'same_chance', 'interval', 'results_table']
 
-# %% ../nbs/585_results.ipynb #432a9fba
+# %% ../nbs/585_results.ipynb #321782d2
+from collections.abc import Sequence
 import numpy as np, pandas as pd
 from .metrics import LOWER, Models, evaluate
 from .stats import corrected, mean_interval
 from .questions import plain_questions
 
-# %% ../nbs/585_results.ipynb #9520b451
+# %% ../nbs/585_results.ipynb #04ee1a5a
 def score_system(recon: np.ndarray, # uint8 (N,F,H,W,3)
                  truth: np.ndarray, # the same shape
                  models: Models,
-                 clip_ids, # N names
+                 clip_ids: Sequence, # N names
                  profile: str = 'strict', # or 'paper'
                  fps: float | None = None, # frames a second of what is scored
                  chance: bool = True, # compute chance levels too

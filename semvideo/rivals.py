@@ -6,8 +6,9 @@
 __all__ = ['decoded_systems', 'state_scores', 'nearest_training', 'rendered_systems', 'has_decoders', 'repeat_states',
            'repeats_table']
 
-# %% ../nbs/587_rivals.ipynb #57f447c3
+# %% ../nbs/587_rivals.ipynb #2206f1f0
 import copy
+from collections.abc import Iterator
 import numpy as np, pandas as pd
 from .core import Decoded, Study, conditions_of, progress
 from .metrics import identification
@@ -95,14 +96,15 @@ def rendered_systems(study: Study, subject: int, split: str, # what was rendered
         videos[system] = renderer.render(states, own_seed, mode, ids)
     return videos
 
-# %% ../nbs/587_rivals.ipynb #e3c4e188
+# %% ../nbs/587_rivals.ipynb #0892d005
 def has_decoders(study: Study, subject: int) -> bool:
     "Does the study hold the trained text decoders of a subject?"
     return all((study.path/f'train/sub-{subject}/sad-{level}').is_dir() for level in LEVELS)
 
 def repeat_states(study: Study, subject: int, split: str,
                   decoded: Decoded, # of all repeats
-                  repeats: int | None = None): # that were averaged for it; None: all there are
+                  # that were averaged for it; None: all there are
+                  repeats: int | None = None) -> Iterator[tuple]:
     """States that the trained decoders give for the mean of the first k repeats: yields (k, {level:
     (N,T,D)}); a k for which a clip has no response is left out. The last is `decoded` itself."""
     x = np.asarray(study.fmri(subject, split))[:, :repeats]

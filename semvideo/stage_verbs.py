@@ -16,17 +16,17 @@ from .verbs import *
 MODES = ['faithful', 'fast'] # of `render --mode`
 PROFILES = ['strict', 'paper'] # of `evaluate --profile` and `score --profile`
 
-# %% ../nbs/755_stage_verbs.ipynb #06e295e2
+# %% ../nbs/755_stage_verbs.ipynb #62301127
 @verb(STUDY, BUNDLE, FORCE, DRY, QUIET)
-def do_targets(a):
+def do_targets(a:argparse.Namespace)->None:
     "Captions to text states, frames to latents: what the decoders learn to predict."
     from semvideo import targets
     from semvideo.core import Study
     study = Study(a.study)
     say(targets.compute_targets(study, bundle=a.bundle or study_bundle(study), force=a.force))
 
-# %% ../nbs/755_stage_verbs.ipynb #5b012518
-def plan_train(a:argparse.Namespace): # parsed options of `train`
+# %% ../nbs/755_stage_verbs.ipynb #88285730
+def plan_train(a:argparse.Namespace)->None: # parsed options of `train`
     "The plan of each part that would be trained."
     from semvideo.train import DECODER_PARTS
     for part in a.parts or DECODER_PARTS:
@@ -36,7 +36,7 @@ def plan_train(a:argparse.Namespace): # parsed options of `train`
             say_plan(a, p)
             if p.does != 'keep': say(f'  then the fine-tuning of {part} on one subject')
 
-# %% ../nbs/755_stage_verbs.ipynb #66764238
+# %% ../nbs/755_stage_verbs.ipynb #1fc4087c
 @verb(
     STUDY,
     SUBJECT,
@@ -54,7 +54,7 @@ def plan_train(a:argparse.Namespace): # parsed options of `train`
     opt('--track', choices=['tensorboard', 'wandb', 'trackio'], default=None,
         help='send the curves to a tracker as well (default: none)'),
     SEED, FORCE, DRY, QUIET, plan=plan_train)
-def do_train(a):
+def do_train(a:argparse.Namespace)->None:
     "Train SAD and MAD: pretrain on every subject, fine-tune on one."
     study, s = open_study(a)
     from semvideo import train
@@ -65,7 +65,7 @@ def do_train(a):
     table = train.train_study(study, s, recipe, seed=a.seed, force=a.force, track=a.track, **engine, **kw)
     say(table.to_string(index=False))
 
-# %% ../nbs/755_stage_verbs.ipynb #f9537096
+# %% ../nbs/755_stage_verbs.ipynb #ad38db2c
 @verb(
     STUDY, SUBJECT, SPLIT,
     opt('--repeats', type=int, default=None, metavar='N',
@@ -84,7 +84,7 @@ def do_train(a):
     opt('--films', type=Path, default=None, metavar='DIR',
         help='films without a brain: captions.csv and latents.npy (with --refine scenes)'),
     SEED, FORCE, DRY, QUIET)
-def do_decode(a):
+def do_decode(a:argparse.Namespace)->None:
     "fMRI to text states and motion latents."
     study, s = open_study(a)
     from semvideo import train
@@ -93,13 +93,13 @@ def do_decode(a):
                            refine=a.refine, texts=a.texts, motion=a.motion, films=a.films, **kw)
     say(f'{len(d)} clips of {a.split} decoded:', study.path/f'decode/sub-{s}/{a.split}.safetensors')
 
-# %% ../nbs/755_stage_verbs.ipynb #ab337e52
+# %% ../nbs/755_stage_verbs.ipynb #4d1f4fcc
 @verb(
     STUDY, SUBJECT, SPLIT, BUNDLE, SEED,
     opt('--mode', choices=MODES, default='faithful',
         help='fast: few steps, no guidance (default: faithful)'),
     SHARD, FORCE, DRY, QUIET)
-def do_render(a):
+def do_render(a:argparse.Namespace)->None:
     "Decoded states to video."
     study, s = open_study(a)
     from semvideo import cvr
@@ -107,7 +107,7 @@ def do_render(a):
     say(cvr.render_study(study, s, split=a.split, bundle=bundle, seed=a.seed, mode=a.mode,
                          shard=a.shard, force=a.force))
 
-# %% ../nbs/755_stage_verbs.ipynb #b2bef72d
+# %% ../nbs/755_stage_verbs.ipynb #e41f0098
 def study_judges(study:'Study')->str:
     "Judges unless others are named: 'tiny' for targets of the tiny bundle, else 'hub'."
     return 'tiny' if study_bundle(study) == 'tiny' else 'hub'
@@ -130,7 +130,7 @@ def say_readouts(file:Path): # readouts.csv, where `evaluate` wrote one
     opt('--ceilings', type=int, default=16, metavar='N',
         help='clips rendered again for ridge and the ceilings; 0: none (default: 16)'),
     SEED, FORCE, DRY, QUIET)
-def do_evaluate(a):
+def do_evaluate(a:argparse.Namespace)->None:
     "Metrics of the rendered clips, beside chance and nulls."
     study, s = open_study(a)
     from semvideo import evaluate
@@ -143,16 +143,16 @@ def do_evaluate(a):
     say_readouts(study.path/f'evaluate/sub-{s}/readouts.csv')
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
-# %% ../nbs/755_stage_verbs.ipynb #a75cbb52
+# %% ../nbs/755_stage_verbs.ipynb #7346ca1b
 @verb(STUDY, SUBJECT, SEED, FORCE, DRY, QUIET)
-def do_explain(a):
+def do_explain(a:argparse.Namespace)->None:
     "Which voxels and regions each level listens to."
     study, s = open_study(a)
     from semvideo import neuro
     say(neuro.explain_study(study, s, seed=a.seed, force=a.force))
 
 @verb(STUDY, SUBJECT, FORCE, DRY, QUIET)
-def do_report(a):
+def do_report(a:argparse.Namespace)->None:
     "One page: truth and reconstruction, metrics and nulls, brain maps, settings."
     study, s = open_study(a)
     from semvideo import report

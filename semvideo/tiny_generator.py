@@ -20,8 +20,8 @@ from .tiny_text import WIDTH
 # %% ../nbs/316_tiny_generator.ipynb #2d21c870
 import torch
 
-# %% ../nbs/316_tiny_generator.ipynb #c31c4ae4
-def new_unet(channels=(64, 96)):
+# %% ../nbs/316_tiny_generator.ipynb #f103c186
+def new_unet(channels: tuple = (64, 96)) -> 'UNet2DConditionModel':
     "Untrained tiny UNet on latents (4,8,8), cross-attention to 64-wide text states."
     from diffusers import UNet2DConditionModel
     return UNet2DConditionModel(8, 4, 4, down_block_types=('CrossAttnDownBlock2D', )*2,
@@ -29,20 +29,20 @@ def new_unet(channels=(64, 96)):
                                 block_out_channels=channels, layers_per_block=1,
                                 cross_attention_dim=WIDTH, attention_head_dim=4, norm_num_groups=8)
 
-def new_adapter(channels=(64, 96)):
+def new_adapter(channels: tuple = (64, 96)) -> 'MotionAdapter':
     "Untrained motion modules for it."
     from diffusers import MotionAdapter
     return MotionAdapter(block_out_channels=channels, motion_layers_per_block=1,
                          motion_mid_block_layers_per_block=1, motion_num_attention_heads=4,
                          motion_norm_num_groups=8, motion_max_seq_length=32)
 
-def new_scheduler():
+def new_scheduler() -> 'DDIMScheduler':
     "DDIM with Stable Diffusion's betas, predicting v."
     from diffusers import DDIMScheduler
     return DDIMScheduler(1000, .00085, .012, 'scaled_linear', clip_sample=False,
                          set_alpha_to_one=False, steps_offset=1, prediction_type='v_prediction')
 
-# %% ../nbs/316_tiny_generator.ipynb #b30f2058
+# %% ../nbs/316_tiny_generator.ipynb #21680399
 def _clips(seed, first, n): # place of the first clip
     "Frames (n,8,64,64,3) and captions."
     rng = rng_for('bundle', 'pool', seed, first)
@@ -50,7 +50,7 @@ def _clips(seed, first, n): # place of the first clip
     return np.stack([c.frames(TIMES) for c in clips]), [captions_of(c) for c in clips]
 
 def latent_pool(out: str | Path, n_clips: int = 5000, seed: int = 0, device: str = 'cpu',
-                workers: int = 1): # processes that draw the clips
+                workers: int = 1) -> tuple: # processes that draw the clips
     "Latents of training clips and their captions, computed once: (n,8,4,8,8) scaled, list of dicts."
     from diffusers import AutoencoderKL
     vae = AutoencoderKL.from_pretrained(Path(out)/'vae').eval().to(device)

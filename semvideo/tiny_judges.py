@@ -20,19 +20,19 @@ from .tiny_picture import (N_FRAMES, TIMES, Ema, arithmetic, draw_ahead, picture
 import torch
 import torch.nn.functional as F
 
-# %% ../nbs/314_tiny_judges.ipynb #c9456966
+# %% ../nbs/314_tiny_judges.ipynb #b7d2661d
 PICTURE_CLASSES = [f'{c} {k}' for k in KINDS for c in COLOURS] # 64
 MOTION_CLASSES = [f'{k} {m}' for k in KINDS for m in MOTIONS] # 104
 
-def picture_class(s) -> int: # Shot
+def picture_class(s: Shot) -> int: # Shot
     "Index in PICTURE_CLASSES."
     return KINDS.index(s.kind)*len(COLOURS) + list(COLOURS).index(s.colour)
 
-def motion_class(s) -> int: # Shot
+def motion_class(s: Shot) -> int: # Shot
     "Index in MOTION_CLASSES."
     return KINDS.index(s.kind)*len(MOTIONS) + MOTIONS.index(s.motion)
 
-def clip_batch(n: int, *seed):
+def clip_batch(n: int, *seed) -> tuple:
     "n clips of 8 frames, uint8 (n,8,64,64,3), with their first shots; no cuts."
     rng = rng_for('bundle', *seed)
     shots = [random_shot(rng, 'any') for _ in range(n)]

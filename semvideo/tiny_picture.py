@@ -6,8 +6,9 @@
 __all__ = ['N_FRAMES', 'TIMES', 'picture_batch', 'draw_ahead', 'arithmetic', 'train_loop', 'Ema', 'new_vae', 'train_vae',
            'train_vae_decoder']
 
-# %% ../nbs/310_tiny_picture.ipynb #6f1d141e
+# %% ../nbs/310_tiny_picture.ipynb #01768eb2
 import contextlib, math, multiprocessing, time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,11 +21,11 @@ from .bundle import to_model
 # %% ../nbs/310_tiny_picture.ipynb #2d21c870
 import torch
 
-# %% ../nbs/310_tiny_picture.ipynb #bb0a2b65
+# %% ../nbs/310_tiny_picture.ipynb #e4961e3a
 N_FRAMES = 8 # frames of a clip, at 0, 0.25, ... 1.75 s
 TIMES = np.arange(N_FRAMES)*CLIP_S/N_FRAMES
 
-def picture_batch(n: int, *seed, p_cut: float = 0.):
+def picture_batch(n: int, *seed, p_cut: float = 0.) -> tuple:
     "n single frames uint8 (n,64,64,3) with their shots, at random times (n,)."
     rng = rng_for('bundle', *seed)
     shots = [random_shot(rng, 'any') for _ in range(n)]
@@ -62,7 +63,7 @@ def arithmetic(device: str, # 'cpu' or 'cuda'
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
 
-# %% ../nbs/310_tiny_picture.ipynb #32c5df7b
+# %% ../nbs/310_tiny_picture.ipynb #fee97790
 def _optimiser(params, lr, done, warm=50): # done: function of the step, share of the training behind it
     "AdamW, a rise over `warm` steps and a cosine to 0."
     opt = torch.optim.AdamW(params, lr, betas=(.9,.99), weight_decay=.01,
@@ -78,8 +79,8 @@ def _means(recent): # list of lists of 0-dim tensors and numbers
     return [round(v, 5) for v in torch.stack(rows).mean(0).tolist()]
 
 def train_loop(name: str, # of the part: the history goes to {name}.history.json
-               loss_of, # function of the step: (loss, *facts)
-               params, steps: int, lr: float,
+               loss_of: Callable, # function of the step: (loss, *facts)
+               params: Iterable, steps: int, lr: float,
                out: str | Path = None, # folder of the history
                every: int = 25, # steps that are averaged to one entry
                clip: float = 1., # largest gradient norm
@@ -117,8 +118,8 @@ class Ema:
     def apply(self):
         for p,m in zip(self.params, self.mean): p.data.copy_(m)
 
-# %% ../nbs/310_tiny_picture.ipynb #a02dce2a
-def new_vae(channels=(12, 24, 48, 64)):
+# %% ../nbs/310_tiny_picture.ipynb #f43ed9e7
+def new_vae(channels: tuple = (12, 24, 48, 64)) -> 'AutoencoderKL':
     "Untrained tiny VAE: 64 px to latents (4,8,8)."
     from diffusers import AutoencoderKL
     return AutoencoderKL(3, 3, ('DownEncoderBlock2D', )*4, ('UpDecoderBlock2D', )*4, channels,

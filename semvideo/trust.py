@@ -7,8 +7,9 @@ __all__ = ['CLAIMS', 'STILL', 'MOVING', 'claim_rows', 'verdict', 'baseline_check
            'interval_check', 'TrustCard', 'claim_checks', 'card', 'selection_check', 'leak_check', 'seed_check',
            'trust_card']
 
-# %% ../nbs/555_trust.ipynb #9aae9f29
+# %% ../nbs/555_trust.ipynb #09032cd8
 import html, json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -168,9 +169,10 @@ def _metric_row(group, blocks):
                 corrected=float(corrected(metric, mean, chance)), rank=f'{len(better)+1} of {len(theirs)}',
                 nulls_above=', '.join(s for s in better if s in nulls), how=how)
 
-# %% ../nbs/555_trust.ipynb #58cf4847
+# %% ../nbs/555_trust.ipynb #01eceb50
 def metric_table(table: pd.DataFrame, # of `ladder`, or clips.csv of an evaluation, with a column `rung`
-                 blocks=None # stretches that are independent of each other, in clip order, as `mean_interval`
+                 # stretches that are independent of each other, in clip order, as `mean_interval`
+                 blocks: np.ndarray | int = None
                  ) -> pd.DataFrame:
     """One row a metric and variant of the system judged: value, interval, n_eff, chance, corrected, rank
     on the ladder (1 is best), the nulls whose mean is better, and how the interval was made or why there is
@@ -188,7 +190,7 @@ def interval_check(values: pd.DataFrame # of `metric_table`
     if not given.all(): says += f'. Without: {"; ".join(dict.fromkeys(values.how[~given]))}'
     return dict(kind='data', check='intervals', ok=True if given.all() else None, says=says)
 
-# %% ../nbs/555_trust.ipynb #02774951
+# %% ../nbs/555_trust.ipynb #d7f73064
 class TrustCard:
     """What a run may claim and on what ground: `checks` (list of dicts: check, ok, says), `metrics`,
     `rungs`, `facts`; `to_html()`, `to_dict()`, `save(folder)`."""
@@ -201,7 +203,7 @@ class TrustCard:
         self.title, self.checks, self.facts = title, checks, facts
         self.metrics, self.rungs = metrics, rungs
     @property
-    def licensed(self):
+    def licensed(self) -> list:
         return [c['check'] for c in self.checks if c['kind'] == 'claim' and c['ok']]
     def __repr__(self):
         return f'TrustCard({self.title}): ' + '; '.join(
@@ -361,11 +363,12 @@ def _stretches_of(shuffle, table, blocks):
     labels = [label.get(clip) for clip in shuffle.clip_id]
     return None if None in labels else np.array(labels)
 
-# %% ../nbs/555_trust.ipynb #f962760d
+# %% ../nbs/555_trust.ipynb #748ad915
 def card(table: pd.DataFrame, # of `ladder`: system, rung, clip_id, metric, variant, value, chance, unit
-         blocks=None, # stretches that are independent of each other, in clip order, as `mean_interval`
+         # stretches that are independent of each other, in clip order, as `mean_interval`
+         blocks: np.ndarray | int = None,
          title: str = 'Trust card',
-         checks=(), # further checks: dicts of kind 'data', check, ok, says
+         checks: Sequence[dict] = (), # further checks: dicts of kind 'data', check, ok, says
          facts: dict | None = None, # anything worth keeping
          shuffle: pd.DataFrame | None = None # of `shuffle_test`
          ) -> TrustCard:
@@ -492,9 +495,10 @@ def _scored_clips(study, split, run):
                  says=f'{len(ids)} of {len(clips)} clips of {split}')
     return clips.loc[ids].reset_index(), check
 
-# %% ../nbs/555_trust.ipynb #4bdf30fb
+# %% ../nbs/555_trust.ipynb #e59b0a31
 def trust_card(study: Study | Path | str, # a study, or its path
-               run, # subject whose evaluation is judged, or a table as `card` takes it, with or without rung
+               # subject whose evaluation is judged, or a table as `card` takes it, with or without rung
+               run: int | str | pd.DataFrame,
                split: str = 'test', # split that was scored
                seconds: float | None = None, # stretches taken for independent; None: segments, cut by the data
                shuffle: pd.DataFrame | None = None, # of `shuffle_test`; else what the evaluation left
