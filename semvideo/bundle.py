@@ -266,6 +266,7 @@ def _copy_parts(src, dest):
     for part in ('unet', 'motion_adapter'):
         network = _classes()[part].from_pretrained(str(dest/part)).half()
         shutil.rmtree(dest/part)
+        network.register_to_config(_name_or_path='')
         network.save_pretrained(str(dest/part))
 
 def pack_bundle(src: str | Path, # folder the trainers wrote

@@ -560,8 +560,8 @@ def _card_of_score(table, names, recon, truth, block, title):
     if n < 2: return None
     checks = [different_check('reconstructions', names, recon),
               different_check('truths', names, truth)]
-    table.attrs.update(pred=clips_hash(recon), truth=clips_hash(truth), block=min(block, max(1, n//2)))
-    return card(table, table.attrs['block'], title, checks, dict(table.attrs))
+    table.attrs.update(pred=clips_hash(recon), truth=clips_hash(truth), block=block)
+    return card(table, block, title, checks, dict(table.attrs))
 
 # %% ../nbs/560_folders.ipynb #807d023b
 def write_parquet(path: Path | str, df: pd.DataFrame) -> None:
@@ -639,7 +639,8 @@ def score(pred: Path | str, # folder, clip or .npy of the reconstructions
           fps: float | None = None, # frames a second, to print with EPE
           source: str = 'SemVideo', # paper profile: whose definitions, or 'all'
           gif: bool | None = None, # paper profile: through a GIF; None: where the source scored so
-          block: int = 10, # clips that belong together in time, for intervals
+          # clips that belong together in time, for intervals; None: by the scores' own autocorrelation
+          block: int | None = None,
           seed: int = 0, # of nulls and draws
           protocol: str | None = None, # of `protocols.PROTOCOLS`: score as this source does
           vifi: Path | str | None = None, # ViFi-CLIP weights, as `metrics.load_vifi`

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
 from .core import renamed, Config, SemvideoError
-from .decoder_parts import Standardiser, as_config, check_fmri, four_layers
+from .decoder_parts import Standardiser, all_rows, as_config, check_fmri, four_layers
 from .tripartite import *
 from .motion_filter import *
 
@@ -200,8 +200,9 @@ def forward(self:MAD,
 # %% ../nbs/344_mad.ipynb #79dc5dfe
 def frame_contrast(pred: torch.Tensor, true: torch.Tensor,
                    tau: float) -> torch.Tensor: # (N,P) decoded, true frames
-    "Bidirectional InfoNCE over frames with cosine similarity."
-    s = F.normalize(pred.flatten(1), dim=1)@F.normalize(true.flatten(1), dim=1).T/tau
+    "Bidirectional InfoNCE over the frames of all processes, with cosine similarity."
+    p,t = (F.normalize(all_rows(v).flatten(1), dim=1) for v in (pred, true))
+    s = p@t.T/tau
     i = torch.arange(len(s), device=s.device)
     return (F.cross_entropy(s, i)+F.cross_entropy(s.T, i))/2
 
@@ -222,9 +223,11 @@ def loss(self:MAD,
     text,y = self.text(motion_text),self.latents(target)
     if self.training and c.text_mix:
         n = len(h)
-        way = torch.rand(n, generator=generator) # from a row's own text to another's
-        way = way*(torch.rand(n, generator=generator) < c.text_mix)
-        perm = torch.randperm(n, generator=generator).to(h.device)
+        # drawn where the generator is, on the rows' device without one: a GPU need not wait
+        draw = dict(generator=generator, device=generator.device if generator else h.device)
+        way = torch.rand(n, **draw) # from a row's own text to another's
+        way = way*(torch.rand(n, **draw) < c.text_mix)
+        perm = torch.randperm(n, **draw).to(h.device)
         text = text + way.to(h)[:,None,None]*(text[perm]-text)
     p = self.frames(h, text)
     l1,contrast = F.l1_loss(p, y),frame_contrast(p.flatten(0,1), y.flatten(0,1), c.tau)

@@ -49,8 +49,8 @@ _all_ = ['side_by_side', 'data_uri', 'video_uri', 'image_uri', 'animation', 'enl
 # %% ../nbs/729_report.ipynb #9bf3f5d7
 RULES = dict(
     verdict='A null is a video that knows nothing of the clip it is scored against. It counts '
-    'as beaten only if the whole 95% interval of the paired difference, from a bootstrap '
-    'that keeps stretches of time together, lies on our side.',
+    'as beaten only if the whole 95% interval of the paired difference, a t interval over '
+    'pieces of time that are independent of each other, lies on our side.',
     watch='Left: what the person saw. Right: what was reconstructed from brain activity '
     'alone. The clips were chosen by rule: {rule} Each clip plays at its own speed '
     'and repeats; a click pauses it.',
