@@ -28,8 +28,8 @@ def plan_ablate(a:argparse.Namespace): # parsed options of `ablate`
     STUDY, SUBJECT, SPLIT,
     opt('--rows', nargs='+', default=None, metavar='ROW',
         help='of without-anchor without-motion without-holistic without-mad without-mixco '
-        'without-softclip without-refinement without-linear-path without-ridge-start one-stage '
-        'paper-literal (default: all)'),
+        'without-softclip without-refinement without-films without-linear-path '
+        'without-ridge-start one-stage paper-literal (default: all)'),
     opt('--profile', choices=PROFILES, default='strict',
         help="paper: as the field's tables; strict: as a sceptic would (default: strict)"),
     opt('--models', default=None,
@@ -37,14 +37,16 @@ def plan_ablate(a:argparse.Namespace): # parsed options of `ablate`
         'hub)'),
     opt('--texts', type=Path, default=None, metavar='FILE',
         help='further captions, where the study was decoded with them'),
+    opt('--films', type=Path, default=None, metavar='DIR',
+        help='films without a brain, where the study was decoded with them'),
     SEED, FORCE, DRY, QUIET, plan=plan_ablate)
-def do_ablate(a):
+def do_ablate(a:argparse.Namespace)->None:
     "Leave out one part at a time: train what is missing, render, score, compare clip by clip."
     study, s = open_study(a)
     from semvideo import ablation
     table = ablation.ablate_study(
         study, s, a.rows, split=a.split, models=a.models or study_judges(study), seed=a.seed,
-        profile=a.profile, texts=a.texts, force=a.force)
+        profile=a.profile, texts=a.texts, films=a.films, force=a.force)
     say('difference to the whole, row minus whole, with 95 % interval; then the states themselves')
     say(ablation.ablation_summary(study, s, table).T.to_string(header=False))
     say(study.path/f'ablate/sub-{s}/table.csv')

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
-from .core import Decoded, SemvideoError, Study, identity, read_csv, write_csv
+from .core import Decoded, SemvideoError, Study, conditions_of, identity, read_csv, write_csv
 from .bundle import TextEncoder
 from .targets import LEVELS, target
 from .decoders import DECODER_PARTS, RECIPES, Recipe, part_settings
@@ -33,7 +33,8 @@ class Ablation:
     # changes the dict of a `Recipe` in place; what it touches is trained anew
     change: Callable = None
     mute: str = None # field of `Decoded` that says nothing
-    refine: str = None # as in `decode_study`
+    refine: str = None # as in `decode_study`; default: as the study was decoded
+    motion: str = None # likewise
 
 ABLATIONS = {} # name: Ablation
 
@@ -84,12 +85,15 @@ for _what in ('anchor', 'motion', 'holistic'):
 register_ablation('without-mad', Ablation('mean training latents', mute='latents'))
 register_ablation('without-mixco', Ablation('no mixed brains', _sizes(dict(mixco_until=0.))))
 register_ablation('without-softclip', Ablation('no contrast', _sizes(dict(lambda_softclip=0.))))
-register_ablation('without-refinement', Ablation('states as SAD decodes them', refine='network'))
+register_ablation('without-refinement',
+                  Ablation('states and latents as decoded', refine='network', motion='regression'))
+register_ablation('without-films', Ablation('latents as MAD decodes them', motion='regression'))
 register_ablation('without-linear-path', Ablation('networks alone, no ridge', _no_linear_path))
 register_ablation('without-ridge-start',
                   Ablation('a linear path that is trained', _training(projector='train')))
 register_ablation('one-stage', Ablation('no pretraining on all subjects', _one_stage))
-register_ablation('paper-literal', Ablation('C.1 as written', _literal, refine='network'))
+register_ablation('paper-literal',
+                  Ablation('C.1 as written', _literal, refine='network', motion='regression'))
 
 # %% ../nbs/595_ablation.ipynb #5cf5d397
 def _link(source: Path, copy: Path):
@@ -139,7 +143,7 @@ def changed_recipe(r: Recipe, row: Ablation) -> Recipe:
 # %% ../nbs/595_ablation.ipynb #6404077b
 def _muted(study, subject, split, bundle, field):
     "What was decoded, with one field that says nothing."
-    decoded = Decoded.load(study.path/f'decode/sub-{subject}/{split}.safetensors')
+    decoded = conditions_of(study.path/f'decode/sub-{subject}/{split}.safetensors')
     fields = {k: np.asarray(getattr(decoded, k)) for k in (*LEVELS, 'latents')}
     if field != 'latents': nothing = TextEncoder(bundle)(['']).numpy()[0]
     else: nothing = np.asarray(target(study, 'train', field)).mean(0, dtype=np.float64)
@@ -162,7 +166,7 @@ def _shared_stages(r, changed, subject):
     trained = [f'train/{who}/{p}' for p in same for who in ('pretrain', f'sub-{subject}')]
     return 'prepare', 'mine', 'targets', *trained
 
-def _make_row(study, own, subject, split, row, r, texts): # own: study of the row, r: its Recipe
+def _make_row(study, own, subject, split, row, r, texts, films): # own: study of the row, r: its Recipe
     "Train, decode and render what the row's study does not have."
     rendering = dict(study.settings_of(f'render/sub-{subject}/{split}'))
     decoding = study.settings_of(f'decode/sub-{subject}/{split}')
@@ -170,8 +174,12 @@ def _make_row(study, own, subject, split, row, r, texts): # own: study of the ro
     else:
         train_study(own, subject, r, seed=r.sad_pretrain['seed'])
         refine = row.refine or decoding.get('refine', 'network')
+        motion = row.motion or decoding.get('motion', 'regression')
+        # the gain on latents goes with where they come from
+        if motion != decoding.get('motion', 'regression'): del rendering['motion_gain']
         decode_study(own, subject, split, decoding.get('repeats'), decoding.get('seed', 0),
-                     refine=refine, texts=texts if refine == 'captions' else None)
+                     refine=refine, texts=texts if refine == 'captions' else None, motion=motion,
+                     films=films if refine == 'scenes' else None)
     render_study(own, subject, split, **rendering)
 
 # %% ../nbs/595_ablation.ipynb #abfecb3d
@@ -238,7 +246,8 @@ def open_ablation(study: Study, subject, name: str, # of a row, or whole
     r,made = trained_recipe(study, subject),{}
     settings = dict(split=split, models=str(models), n_boot=n_boot, seed=seed, profile=profile)
     if row := ABLATIONS.get(name):
-        made = dict(mute=row.mute, refine=row.refine, recipe=changed_recipe(r, row).to_dict())
+        made = dict(mute=row.mute, refine=row.refine, motion=row.motion,
+                    recipe=changed_recipe(r, row).to_dict())
     needs = [f'{stage}/sub-{subject}/{split}' for stage in ('decode', 'render')]
     return study.stage('ablate', dict(made, **settings), needs=['targets', *needs],
                        part=f'sub-{subject}/{name}', force=force,
@@ -248,7 +257,8 @@ def ablate_study(study: Study, # trained, decoded and rendered
                  subject, rows=None, # names in ABLATIONS; default: all
                  split: str = 'test', models='tiny', # judges, as in `evaluate_study`
                  n_boot: int = 2000, seed: int = 0, profile: str = 'strict',
-                 texts=None, # further captions, where the study was decoded with them
+                 texts: Path | str | None = None, # further captions, where it was decoded with them
+                 films: Path | str | None = None, # films without a brain, likewise
                  force: bool = False) -> pd.DataFrame:
     """Train, decode, render and score each row that is not done, in ablate/sub-{subject}/{row};
     -> `ablation_table` of the rows, also written to ablate/sub-{subject}/table.csv. Raises
@@ -263,7 +273,8 @@ def ablate_study(study: Study, # trained, decoded and rendered
             if name != 'whole':
                 changed = changed_recipe(r, ABLATIONS[name])
                 own = branch_study(study, stage.dir/'study', _shared_stages(r, changed, subject))
-                _make_row(study, own, subject, split, ABLATIONS[name], changed, texts)
+                _make_row(study, own, subject, split, ABLATIONS[name], changed, texts,
+                          films)
             study.log('reads', split=split, by='ablate', subject=subject)
             tables = _score_row(own, subject, split, judges, n_boot, seed, profile)
             for k,table in tables.items(): write_csv(stage.dir/f'{k}.csv', table)

@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for
 from .intervals import block_labels, compare, mean_interval
 from .metrics import check_pair, clip_flow, each_clip, flow_table
-from .nulls import turns
+from .nulls import pairings
 
 # %% ../nbs/545_motion.ipynb #4b99449b
 def pair_flows(clip: np.ndarray, # uint8 (F,H,W,3)
@@ -167,7 +167,7 @@ def shuffle_test(recon: np.ndarray, # uint8 (B,F,H,W,3)
     recon, truth = check_pair(recon, truth)
     if recon.shape[1] < 3:
         raise SemvideoError('Too few frames to shuffle', found=f'{recon.shape[1]}', expected='at least 3')
-    pairs = turns(len(recon), swaps)
+    pairs = pairings(len(recon), swaps)
     def one(i): return shuffle_table(recon[i], truth[i], size, [truth[j] for j in pairs[:, i]])
     tables = each_clip(one, len(recon))
     epe, p, p_direction = shuffle_p(tables, n_perm, seed)
@@ -218,7 +218,7 @@ def counterfactuals(recon: np.ndarray, # uint8 (B,F,H,W,3)
         'frozen': np.broadcast_to(recon[:, :1], recon.shape)
     }
     scores = {k: flow_table(v, truth, 'strict', size) for k, v in motions.items()}
-    others = [flow_table(recon[t], truth, 'strict', size) for t in turns(len(recon), swaps)]
+    others = [flow_table(recon[t], truth, 'strict', size) for t in pairings(len(recon), swaps)]
     if others: scores['swapped'] = np.mean(others, 0)
     nothing = dict.fromkeys(('difference', 'low', 'high', 'p'), np.nan)
     rows = []

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['BRAINS', 'Brain', 'miniature_config', 'brain_of', 'features_of', 'subject_signals', 'one_run', 'make_miniature',
-           'load_scripts', 'scan_subject', 'films_of', 'scan_study', 'KINDS', 'COLOURS', 'BACKGROUNDS', 'DIRECTIONS',
-           'MOTIONS', 'SPEEDS', 'SIZE', 'FPS', 'CLIP_S', 'CLIPS_PER_SEGMENT', 'DRAW', 'S', 'DARK', 'LIGHT', 'WOOD',
-           'SKIN', 'TILE', 'sprite', 'texture', 'Shot', 'Clip', 'captions_of', 'held_out', 'random_shot', 'random_clip',
-           'other_captions', 'write_film', 'ROLES', 'PARCEL_ROLE', 'MiniatureConfig', 'subject_vertices', 'DT',
-           'picture_features', 'motion_features', 'meaning_features', 'film_features', 'tuning', 'hrf', 'volume_times',
-           'drive_of', 'bold_of', 'noiseless_bold', 'noise', 'NONLINEAR_ROLES', 'NONLINEAR_PARCELS', 'NonlinearConfig',
-           'nonlinear_vertices', 'tastes', 'place_features', 'early_drive', 'motion_drive', 'meaning_drive',
-           'nonlinear_drive', 'run_gain', 'amplitudes']
+           'load_scripts', 'scan_subject', 'scripted_films', 'scan_study', 'KINDS', 'COLOURS', 'BACKGROUNDS',
+           'DIRECTIONS', 'MOTIONS', 'SPEEDS', 'SIZE', 'FPS', 'CLIP_S', 'CLIPS_PER_SEGMENT', 'DRAW', 'S', 'DARK',
+           'LIGHT', 'WOOD', 'SKIN', 'TILE', 'sprite', 'texture', 'Shot', 'Clip', 'captions_of', 'held_out',
+           'random_shot', 'random_clip', 'other_captions', 'write_film', 'ROLES', 'PARCEL_ROLE', 'MiniatureConfig',
+           'subject_vertices', 'DT', 'picture_features', 'motion_features', 'meaning_features', 'film_features',
+           'tuning', 'hrf', 'volume_times', 'drive_of', 'bold_of', 'noiseless_bold', 'noise', 'NONLINEAR_ROLES',
+           'NONLINEAR_PARCELS', 'NonlinearConfig', 'nonlinear_vertices', 'tastes', 'place_features', 'early_drive',
+           'motion_drive', 'meaning_drive', 'nonlinear_drive', 'run_gain', 'amplitudes']
 
 # %% ../nbs/189_simulate.ipynb #c87d8ebf
 import json
@@ -228,7 +228,7 @@ def scan_subject(cfg: MiniatureConfig,
         out[segment] = np.stack([clean_run(x[:,answers]) for x in runs], 1)
     return vertices[answers].reset_index(drop=True), out
 
-def films_of(cfg: MiniatureConfig) -> dict:
+def scripted_films(cfg: MiniatureConfig) -> dict:
     "The scripts of a miniature's segments, {segment: list of Clip}."
     return {name: write_film(name, cfg.seed, split) for name,split,*_ in _segments(cfg)}
 
@@ -245,7 +245,7 @@ def scan_study(path: Path | str, # folder to make
                cfg: MiniatureConfig) -> Study: # of `miniature_config`
     "A study with the captions and clean responses of a miniature, without its movies and scan files."
     import pandas as pd
-    films = films_of(cfg)
+    films = scripted_films(cfg)
     features = {name: features_of(film) for name,film in films.items()}
     study = Study.create(path, 'simulated', 'scan_study', _clip_table(films, cfg), cfg)
     parts = {split: [n for n,s,*_ in _segments(cfg) if s == split] for split in ('train', 'test')}

@@ -6,7 +6,7 @@
 __all__ = ['PUBLISHED', 'NOT_ONE_COLUMN', 'published', 'judged_as_published', 'why_not_comparable', 'run_means', 'leaderboard',
            'corrected', 'time_blocks', 'block_labels', 'finite_values', 'block_length', 'FEWEST', 'LEAST',
            'time_pieces', 'Interval', 'mean_interval', 'block_bootstrap', 'n_eff', 'compare', 'p_value', 'sign_flip',
-           'holm', 'derange', 'shift_within', 'turns', 'random_rows', 'random_clips', 'mean_video', 'nulls',
+           'holm', 'derange', 'shift_within', 'pairings', 'random_rows', 'random_clips', 'mean_video', 'nulls',
            'disc_film', 'ladder', 'rungs', 'pair_flows', 'shuffle_table', 'frame_orders', 'order_code', 'order_p',
            'shuffle_p', 'swapped_p', 'shuffle_test', 'order_gain', 'p_curve', 'counterfactuals', 'ceiling_scaled',
            'score_by_repeats', 'clusters', 'cluster_identification', 'held_out_cluster', 'effective_rank',
@@ -35,7 +35,7 @@ _all_ = [
     'time_pieces', 'Interval', 'mean_interval', 'block_bootstrap', 'n_eff', 'compare', 'p_value',
     'sign_flip', 'holm',
     # nulls
-    'derange', 'shift_within', 'turns', 'random_rows', 'random_clips', 'mean_video', 'nulls',
+    'derange', 'shift_within', 'pairings', 'random_rows', 'random_clips', 'mean_video', 'nulls',
     'disc_film', 'ladder', 'rungs',
     # motion
     'pair_flows', 'shuffle_table', 'frame_orders', 'order_code', 'order_p', 'shuffle_p',

@@ -30,7 +30,7 @@ def make(folder, brain, snr, seed):
         text_targets(study, 'train', TextEncoder('tiny'))
     study = Study(path)
     clips = study.select('train')
-    films = simulate.films_of(cfg)
+    films = simulate.scripted_films(cfg)
     shots = [c.shot(1.) for name in dict.fromkeys(clips.segment) for c in films[name]]
     labels = {q: np.array([getattr(s, f) for s in shots]) for q,f in QUESTIONS.items()}
     held = np.isin(clips.segment, list(dict.fromkeys(clips.segment))[-N_HELD:])

@@ -1,4 +1,4 @@
-"The table of results against plain arithmetic, and what it does with missing values."
+"580_null_videos, 582_questions, 585_results, 587_rivals, 588_readouts, 590_evaluate, 595_ablation, 756_ablate_verb: the table of results against plain arithmetic, and what it does with missing values."
 import numpy as np, pandas as pd, pytest
 from semvideo.evaluate import OURS, fit_to, marginals, null_videos, results_table, same
 from semvideo.core import SemvideoError

@@ -1,4 +1,4 @@
-"""The miniature from a plain script: several processes, no `if __name__ == '__main__'`, the same bytes
+"""170_film, 180_brain, 185_nonlinear, 189_simulate. The miniature from a plain script: several processes, no `if __name__ == '__main__'`, the same bytes
 as in one."""
 import os, subprocess, sys
 from semvideo.core import file_sha256
@@ -37,7 +37,7 @@ def scans():
     out = {}
     cfgs = dict(linear=simulate.miniature_config(n_train=12, seed=2, test_repeats=1, snr=3.6, share=.08),
                 nonlinear=simulate.miniature_config('nonlinear', n_train=12, seed=2, test_repeats=1, snr=4., share=.05))
-    films = simulate.films_of(cfgs['linear'])
+    films = simulate.scripted_films(cfgs['linear'])
     films.pop('test1')
     features = {name: simulate.features_of(f) for name,f in films.items()}
     features['test1'] = features['seg1'] # not read
@@ -66,7 +66,7 @@ def test_only_the_nonlinear_brain_hides_the_kind_from_a_linear_read_out(scans):
 
 def test_without_conjunctions_the_gap_is_gone():
     cfg = simulate.miniature_config('nonlinear', n_train=4, seed=2, test_repeats=1, snr=4., share=.05, conjunction=0.)
-    films = simulate.films_of(cfg)
+    films = simulate.scripted_films(cfg)
     runs = simulate.scan_subject(cfg, {n: simulate.features_of(f) for n,f in films.items()}, 1)[1]
     x = np.concatenate([runs[f'seg{i}'].mean(1) for i in range(1, 5)])
     kind = np.array([c.shot(1.).kind for i in range(1, 5) for c in films[f'seg{i}']])
@@ -85,7 +85,7 @@ def test_the_nonlinear_tree_is_whole_and_refuses_the_other_brain(tmp_path):
 
 def test_reliability_is_as_asked_for():
     cfg = simulate.miniature_config('nonlinear', n_train=2, seed=4, test_repeats=1, share=.05)
-    features = {n: simulate.features_of(f) for n,f in simulate.films_of(cfg).items()}
+    features = {n: simulate.features_of(f) for n,f in simulate.scripted_films(cfg).items()}
     vertices, runs = simulate.scan_subject(cfg, features, 1)
     r = np.mean([(runs[s][:,0]*runs[s][:,1]).mean(0) for s in ('seg1', 'seg2')], 0)
     by_role = pd.Series(r).groupby(vertices.role).mean()
@@ -96,7 +96,7 @@ def test_the_first_brain_is_what_it_was(tmp_path):
     cfg = simulate.MiniatureConfig(n_subjects=1, n_train=1, train_repeats=1, test_repeats=1)
     assert 'brain' not in cfg.to_dict() and simulate.miniature_config().hash == 'd7535303bfc3'
     vertices = simulate.subject_vertices(1, cfg)
-    features = {n: simulate.features_of(f) for n,f in simulate.films_of(cfg).items()}
+    features = {n: simulate.features_of(f) for n,f in simulate.scripted_films(cfg).items()}
     signals = simulate.subject_signals(features, vertices, 1, cfg)
     w = simulate.tuning(vertices, 1, cfg)
     drive = simulate.drive_of(features['seg1'], w)

@@ -253,12 +253,12 @@ def test_counterfactuals():
                                                                      'flow_correlation'] == 0
 
 def test_swapped_share_is_that_of_other_clips():
-    "Each truth against the reconstructions that `turns` gives it, tested one by one."
+    "Each truth against the reconstructions that `pairings` gives it, tested one by one."
     t = discs(6, 5, seed=3)
     r = noisy(t, 30)
     got = S.shuffle_test(r, t, swaps=2).swapped
     want = np.zeros(6)
-    for pairing in S.turns(6, 2): # reconstruction i meets truth pairing[i]
+    for pairing in S.pairings(6, 2): # reconstruction i meets truth pairing[i]
         p = S.shuffle_test(r, t[pairing]).p_direction.to_numpy()
         want[pairing] += (p <= .05)/2
     assert np.allclose(got, want) and want.any()
