@@ -6,7 +6,7 @@
 __all__ = ['LAYOUTS', 'natural_key', 'movie_frames', 'split_grid', 'clip_frames', 'list_clips', 'align', 'load_pairs',
            'swapped_channels', 'different_check', 'clips_hash', 'write_parquet', 'score']
 
-# %% ../nbs/560_folders.ipynb #bcfe6c13
+# %% ../nbs/560_folders.ipynb #b32b0db5
 import re, tempfile
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -15,7 +15,7 @@ from .core import (SemvideoError, array_sha256, atomic_path, new_map, read_npy, 
 from .metrics import as_video, check_pair, content_key, psnr, resample, resize
 from .nulls import derange, ladder, mean_video
 from .trust import card
-from .video import open_movie, turns
+from .video import open_movie, upright
 
 # %% ../nbs/560_folders.ipynb #a2304b63
 _VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
@@ -27,7 +27,18 @@ def natural_key(name: str) -> list:
     parts = [p for p in re.split(r'(\d+)', name) if p]
     return [(0, int(p), '') if p.isdigit() else (1, 0, p) for p in parts]
 
-# %% ../nbs/560_folders.ipynb #c476713b
+# %% ../nbs/560_folders.ipynb #44e453fa
+def _as_one(frames, path):
+    "Frames of a clip as one array; raises `SemvideoError` where they are of several sizes."
+    sizes = sorted({f.shape[:2] for f in frames})
+    if len(sizes) > 1:
+        raise SemvideoError(
+            'The frames of one clip are of different sizes',
+            file=path,
+            found=' and '.join(f'{h}x{w}' for h,w in sizes[:3]),
+            expected='one size')
+    return np.stack(frames)
+
 def movie_frames(path: Path | str) -> np.ndarray:
     "Every frame of a movie, uint8 RGB (F,H,W,3)."
     import av
@@ -36,7 +47,7 @@ def movie_frames(path: Path | str) -> np.ndarray:
             stream = box.streams.video[0]
             stream.thread_type = 'NONE'
             decoded = box.decode(stream)
-            frames = [np.rot90(f.to_ndarray(format='rgb24'), turns(f)) for f in decoded]
+            frames = [upright(f.to_ndarray(format='rgb24'), f, path) for f in decoded]
     except (av.error.FFmpegError, IndexError) as e:
         raise SemvideoError(
             'Cannot read this movie',
@@ -45,33 +56,39 @@ def movie_frames(path: Path | str) -> np.ndarray:
             expected='a playable video file',
         ) from e
     if not frames: raise SemvideoError('A movie without frames', file=path)
-    return np.stack(frames)
+    return _as_one(frames, path)
 
-# %% ../nbs/560_folders.ipynb #11c8cc0b
+# %% ../nbs/560_folders.ipynb #eee060a1
 def _broken(what, path, e):
     "The error of a picture or a GIF that Pillow cannot read."
     return SemvideoError(f'The {what} cannot be read', file=path, found=str(e)[:120],
                          remedy='make or copy it again')
 
 def _picture(path):
-    "One picture, uint8 RGB."
-    from PIL import Image
-    try: return np.asarray(Image.open(path).convert('RGB'))
-    except (OSError, SyntaxError, ValueError) as e: raise _broken('picture', path, e) from None
+    "One picture as it is to be shown, uint8 RGB."
+    from PIL import Image, ImageOps
+    try:
+        with Image.open(path) as im:
+            if im.mode[0] in 'IF': raise ValueError(f'more than 8 bits a colour (mode {im.mode})')
+            return np.asarray(ImageOps.exif_transpose(im).convert('RGB'))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+        raise _broken('picture', path, e) from None
 
-# %% ../nbs/560_folders.ipynb #d3e90629
+# %% ../nbs/560_folders.ipynb #e579cb12
 def _gif_frames(path):
     "Every frame of a GIF, uint8 RGB (F,H,W,3)."
     from PIL import Image, ImageSequence
     try:
         with Image.open(path) as im:
             return np.stack([np.asarray(f.convert('RGB')) for f in ImageSequence.Iterator(im)])
-    except (OSError, SyntaxError, ValueError, EOFError) as e: raise _broken('GIF', path, e) from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e:
+        raise _broken('GIF', path, e) from None
 
 def _folder_frames(path):
     "The pictures of a folder in natural order, uint8 RGB (F,H,W,3)."
     pictures = [f for f in path.iterdir() if f.suffix.lower() in _IMAGE_SUFFIXES]
-    return np.stack([_picture(f) for f in sorted(pictures, key=lambda f: natural_key(f.name))])
+    in_order = sorted(pictures, key=lambda f: natural_key(f.name))
+    return _as_one([_picture(f) for f in in_order], path)
 
 # %% ../nbs/560_folders.ipynb #6fc1288b
 LAYOUTS = { # who writes truth and reconstruction side by side, and in which order
@@ -162,7 +179,7 @@ def _clip_name(path):
     number = path.stem.split('-', 1)[0]
     return number if path.suffix.lower() == '.gif' and number.isdigit() else path.stem
 
-# %% ../nbs/560_folders.ipynb #c4344a16
+# %% ../nbs/560_folders.ipynb #2d4322c2
 def list_clips(path: Path | str # a folder of movies, GIFs, .npy files or frame folders
                ) -> dict:
     """{name: path}, in natural order; raises `SemvideoError` on an empty folder, mixed kinds or two

@@ -390,6 +390,26 @@ def test_a_broken_picture_is_named(tmp_path):
         (tmp_path/d/"clip/0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     refuses(lambda: score(tmp_path/"a", tmp_path/"b", out=tmp_path/"o", models=None), "0.png")
 
+def test_pictures_that_are_not_what_they_seem(tmp_path, monkeypatch):
+    from PIL import Image
+    from semvideo.folders import clip_frames
+    half = np.zeros((8, 12, 3), np.uint8)
+    half[:4] = 255
+    def folder(name, *pictures, **kw):
+        (tmp_path/name).mkdir()
+        for i, p in enumerate(pictures): p.save(tmp_path/name/f"{i}.png", **kw)
+        return tmp_path/name
+    sizes = folder("sizes", Image.new("RGB", (8, 8)), Image.new("RGB", (8, 9)))
+    refuses(lambda: clip_frames(sizes), "different sizes", "8x8 and 9x8", "sizes")
+    deep = folder("deep", Image.fromarray(np.full((8, 8), 700, np.uint16)))
+    refuses(lambda: clip_frames(deep), "0.png", "more than 8 bits")
+    exif = Image.Exif()
+    exif[0x112] = 6 # lies on its side: shown turned by a quarter, clockwise
+    turned = clip_frames(folder("turned", Image.fromarray(half), exif=exif))[0]
+    assert np.array_equal(turned, np.rot90(half, -1))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    refuses(lambda: clip_frames(sizes), "0.png", "pixels")
+
 @pytest.mark.slow
 def test_the_harness(tmp_path):
     """Flips, kills, a full disk and two commands at once, on a small miniature, each a few times
@@ -402,3 +422,11 @@ def test_the_harness(tmp_path):
     assert d["clear"] and d["rc_again"] == 0 and d["differ"] == [], d
     p = harness.pairs(s, tree, "targets", "targets")
     assert p["bad"] == [] and p["differ"] == [], p
+
+@pytest.mark.slow
+def test_the_harness_sees_what_is_broken(tmp_path):
+    "Without locks, two commands at once that end well are not believed."
+    s, tree = harness.make(tmp_path, ("mine", "targets"), 1)
+    wanted = harness.Wanted(s, tree)
+    p = harness.pairs(s, tree, "targets", "targets", 3, wanted=wanted, plant="no_locks")
+    assert p["bad"] or p["differ"], p
