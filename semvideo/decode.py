@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['decode', 'Words', 'decode_study']
 
-# %% ../nbs/360_decode.ipynb #0ef8a5f0
+# %% ../nbs/360_decode.ipynb #26e7fc7b
 import numpy as np
 import torch
 import pandas as pd
@@ -42,7 +42,7 @@ def decode(module, fmri: np.ndarray, subject, # decoder, (N,V), key of its subje
         out.append(y.float().cpu().numpy())
     return np.concatenate(out)
 
-# %% ../nbs/360_decode.ipynb #7de7d3b7
+# %% ../nbs/360_decode.ipynb #11caf817
 class Words:
     "Refines text states by the captions they may come from, and keeps the likeliest of each clip."
     def __init__(self, study, subject, refine='network', texts=None): # as in `decode_study`
@@ -71,7 +71,7 @@ class Words:
         write_csv(file, pd.concat(self.tables, ignore_index=True))
         return [file]
 
-# %% ../nbs/360_decode.ipynb #d064518f
+# %% ../nbs/360_decode.ipynb #8cb71742
 def _decode_parts(folders, x, subject, split, ids, seed, batch, device, refine): # {part: folder}, (N,V)
     """Each part's arrays by the field of `Decoded` they are for; a part may be told an earlier one's text.
     `refine` (level, states, names) -> states has the last word on text states."""
@@ -79,17 +79,30 @@ def _decode_parts(folders, x, subject, split, ids, seed, batch, device, refine):
     for part in progress(folders, f'decode {split}'):
         module = load(folders[part])
         output,told = module.reads()
-        if told and told not in decoded:
-            raise SemvideoError(
-                f'{part} is told {told} states',
-                found='no part before it decodes them',
-                expected='its name after theirs')
         kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
         decoded[output] = decode(module, x, subject, batch=batch, device=device, **kw)
         if output in LEVELS: decoded[output] = refine(output, decoded[output], ids)
     return decoded
 
-# %% ../nbs/360_decode.ipynb #a2eb4e21
+# %% ../nbs/360_decode.ipynb #2473fd9b
+def _check_parts(folders): # {part: folder} of trained decoders
+    "Raise `SemvideoError` unless the parts fill `Decoded`, in an order that works."
+    decoded = []
+    for part,folder in folders.items():
+        output,told = load(folder).reads()
+        if told and told not in decoded:
+            raise SemvideoError(
+                f'{part} is told {told} states',
+                found='no part before it decodes them',
+                expected='its name after theirs')
+        decoded.append(output)
+    if missing := [name for name in (*LEVELS, 'latents') if name not in decoded]:
+        raise SemvideoError(
+            'These decoders do not fill the four states',
+            found=f'nothing for {", ".join(missing)}',
+            expected=f'parts that together decode {", ".join((*LEVELS, "latents"))}')
+
+# %% ../nbs/360_decode.ipynb #5069a22f
 def decode_study(study, subject, # core.Study, a subject that `train_study` was run for
                  split: str = 'test',
                  repeats: int = None, # repeats averaged, from the first; default all
@@ -110,6 +123,8 @@ def decode_study(study, subject, # core.Study, a subject that `train_study` was 
             file=study.path / f'fmri/sub-{subject}/{split}.npy',
             found=f'repeats={repeats}',
             expected=f'1 to {n}')
+    is_trained = all((f/'config.json').is_file() for f in folders.values())
+    if is_trained and (force or not file.is_file()): _check_parts(folders)
     stage = study.stage('decode', dict(split=split, repeats=repeats, seed=seed, **words.settings),
                         needs=[f'train/sub-{subject}/{p}' for p in parts],
                         part=f'sub-{subject}/{split}', force=force, inputs=words.inputs,

@@ -9,7 +9,7 @@ __all__ = ['fit_to', 'evenly', 'judges_folder', 'judges_content', 'added_setting
            'results_table', 'decoded_systems', 'state_scores', 'nearest_training', 'rendered_systems', 'has_decoders',
            'repeat_states', 'repeats_table']
 
-# %% ../nbs/590_evaluate.ipynb #93c4438c
+# %% ../nbs/590_evaluate.ipynb #1146e096
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -50,7 +50,7 @@ def evenly(n: int, k: int | None) -> np.ndarray: # of n, this many; None: all
     "Row numbers at even distances."
     return np.unique(np.linspace(0, n-1, min(k or n, n)).round().astype(int))
 
-# %% ../nbs/590_evaluate.ipynb #158a332b
+# %% ../nbs/590_evaluate.ipynb #b4c3273e
 def judges_folder(models) -> Path | None:
     "Where judging networks lie on this machine, or None."
     if models == 'hub' or not isinstance(models, (str, Path)): return None
@@ -69,6 +69,12 @@ def judges_content(models, # `Models`, or what `load_models` takes
             file=root,
             expected="'tiny', 'hub' or a folder",
             remedy='check --models')
+    if not any((root/part).is_dir() for part in JUDGES_HUB):
+        raise SemvideoError(
+            'No judging networks here',
+            file=root,
+            expected=f'sub-folders {", ".join(list(JUDGES_HUB)[:3])}',
+            remedy='give a bundle folder, or models="hub"')
     return content(root)
 
 def added_settings(profile: str = 'strict') -> dict:
@@ -172,7 +178,7 @@ def _tables(exam, scores, sets, n_boot, shuffle_clips):
                                           n_boot, exam.seed)
     return tables|dict(clips=scores, results=results, shuffle=_shuffle(exam, shuffle_clips))
 
-# %% ../nbs/590_evaluate.ipynb #ecc08de5
+# %% ../nbs/590_evaluate.ipynb #ae79b5ab
 def _open_stage(study, subject, split, models, config, force):
     "The stage `evaluate` of a subject: what it is made of, and where the judges lie."
     rendered,decoded = (f'{stage}/sub-{subject}/{split}' for stage in ('render', 'decode'))
@@ -182,10 +188,17 @@ def _open_stage(study, subject, split, models, config, force):
         inputs=dict(judges=judges_content(models)), places=dict(judges=root) if root else {},
         verify=(rendered, decoded, f'frames/{split}.npy'))
 
+def _check_counts(least, **counts): # {name: number, or None for all}
+    "Raise `SemvideoError` for a number of clips or resamples that is none."
+    for name,n in counts.items():
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < least):
+            raise SemvideoError('Not a number of clips or resamples', found=f'{name}={n!r}',
+                                expected=f'a whole number from {least}')
+
 def _visible_files(folder):
     return [p for p in folder.rglob('*') if p.is_file() and not p.name.startswith('.')]
 
-# %% ../nbs/590_evaluate.ipynb #ddb6b2b4
+# %% ../nbs/590_evaluate.ipynb #e1c0219e
 def evaluate_study(study: Study,
                    subject: int,
                    split: str = 'test', # split that was rendered
@@ -200,6 +213,8 @@ def evaluate_study(study: Study,
     """Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv,
     shuffle.csv (the paper's shuffle test), fvd.csv, repeats.csv (where the study holds the trained
     decoders) and results.csv. -> results, one row a system, metric and variant."""
+    _check_counts(1, n_boot=n_boot, shuffle_clips=shuffle_clips)
+    _check_counts(0, ceiling_clips=ceiling_clips)
     config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed,
                   shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips, **added_settings(profile))
     stage = _open_stage(study, subject, split, models, config, force)
@@ -212,5 +227,5 @@ def evaluate_study(study: Study,
     stage.finish(_visible_files(stage.dir), systems=sorted(scores.system.unique()))
     return tables['results']
 
-# %% ../nbs/590_evaluate.ipynb #251ae25c
+# %% ../nbs/590_evaluate.ipynb #e6c4b2d3
 __getattr__ = renamed(__name__, dict(score='semvideo.evaluate.score_system'))

@@ -37,13 +37,14 @@ def no_locks():
     locks.alone = anew.alone = opening.alone = lambda path, wait_s=600: contextlib.nullcontext()
 
 
-def no_second_look():
-    "A study that does not look again, at the end, at what it read in the beginning: what the harness must notice."
+def nothing_holds():
+    "Without locks, and without a second look, at the end, at what was read in the beginning."
     from semvideo import opening
+    no_locks()
     opening._check_sources_held = opening._check_still_ours = lambda stage: None
 
 
-PLANTS = dict(no_locks=no_locks, no_second_look=no_second_look)
+PLANTS = dict(no_locks=no_locks, nothing_holds=nothing_holds)
 
 
 def child(words, folder, limit_kb=None, env=None, plant=None):

@@ -390,6 +390,17 @@ def test_a_broken_picture_is_named(tmp_path):
         (tmp_path/d/"clip/0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     refuses(lambda: score(tmp_path/"a", tmp_path/"b", out=tmp_path/"o", models=None), "0.png")
 
+NAN = float("nan")
+
+@pytest.mark.parametrize("recipe,says", [([], "list"), ("3", "str"), (dict(sad=3), "sad = 3"), (dict(sad_pretrain=dict(epochs=-1)), "epochs = -1"), (dict(sad_pretrain=dict(epochs="3")), "epochs = '3'"), (dict(mad_tune=dict(lr=NAN)), "lr = nan"), (dict(mad_tune=dict(lr=0)), "lr = 0"), (dict(sad_tune=dict(epoch=3)), "epoch"), (dict(mad=dict(channels=[])), "channels"), (dict(mad=dict(hidden=True)), "hidden"), (dict(sad_tune=dict(precision="fp8")), "fp32 or bf16"), (dict(sad_tune=dict(repeats="mean")), "separate")])
+def test_recipes_that_cannot_be_meant(recipe, says):
+    from semvideo.decoders import as_recipe
+    refuses(lambda: as_recipe(recipe), says)
+
+def test_recipes_that_are_known_can_be_meant():
+    from semvideo.decoders import RECIPES, as_recipe
+    for r in RECIPES.values(): assert as_recipe(r.to_dict()) == r
+
 def test_pictures_that_are_not_what_they_seem(tmp_path, monkeypatch):
     from PIL import Image
     from semvideo.folders import clip_frames
@@ -425,8 +436,30 @@ def test_the_harness(tmp_path):
 
 @pytest.mark.slow
 def test_the_harness_sees_what_is_broken(tmp_path):
-    "Without locks, two commands at once that end well are not believed."
-    s, tree = harness.make(tmp_path, ("mine", "targets"), 1)
-    wanted = harness.Wanted(s, tree)
-    p = harness.pairs(s, tree, "targets", "targets", 3, wanted=wanted, plant="no_locks")
+    """Without locks and without a second look at the end, two trainings at once mix their seeds and say that all is done:
+    that is not believed."""
+    _, tree = harness.make(tmp_path, ("mine",), 2)
+    tree = harness.shorten(tree, tmp_path/"short")
+    study = tmp_path/"short-study"
+    harness.complete(study, tree, ("mine", "targets", "train"))
+    wanted = harness.Wanted(study, tree)
+    p = harness.pairs(study, tree, "train", "train", 2, (0, 1), wanted=wanted, plant="nothing_holds")
     assert p["bad"] or p["differ"], p
+    p = harness.pairs(study, tree, "train", "train", 2, (0, 1), wanted=wanted)
+    assert p["bad"] == [] and p["differ"] == [], p
+    want = harness.state(study)
+    recipe = tmp_path/"recipe.json"
+    write_json(recipe, dict(sad_pretrain=dict(epochs=-1)))
+    on = ("--study", str(study), "--force")
+    for words, says in ((("train", "--recipe", str(recipe)), "epochs = -1"), (("decode", "--parts", "mad"), "told motion"), (("decode", "--parts", "sad-anchor", "sad-motion", "sad-holistic"), "latents")):
+        status, _, err = harness.run(words[0], *on, *words[1:])
+        assert status == 2 and says in err and "Traceback" not in err, err
+    assert harness.differing(want, harness.state(study)) == []
+
+def test_an_evaluation_that_cannot_be_meant_touches_nothing(study, tmp_path):
+    from semvideo.evaluate import evaluate_study, judges_content
+    want = harness.state(study.path)
+    for kw in (dict(ceiling_clips=-3), dict(n_boot=0), dict(shuffle_clips=0), dict(n_boot=2.5)):
+        refuses(lambda: evaluate_study(study, 1, force=True, **kw), "Not a number of clips")
+    refuses(lambda: judges_content(tmp_path), "No judging networks")
+    assert harness.state(study.path) == want
