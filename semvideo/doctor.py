@@ -128,7 +128,7 @@ def todo(study:'Study',
     return dict(done='', partial=again, stale=f'{again} --force',
                 damaged=f'restore the file{meant}, or {again} --force')[state]
 
-# %% ../nbs/730_doctor.ipynb #b56f1269
+# %% ../nbs/730_doctor.ipynb #be695929
 def _log_rows(study):
     "A row if the log of a study cannot be read."
     from semvideo.core import SemvideoError
@@ -137,6 +137,11 @@ def _log_rows(study):
         return [dict(stage='log', state='damaged', why=f'log.jsonl, {e.found}', files=1, bytes=0,
                      do=e.remedy)]
     return []
+
+def _unrecorded(study, verb):
+    "How many files of a stage lie there though no record stands for any of them."
+    folder = study.path/verb
+    return sum(p.is_file() for p in folder.rglob('*')) if folder.is_dir() else 0
 
 def study_status(path, # study folder
                  verify:bool=False)->list: # read every byte
@@ -150,7 +155,10 @@ def study_status(path, # study folder
         keys = sorted((k for k in found if k.split('/')[0] == verb), key=pretrained_first)
         for k in keys:
             out.append(dict(stage=k, **found[k], do=todo(study, verb, found[k]['state'])))
-        if not keys:
+        if not keys and (n := _unrecorded(study, verb)):
+            out.append(dict(stage=verb, state='damaged', why=f'{n} files, but their record is gone',
+                            files=n, bytes=0, do=todo(study, verb, 'damaged')))
+        elif not keys:
             out.append(dict(stage=verb, state='not begun', why='', files=0, bytes=0,
                             do=f'semvideo {verb} --study {path}'))
     return out + _log_rows(study)

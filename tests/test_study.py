@@ -390,6 +390,15 @@ def test_a_broken_picture_is_named(tmp_path):
         (tmp_path/d/"clip/0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     refuses(lambda: score(tmp_path/"a", tmp_path/"b", out=tmp_path/"o", models=None), "0.png")
 
+def test_files_whose_record_is_gone_are_not_in_order_nor_printed(study):
+    "Who edits a result and deletes its record has not made a result."
+    from semvideo.report import report_study
+    write_csv(study.path/"evaluate/sub-1/results.csv", pd.DataFrame(dict(metric=["SSIM"], value=[.99])))
+    said = {r["stage"]: r for r in study_status(study.path)}
+    assert said["evaluate"]["state"] == "damaged" and "record is gone" in said["evaluate"]["why"]
+    assert main(["status", "--study", str(study.path)]) == 1 == main(["doctor", "--study", str(study.path)])
+    refuses(lambda: report_study(study, 1, split="train"), "evaluate/sub-1", "record is gone")
+
 NAN = float("nan")
 
 @pytest.mark.parametrize("recipe,says", [([], "list"), ("3", "str"), (dict(sad=3), "sad = 3"), (dict(sad_pretrain=dict(epochs=-1)), "epochs = -1"), (dict(sad_pretrain=dict(epochs="3")), "epochs = '3'"), (dict(mad_tune=dict(lr=NAN)), "lr = nan"), (dict(mad_tune=dict(lr=0)), "lr = 0"), (dict(sad_tune=dict(epoch=3)), "epoch"), (dict(mad=dict(channels=[])), "channels"), (dict(mad=dict(hidden=True)), "hidden"), (dict(sad_tune=dict(precision="fp8")), "fp32 or bf16"), (dict(sad_tune=dict(repeats="mean")), "separate")])
@@ -436,16 +445,16 @@ def test_the_harness(tmp_path):
 
 @pytest.mark.slow
 def test_the_harness_sees_what_is_broken(tmp_path):
-    """Without locks and without a second look at the end, two trainings at once mix their seeds and say that all is done:
-    that is not believed."""
+    """Without locks and without a second look at the end, two renderings at once mix their seeds and say that all is done:
+    that is not believed. As it is, nothing is found."""
     _, tree = harness.make(tmp_path, ("mine",), 2)
     tree = harness.shorten(tree, tmp_path/"short")
     study = tmp_path/"short-study"
-    harness.complete(study, tree, ("mine", "targets", "train"))
+    harness.complete(study, tree, ("mine", "targets", "train", "decode", "render"))
     wanted = harness.Wanted(study, tree)
-    p = harness.pairs(study, tree, "train", "train", 2, (0, 1), wanted=wanted, plant="nothing_holds")
-    assert p["bad"] or p["differ"], p
-    p = harness.pairs(study, tree, "train", "train", 2, (0, 1), wanted=wanted)
+    p = harness.pairs(study, tree, "render", "render", 4, (0, 1), wanted=wanted, plant="nothing_holds")
+    assert any("render/sub-1/test" in b for b in p["bad"]), p
+    p = harness.pairs(study, tree, "render", "render", 2, (0, 1), wanted=wanted)
     assert p["bad"] == [] and p["differ"] == [], p
     want = harness.state(study)
     recipe = tmp_path/"recipe.json"
