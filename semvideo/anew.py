@@ -29,14 +29,14 @@ def cost(self:Stage, record: Mapping) -> str: # of what is there now
     rest = f'; {", ".join(stale)} would be stale)' if stale else ')'
     return f' ({len(files)} files, {size/1e6:.1f} MB, go into trash{rest}'
 
-# %% ../nbs/070_anew.ipynb #6b54c0b5
+# %% ../nbs/070_anew.ipynb #f4820e11
 def _last_record(stage):
     "The record of what is there now; None where there is none, or where it was changed."
     try: return stage.record
     except SemvideoError: return None
 
 @patch
-def reset(self:Stage):
+def reset(self:Stage) -> Stage:
     "Make room: the stage's folder, its files and its record move into the trash."
     if self.file.is_file() or self.dir.exists():
         self.hold(others=True)
@@ -48,7 +48,7 @@ def reset(self:Stage):
 @patch
 def make_room(self:Stage,
               shard: tuple[int, int], # part of the work
-              own: Sequence): # files of this part
+              own: Sequence) -> Stage: # files of this part
     """Move what `--force` replaces into the trash: all of the stage.
     Or only this shard's part of it, where the rest was made with the same settings."""
     old = _last_record(self)
@@ -57,9 +57,9 @@ def make_room(self:Stage,
     self.moved = self.study.discard(own, f'{self.key}, part {shard[0]} of {shard[1]}, replaced')
     return self.write_record(False)
 
-# %% ../nbs/070_anew.ipynb #c9ff412f
+# %% ../nbs/070_anew.ipynb #e80dc8fb
 @patch
-def rewrite(self:Stage):
+def rewrite(self:Stage) -> Stage:
     "Hold the stage and open its record anew, whatever it held."
     if planning: raise Planned(self.key, 'replace' if self.file.is_file() else 'make')
     with alone(self.locks/'claim.lock'): return self.hold().write_record(False)

@@ -6,23 +6,24 @@
 __all__ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differences', 'seed_for', 'rng_for', 'torch_generator',
            'parse_shard', 'shard', 'progress', 'Planned', 'plans', 'ensure_torchvision', 'whole_weights', 'renamed']
 
-# %% ../nbs/000_base.ipynb #35dd1b00
+# %% ../nbs/000_base.ipynb #a0608427
 import contextlib, dataclasses, difflib, hashlib, importlib, json, os, re, sys, warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 import numpy as np
 from fastcore.basics import patch
 
-# %% ../nbs/000_base.ipynb #9c59c43b
+# %% ../nbs/000_base.ipynb #31a478c1
 class SemvideoError(Exception):
     "One clear complaint: the problem, the file, what was found, what was expected, what to do."
     def __init__(self,
-                 problem, # what is wrong, one sentence
-                 file=None, # path concerned
-                 found=None, # what was there
-                 expected=None, # what should be there
-                 remedy=None): # what the user can do
+                 problem: str, # what is wrong, one sentence
+                 file: Path | str | None = None, # path concerned
+                 found: object = None, # what was there
+                 expected: object = None, # what should be there
+                 remedy: str | None = None): # what the user can do
         self.problem, self.file = problem, file
         self.found, self.expected, self.remedy = found, expected, remedy
         super().__init__(problem)
@@ -35,8 +36,8 @@ class SemvideoError(Exception):
     def __reduce__(self):
         return type(self), (self.problem, self.file, self.found, self.expected, self.remedy)
 
-# %% ../nbs/000_base.ipynb #17a47d31
-def plain(x):
+# %% ../nbs/000_base.ipynb #f69bdcbd
+def plain(x: Any) -> Any:
     "What JSON can hold: settings as dicts, tuples as lists, paths as text, NumPy scalars as Python's."
     if isinstance(x, Config): return x.to_dict()
     if isinstance(x, dict): return {str(k): plain(v) for k,v in x.items()}
@@ -44,29 +45,29 @@ def plain(x):
     if isinstance(x, Path): return x.as_posix()
     return x.item() if isinstance(x, np.generic) else x
 
-def identity(obj, # anything JSON can hold
+def identity(obj: Any, # anything JSON can hold
              n: int = 12) -> str: # hex digits
     "Short hash of the canonical JSON of `obj`."
     s = json.dumps(plain(obj), sort_keys=True, separators=(',', ':'))
     return hashlib.sha256(s.encode()).hexdigest()[:n]
 
-# %% ../nbs/000_base.ipynb #9ee68a7b
+# %% ../nbs/000_base.ipynb #8278f2a6
 @dataclass(frozen=True)
 class Config:
     "Base of all settings: frozen, unknown keys rejected, JSON round trip, hash = identity."
     def to_dict(self) -> dict:
         return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
     def to_json(self) -> str: return json.dumps(self.to_dict(), indent=1, sort_keys=True)
-    def replace(self, **kw): return type(self).from_dict({**self.to_dict(), **kw})
+    def replace(self, **kw) -> 'Config': return type(self).from_dict({**self.to_dict(), **kw})
     @property
     def hash(self) -> str: return identity([type(self).__name__, self.to_dict()])
     @classmethod
-    def from_json(cls, s: str): return cls.from_dict(json.loads(s))
+    def from_json(cls, s: str) -> 'Config': return cls.from_dict(json.loads(s))
 
-# %% ../nbs/000_base.ipynb #885eb4c1
+# %% ../nbs/000_base.ipynb #f35a5802
 @patch(cls_method=True)
 def from_dict(cls:Config,
-              d: dict): # {field: value}; lists become tuples where the default is a tuple
+              d: dict) -> Config: # {field: value}; lists become tuples where the default is a tuple
     "Build from a dict; a key that is not a field is a `SemvideoError` that names the nearest one."
     names = [f.name for f in dataclasses.fields(cls)]
     for k in d:
@@ -79,8 +80,8 @@ def from_dict(cls:Config,
             remedy=f'did you mean {near[0]!r}?' if near else 'remove it')
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k,v in d.items()})
 
-# %% ../nbs/000_base.ipynb #667e52a5
-def differences(new, old, # settings as `plain` gives them
+# %% ../nbs/000_base.ipynb #69548259
+def differences(new: Any, old: Any, # settings as `plain` gives them
                 at: str = '') -> list[str]: # where they stand, as `train.epochs`
     "Settings that differ, as `key: old -> new`."
     if not (isinstance(new, dict) and isinstance(old, dict)):
@@ -90,7 +91,7 @@ def differences(new, old, # settings as `plain` gives them
         out += differences(new.get(k), old.get(k), f'{at}.{k}' if at else k)
     return out
 
-# %% ../nbs/000_base.ipynb #621765ff
+# %% ../nbs/000_base.ipynb #10513cf5
 def seed_for(*parts) -> int: # stage, clip id, run seed ...: anything with a stable text
     "63-bit seed that depends on nothing but `parts`."
     digest = hashlib.sha256('\x1f'.join(map(str, parts)).encode()).digest()
@@ -101,7 +102,8 @@ def rng_for(*parts) -> np.random.Generator: # as `seed_for`
     return np.random.default_rng(seed_for(*parts))
 
 def torch_generator(*parts, # as `seed_for`
-                    device='cpu') -> 'torch.Generator': # device of the generator
+                    device: 'str | torch.device' = 'cpu' # of the generator
+                   ) -> 'torch.Generator':
     "Torch generator seeded by `parts`; torch is imported here and not before."
     import torch
     return torch.Generator(device).manual_seed(seed_for(*parts))
@@ -121,11 +123,11 @@ def shard(seq: Iterable, i: int, n: int) -> list: # items, part number from 1, p
     "Every n-th item from the i-th: parts are disjoint and cover all, none longer by more than one."
     return list(seq)[i-1::n]
 
-# %% ../nbs/000_base.ipynb #81b326c1
-def progress(it: Iterable, # what is worked through
+# %% ../nbs/000_base.ipynb #a1eac126
+def progress(it: Iterable | None, # what is worked through; None: `update` is called
              desc: str, # what is being done
              total: int | None = None, # items, if `it` has no length
-             **kw):
+             **kw) -> 'tqdm':
     """tqdm bar with time left, on a terminal or in a notebook.
     Silent under tests and with SEMVIDEO_QUIET=1."""
     from tqdm.auto import tqdm
@@ -191,9 +193,9 @@ def ensure_torchvision() -> str:
     _tv_state = _tv_state or _import_torchvision()
     return _tv_state[0]
 
-# %% ../nbs/000_base.ipynb #d25d8895
+# %% ../nbs/000_base.ipynb #fabefdff
 def whole_weights(loaded: tuple, # of `from_pretrained(..., output_loading_info=True)`: model, info
-                  where: Path | str): # folder or hub id
+                  where: Path | str) -> 'torch.nn.Module': # folder or hub id
     "The model, if every weight of it was in its files; else `SemvideoError`."
     model,info = loaded
     mismatched = [k[0] if isinstance(k, tuple) else k for k in info['mismatched_keys']]
@@ -207,8 +209,9 @@ def whole_weights(loaded: tuple, # of `from_pretrained(..., output_loading_info=
             remedy='get or make these files again')
     return model
 
-# %% ../nbs/000_base.ipynb #8f3b6a2b
-def renamed(module: str, names: dict): # a module's `__name__`; {old name: 'module.new_name'}
+# %% ../nbs/000_base.ipynb #7492a747
+def renamed(module: str, # a module's `__name__`
+            names: dict) -> Callable: # {old name: 'module.new_name'}
     "A `__getattr__` for a module: old names give what the new ones give, with a `DeprecationWarning`."
     def find(name):
         if name not in names: raise AttributeError(f'module {module!r} has no attribute {name!r}')

@@ -64,7 +64,7 @@ def clip_features(frames: np.ndarray, # uint8 (B,F,H,W,3)
         return np.r_[_cells(clip.mean(0)/255, grid), _cells(_directions(clip), flow_grid)]
     return np.array(each_clip(features, len(videos)), np.float32)
 
-# %% ../nbs/575_baselines.ipynb #27b6c53c
+# %% ../nbs/575_baselines.ipynb #aa92f44d
 class Nishimoto:
     """Bayesian reconstruction: an encoding model, its noise, and a library of clips as the prior
     (Nishimoto et al. 2011)."""
@@ -77,7 +77,8 @@ class Nishimoto:
 def fit(self:Nishimoto,
         features: np.ndarray, # (N,Q) of the training clips
         x: np.ndarray, # (N,V) responses
-        groups): # (N,) training segment: voxels, penalties and noise are judged on held-out segments
+        # (N,) training segment: voxels, penalties and noise are judged on held-out segments
+        groups: np.ndarray) -> Nishimoto:
     """Fit the encoding model, keep the voxels it predicts best on held-out segments, estimate the noise
     from what it leaves."""
     scores = self.ridge.fit(features, x, groups).scores
@@ -108,8 +109,8 @@ def reconstruct(self:Nishimoto, x: np.ndarray, features: np.ndarray, frames: np.
     top = np.argsort(-self.log_likelihood(x, features), 1, kind='stable')[:, :k]
     return np.stack([np.rint(mean_video(frames[np.sort(i)])).astype(np.uint8) for i in top])
 
-# %% ../nbs/575_baselines.ipynb #a4ff6459
-def baselines(study, # core.Study with frames and fmri
+# %% ../nbs/575_baselines.ipynb #f9ed07cf
+def baselines(study: 'Study', # core.Study with frames and fmri
               subject: int, # a subject of it
               split: str = 'test', train: str = 'train', # splits to decode and to learn from
               k: int = 100 # clips averaged by Nishimoto

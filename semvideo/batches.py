@@ -5,30 +5,31 @@
 # %% auto #0
 __all__ = ['Data', 'reads', 'training_data', 'mean_repeat', 'row_count', 'draw_repeats', 'batches']
 
-# %% ../nbs/350_batches.ipynb #052e575c
+# %% ../nbs/350_batches.ipynb #6c973bed
+from collections.abc import Iterable
 from dataclasses import dataclass
 import numpy as np
 import torch
 from .core import SemvideoError, torch_generator
 from .targets import target
 
-# %% ../nbs/350_batches.ipynb #cb1c7130
+# %% ../nbs/350_batches.ipynb #2cb3d08c
 @dataclass
 class Data:
     "Everything a run needs, on its device."
     fmri: dict # {subject: (N,R,V)}, NaN where a repeat is missing
     target: torch.Tensor # (N,T,D) or (N,F,4,h,w)
-    text: torch.Tensor # (N,T,D) motion text states for MAD, else None
+    text: torch.Tensor | None # (N,T,D) motion text states, for MAD
     segment: np.ndarray # (N,) segment of each clip
 
 def reads(module: torch.nn.Module) -> tuple:
     "Names of the target and of the text a decoder is trained with."
     return module.reads()
 
-# %% ../nbs/350_batches.ipynb #892c326c
-def training_data(study, # core.Study
+# %% ../nbs/350_batches.ipynb #4de5bd14
+def training_data(study: 'Study', # core.Study
                   module: torch.nn.Module, # SAD, MAD or another decoder
-                  subjects=None, # default: those the module knows
+                  subjects: Iterable | None = None, # default: those the module knows
                   split: str = 'train', device: str = 'cpu') -> Data:
     """Resident training data.
     Raises `SemvideoError` for the test split, missing targets, or subjects and sizes that do not fit."""

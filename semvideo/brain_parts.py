@@ -51,8 +51,8 @@ def strongest(values:pd.DataFrame, # voxels with one map: parcel, hemisphere, va
     return sentence_list([f'{re.sub("^[LR]_", "", parcel)} {sides.get(side, side)}'
                       for parcel, side in mean.nlargest(n).index])
 
-# %% ../nbs/716_brain_parts.ipynb #8e46db3a
-def level_figures(folder, # explain/sub-s
+# %% ../nbs/716_brain_parts.ipynb #235b7d52
+def level_figures(folder:'Path', # explain/sub-s
                   level:str)->list:
     """Maps of a level, the one that is tested first; what they show is told to those who cannot see it."""
     voxels, out = read_csv(folder/f'{level}.csv'), []
@@ -92,9 +92,9 @@ def _silence_table(file):
         'What silencing a parcel in both hemispheres costs: loss of correlation '
         'between decoded and true states')
 
-# %% ../nbs/716_brain_parts.ipynb #c8b4085d
-def level_tables(folder, level:str, # explain/sub-s
-                 planted=None)->list: # rows of planted.csv of this level, or None
+# %% ../nbs/716_brain_parts.ipynb #a719b926
+def level_tables(folder:'Path', level:str, # explain/sub-s
+                 planted:pd.DataFrame|None=None)->list: # rows of planted.csv of this level, or None
     "Parcels, planted truth and cost of silence of a level."
     out = [] if planted is None else [_planted_table(planted)]
     out.append(_parcel_table(folder, level))
@@ -102,7 +102,7 @@ def level_tables(folder, level:str, # explain/sub-s
     if silence.is_file(): out.append(_silence_table(silence))
     return out
 
-def brain_part(folder)->list: # explain/sub-s
+def brain_part(folder:'Path')->list: # explain/sub-s
     "Maps, parcels and planted truth of each level for the template."
     file, out = folder/'planted.csv', []
     truth = read_csv(file) if file.is_file() else None

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HUB', 'REVISIONS', 'SD15', 'BUNDLES', 'BUNDLE_PARTS', 'BundleConfig', 'bundle_path', 'bundle_config',
-           'register_bundle', 'load_part', 'tokens', 'TextEncoder', 'to_model', 'to_frames', 'PictureCode',
+           'register_bundle', 'load_part', 'tokens', 'TextEncoder', 'to_model', 'to_bytes', 'to_frames', 'PictureCode',
            'pack_bundle', 'folder_mb']
 
 # %% ../nbs/195_bundle.ipynb #27e68b36
@@ -17,6 +17,8 @@ from .simulate import random_clip
 
 # %% ../nbs/195_bundle.ipynb #2d21c870
 import torch
+import torch.nn.functional as F
+from fastcore.basics import patch
 
 # %% ../nbs/195_bundle.ipynb #b6cb971c
 # before anything imports torchvision
@@ -149,7 +151,7 @@ def _from_hub(part, cls, kw):
             file=repo,
             found=str(e).strip().splitlines()[0][:160],
             expected='weights in the local model cache, or a network to fetch them (about '
-            '6 GB in all)',
+            '8 GB in all)',
             remedy=f'run `hf download {repo} --revision {REVISIONS[repo]}` on a machine with '
             f'a network, or use --bundle tiny',
         ) from None
@@ -184,39 +186,71 @@ class TextEncoder:
     def n_tokens(self, text: str) -> int: return len(self.tok(text).input_ids) # with start and end
 
 # %% ../nbs/195_bundle.ipynb #a105abb6
-def to_model(frames: np.ndarray) -> torch.Tensor: # uint8 (...,H,W,3)
-    "uint8 frames, channels last, to float (...,3,H,W) in -1..1."
-    return torch.as_tensor(np.ascontiguousarray(np.moveaxis(frames, -1, -3))).float()/127.5 - 1
+def to_model(frames: np.ndarray, # uint8 (...,H,W,3)
+             device: str = 'cpu') -> torch.Tensor:
+    "uint8 frames, channels last, to float (...,3,H,W) in -1..1; they travel as bytes."
+    x = torch.as_tensor(np.ascontiguousarray(np.moveaxis(frames, -1, -3)))
+    return x.to(device).float()/127.5 - 1
+
+def to_bytes(x: torch.Tensor) -> torch.Tensor: # float (...,3,H,W)
+    "Float pictures in -1..1 to uint8 (...,H,W,3), on their device."
+    return ((x.float().clamp(-1, 1)+1)*127.5).round().byte().movedim(-3, -1)
 
 def to_frames(x: torch.Tensor) -> np.ndarray: # float (...,3,H,W)
     "Float pictures in -1..1 to uint8 (...,H,W,3)."
-    return ((x.clamp(-1, 1)+1)*127.5).round().byte().movedim(-3, -1).cpu().numpy()
+    return to_bytes(x).cpu().numpy()
 
 # %% ../nbs/195_bundle.ipynb #a633e739
 class PictureCode:
     "Frames to scaled latents and back, with the bundle's VAE."
-    def __init__(self, bundle: str | Path = 'tiny', device: str = 'cpu'):
-        self.vae = load_part(bundle, 'vae').eval().to(device)
+    def __init__(self, bundle: str | Path = 'tiny', device: str = 'cpu',
+                 vae: torch.nn.Module = None): # one that is loaded, with its device and precision
+        self.vae = load_part(bundle, 'vae').to(device) if vae is None else vae
+        self.vae.eval()
         self.k = self.vae.config.scaling_factor
-    @torch.no_grad()
-    def encode(self, frames: np.ndarray, # uint8 (N,H,W,3)
-               batch: int = 32) -> torch.Tensor:
-        """Scaled latent means, float32 (N,4,H/8,W/8); fixed batches, so the result does not depend on how
-        many are asked for at once."""
-        out = []
-        for i in range(0, len(frames), batch):
-            x = to_model(frames[i:i+batch]).to(self.vae.device)
-            out.append((self.vae.encode(x).latent_dist.mode()*self.k).float().cpu())
-        return torch.cat(out)
-    @torch.no_grad()
-    def decode(self, z: torch.Tensor, # float (N,4,h,w)
-               batch: int = 32) -> np.ndarray:
-        "Pictures of scaled latents, uint8 (N,8h,8w,3)."
-        out = []
-        for i in range(0, len(z), batch):
-            x = z[i:i+batch].to(self.vae.device)/self.k
-            out.append(to_frames(self.vae.decode(x).sample))
-        return np.concatenate(out)
+    def _checked(self, fn, x):
+        "fn of x in the VAE's precision; where half precision overflows, in float32 from then on."
+        y = fn(x.to(self.vae.device, self.vae.dtype))
+        if self.vae.dtype == torch.float32 or torch.isfinite(y).all(): return y
+        warnings.warn('the VAE overflows in half precision: going on in float32')
+        self.vae.float()
+        return fn(x.to(self.vae.device).float())
+    def _latents(self, x): return self.vae.encode(x).latent_dist.mode()
+    def _pictures(self, z): return self.vae.decode(z).sample
+
+# %% ../nbs/195_bundle.ipynb #a1b2c3d5
+@patch
+@torch.no_grad()
+def encode(self:PictureCode, frames: np.ndarray, # uint8 (N,H,W,3)
+           batch: int = 32) -> torch.Tensor:
+    """Scaled latent means, float32 (N,4,H/8,W/8); fixed batches, so the result does not depend on how
+    many are asked for at once."""
+    out = []
+    for i in range(0, len(frames), batch):
+        x = to_model(frames[i:i+batch], self.vae.device)
+        out.append((self._checked(self._latents, x)*self.k).float())
+    return torch.cat(out).cpu()
+
+@patch
+@torch.no_grad()
+def decode(self:PictureCode, z: torch.Tensor, # float (N,4,h,w)
+           batch: int = 32) -> np.ndarray:
+    "Pictures of scaled latents, uint8 (N,8h,8w,3); they leave the device once, as bytes."
+    parts = [to_bytes(self._checked(self._pictures, x/self.k)) for x in z.split(batch)]
+    return torch.cat(parts).cpu().numpy()
+
+@patch
+@torch.no_grad()
+def resized(self:PictureCode, z: torch.Tensor, # float (N,4,h,w), on the VAE's device
+            side: int, # pixels
+            batch: int = 32) -> torch.Tensor:
+    "Latents of the same pictures at another size, (N,4,side/8,side/8): decoded, resized, encoded."
+    out = []
+    for x in z.split(batch):
+        pictures = self._checked(self._pictures, x/self.k).float()
+        pictures = F.interpolate(pictures, (side, side), mode='bicubic', align_corners=False)
+        out.append(self._checked(self._latents, pictures.clamp(-1, 1))*self.k)
+    return torch.cat(out)
 
 # %% ../nbs/195_bundle.ipynb #cc294a27
 BUNDLE_PARTS = ('tokenizer', 'text_encoder', 'vae', 'unet', 'motion_adapter', 'scheduler', 'clip',

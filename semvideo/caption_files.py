@@ -22,10 +22,10 @@ EXPORT_COLUMNS = dict(
     notes='what happened on the way (asked again, cut, unfinished), JSON',
     edited='levels changed by a reviewer', verdict="a reviewer's verdict: good, bad or empty")
 
-# %% ../nbs/278_caption_files.ipynb #aad9533c
+# %% ../nbs/278_caption_files.ipynb #691e90f0
 SPLIT_NAME = re.compile(r'[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*') # what `datasets` accepts
 
-def check_split(name: str, file=None):
+def check_split(name: str, file: Path | str | None = None) -> None:
     "Raise `SemvideoError` if this cannot be the name of a split in an export."
     if not isinstance(name, str) or not SPLIT_NAME.fullmatch(name) or name == 'all':
         raise SemvideoError(
@@ -218,8 +218,8 @@ def _one_identity(df, where):
             remedy='mine each into its own folder')
     return df
 
-# %% ../nbs/278_caption_files.ipynb #fbcf1d86
-def load_captions(source # Study, path of a study, a store or an export, `CaptionStore`, or DataFrame
+# %% ../nbs/278_caption_files.ipynb #12a080d1
+def load_captions(source: 'Study | CaptionStore | pd.DataFrame | Path | str' # path: study, store or export
                  ) -> 'pd.DataFrame':
     "Captions from wherever they are: clip_id, the four levels, and notes and provenance if known."
     import pandas as pd

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['rein_limit', 'export_captions', 'import_captions']
 
-# %% ../nbs/290_caption_sets.ipynb #49f9f529
+# %% ../nbs/290_caption_sets.ipynb #b802c2bc
 import contextlib, json, os, re, shutil
+from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
 from .core import SemvideoError, Study, array_sha256, atomic_path, file_sha256
@@ -35,8 +36,8 @@ def _export_rows(source, captions, reviews):
     rows = rows.reindex(columns=list(EXPORT_COLUMNS), fill_value='').astype(object)
     return rows.where(rows.notna(), '').astype(str)
 
-# %% ../nbs/290_caption_sets.ipynb #8293bbf3
-def rein_limit(study) -> int: # `Study`, or None
+# %% ../nbs/290_caption_sets.ipynb #ce57697a
+def rein_limit(study: Study | None) -> int: # `Study`, or None
     "The limit on the rein that a study was mined with."
     return (study.settings_of('mine') if study else {}).get('max_basic_words', 20)
 
@@ -214,14 +215,15 @@ def _check_given(name, licence):
 _ABOUT = ('Three-level captions of short video clips (anchor, motion, holistic) with the short summary '
           'they were conditioned on, mined with semvideo.')
 
-# %% ../nbs/290_caption_sets.ipynb #e3ce0440
-def export_captions(source, # anything `load_captions` takes
+# %% ../nbs/290_caption_sets.ipynb #e0986d99
+def export_captions(source: 'Study | CaptionStore | pd.DataFrame | Path | str', # as in `load_captions`
                     out: Path | str, # folder to write
                     name: str = 'CC2017-SE', # name of the dataset
-                    licence: str = None, # of the texts, such as 'cc-by-4.0': yours to choose
+                    licence: str | None = None, # of the texts, such as 'cc-by-4.0': yours to choose
                     description: str = _ABOUT, # a sentence or two of the card
-                    splits: dict = None, # {clip_id: split}; default: the study's
-                    reviews=None # reviews.jsonl; default: the study's own, if it was reviewed
+                    splits: dict | None = None, # {clip_id: split}; default: the study's
+                    # reviews.jsonl; default: the study's own, if it was reviewed
+                    reviews: Path | str | Sequence | None = None
                    ) -> Path:
     """Write captions as a dataset: JSONL, parquet, card, schema, checksums.
     The same captions give the same bytes. An earlier export in `out` is replaced; any other content
@@ -271,9 +273,9 @@ def _check_frames(study, sha, file):
             remedy='import into the study it was made for; if you know that the frames show '
             'the same, allow_other_frames=True (--allow-other-frames)')
 
-# %% ../nbs/290_caption_sets.ipynb #173d966f
+# %% ../nbs/290_caption_sets.ipynb #dc30e9d0
 def import_captions(folder: Path | str, # of `export_captions`
-                    study=None, # `Study` or path: caption it with these
+                    study: Study | Path | str | None = None, # caption it with these
                     force: bool = False, # replace captions the study has
                     allow_other_frames: bool = False # take captions of other frames than the study's
                    ) -> dict: # {split: DataFrame}

@@ -7,8 +7,9 @@ __all__ = ['PAIRS', 'clip_counter', 'lengths', 'published_captions', 'table4', '
            'clip_text_features', 'pair_scores', 'table5', 'decoded_scores', 'compare_stores', 'unique_names',
            'published_mllm']
 
-# %% ../nbs/280_caption_tables.ipynb #79ccde0a
+# %% ../nbs/280_caption_tables.ipynb #fe512f67
 import collections, functools, os, re
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
@@ -18,8 +19,8 @@ from .semminer import DEFAULT
 from .caption_files import load_captions
 from .gates import WINDOW, check_captions
 
-# %% ../nbs/280_caption_tables.ipynb #d95fc6cc
-def clip_counter():
+# %% ../nbs/280_caption_tables.ipynb #ffa4369f
+def clip_counter() -> Callable:
     "Function giving a text's number of CLIP tokens, begin and end included (vocabulary of open_clip)."
     ensure_torchvision()
     try: from open_clip.tokenizer import SimpleTokenizer
@@ -32,9 +33,9 @@ def clip_counter():
     tokenizer = SimpleTokenizer()
     return lambda text: len(tokenizer.encode(text)) + 2
 
-# %% ../nbs/280_caption_tables.ipynb #3fe0125d
+# %% ../nbs/280_caption_tables.ipynb #2e5e67b3
 def lengths(df: 'pd.DataFrame', # captions
-            count # tokens of a text, begin and end included
+            count: Callable # tokens of a text, begin and end included
            ) -> 'pd.DataFrame':
     "Tokens of every caption, begin and end not counted, as the paper's: (clip_id, level, tokens)."
     texts = df.melt('clip_id', list(CAPTION_LEVELS), 'level', 'text')
@@ -50,7 +51,7 @@ def published_captions() -> 'pd.DataFrame':
     "The paper's Tables 4 and 5 (A.2, A.3): (measure, pair_or_level, value)."
     return _published('captions')
 
-# %% ../nbs/280_caption_tables.ipynb #c5532617
+# %% ../nbs/280_caption_tables.ipynb #0bf13cc7
 def _distribution(n):
     "Figures of a column of token counts; NaN where there are none."
     return dict(count=len(n), mean=n.mean(), std=n.std(), min=n.min(), p5=n.quantile(.05),
@@ -58,7 +59,7 @@ def _distribution(n):
                 over_window=(n > WINDOW - 2).sum())
 
 def table4(df: 'pd.DataFrame', # captions
-           count # a token counter such as `clip_counter()`
+           count: Callable # a token counter such as `clip_counter()`
           ) -> 'pd.DataFrame':
     """Length by level: mean, distribution, how many do not fit CLIP's window, and the paper's mean (its
     tokeniser is not stated). Of no captions: counts of 0, the rest NaN."""
@@ -107,20 +108,22 @@ def bleu(a: str, b: str, n: int) -> float: # candidate, reference, longest n-gra
     if not a.strip() or not b.strip(): return 0.
     return _bleu(n).sentence_score(a, [b]).score/100
 
-# %% ../nbs/280_caption_tables.ipynb #703faeab
+# %% ../nbs/280_caption_tables.ipynb #bd7543dc
 class _NoSynonyms:
     "Stands where WordNet is absent: no word has a synonym, so METEOR matches words and stems only."
     def synsets(self, word): return []
 
-def wordnet():
+def wordnet() -> 'WordNetCorpusReader | None':
     "nltk's WordNet if its data is installed, else None."
     from nltk.corpus import wordnet as corpus
     try: corpus.synsets('car')
     except LookupError: return None
     return corpus
 
-# %% ../nbs/280_caption_tables.ipynb #add9c4e7
-def meteor(a: str, b: str, synonyms=None) -> float: # candidate, reference, WordNet or None
+# %% ../nbs/280_caption_tables.ipynb #5abdc602
+def meteor(a: str, # candidate
+           b: str, # reference
+           synonyms: 'WordNetCorpusReader | None' = None) -> float: # of `wordnet`
     "METEOR of nltk in 0..1; without WordNet it knows words and stems only, and is a lower bound."
     from nltk.translate.meteor_score import single_meteor_score
     candidate, reference = (re.findall(r"[^\W_]+(?:'[^\W_]+)?", t.lower()) for t in (a, b))
@@ -142,8 +145,9 @@ def _clip_and_tokenizer(bundle):
     loaded = CLIPModel.from_pretrained(str(folder), output_loading_info=True, use_safetensors=True)
     return whole_weights(loaded, folder), load_part(bundle, 'tokenizer')
 
-# %% ../nbs/280_caption_tables.ipynb #f0098f0d
-def clip_text_features(bundle='tiny'): # 'tiny', a folder, or (CLIPModel, tokenizer)
+# %% ../nbs/280_caption_tables.ipynb #997662ac
+def clip_text_features(bundle: str | Path | tuple = 'tiny' # 'tiny', a folder, or (CLIPModel, tokenizer)
+                      ) -> Callable:
     """Function from texts to unit CLIP text features (N,D).
     A folder holds `clip` (CLIPModel) and `tokenizer`."""
     from semvideo.bundle import tokens
@@ -161,12 +165,12 @@ def clip_text_features(bundle='tiny'): # 'tiny', a folder, or (CLIPModel, tokeni
         return (x/x.norm(dim=-1, keepdim=True)).numpy()
     return features
 
-# %% ../nbs/280_caption_tables.ipynb #7d6bc418
+# %% ../nbs/280_caption_tables.ipynb #314027c1
 PAIRS = (('anchor', 'motion'), ('anchor', 'holistic'), ('motion', 'holistic'))
 
-def pair_scores(a, b, # texts of two levels, clip by clip
-                features=None, # of `clip_text_features`, for CLIP-S
-                synonyms=None # WordNet, for METEOR
+def pair_scores(a: Sequence[str], b: Sequence[str], # texts of two levels, clip by clip
+                features: Callable | None = None, # of `clip_text_features`, for CLIP-S
+                synonyms: 'WordNetCorpusReader | None' = None # WordNet, for METEOR
                ) -> 'pd.DataFrame':
     "Scores of two levels clip by clip."
     import pandas as pd
@@ -178,7 +182,7 @@ def pair_scores(a, b, # texts of two levels, clip by clip
     if features: scores['CLIP-S'] = (features(list(a))*features(list(b))).sum(-1)
     return scores
 
-# %% ../nbs/280_caption_tables.ipynb #3ab89a08
+# %% ../nbs/280_caption_tables.ipynb #7fc0d757
 def _known(features, df):
     "Features by look-up, every text of the three levels encoded once."
     texts = sorted({text for level in CAPTION_LEVELS[1:] for text in df[level]})
@@ -186,7 +190,8 @@ def _known(features, df):
     return lambda asked: np.stack([known[text] for text in asked])
 
 def table5(df: 'pd.DataFrame', # captions
-           features=None, synonyms=None # as in `pair_scores`
+           features: Callable | None = None, # as in `pair_scores`
+           synonyms: 'WordNetCorpusReader | None' = None # as in `pair_scores`
           ) -> 'pd.DataFrame':
     """Similarity between levels, mean over clips, beside its floor: the same pair with the second level
     taken from another clip, half the list away. With one clip there is no other: the floor is NaN."""
@@ -205,8 +210,9 @@ def table5(df: 'pd.DataFrame', # captions
         rows[f'{a} - {b}', 'other clip'] = pair_scores(df[a], others, features, synonyms).mean()*exists
     return pd.DataFrame(rows).T.rename_axis(['pair', 'of']).round(3)
 
-# %% ../nbs/280_caption_tables.ipynb #730ff2f7
-def decoded_scores(source) -> dict: # Study or its path
+# %% ../nbs/280_caption_tables.ipynb #6a34f199
+def decoded_scores(source: 'Study | CaptionStore | pd.DataFrame | Path | str' # a Study or its path has scores
+                  ) -> dict:
     "What captions led to: mean over subjects of the decoded videos' scores, if evaluated; else {}."
     if isinstance(source, Study): source = source.path
     if not isinstance(source, (str, Path)): return {}
@@ -259,10 +265,10 @@ def _set_row(captions, reference, count, prompts):
     for l in CAPTION_LEVELS[1:]: row[f'{l} ROUGE-L to first'] = _agreement(captions[l], reference[l])
     return row
 
-# %% ../nbs/280_caption_tables.ipynb #aa2053b4
+# %% ../nbs/280_caption_tables.ipynb #8e4da994
 def compare_stores(sources: dict, # {name: anything `load_captions` takes}; the first is the reference
-                   count=None, # token counter, default `clip_counter()`
-                   prompts=DEFAULT # for the gates
+                   count: Callable | None = None, # token counter, default `clip_counter()`
+                   prompts: 'Prompts' = DEFAULT # for the gates
                   ) -> 'pd.DataFrame':
     """Several caption sets beside each other: one row each, over the clips they share; `left out` counts
     a set's others."""
@@ -277,14 +283,14 @@ def compare_stores(sources: dict, # {name: anything `load_captions` takes}; the 
         rows[name] = row | decoded_scores(sources[name])
     return pd.DataFrame(rows).T
 
-# %% ../nbs/280_caption_tables.ipynb #a71d8954
+# %% ../nbs/280_caption_tables.ipynb #88a4329f
 def _short_name(folder, folders):
     "As much of a path's tail as tells it apart from the others."
     for k in range(1, len(folder.parts) + 1):
         tail = folder.parts[-k:]
         if sum(other.parts[-k:] == tail for other in folders) == 1: return '/'.join(tail)
 
-def unique_names(paths) -> dict: # of studies, stores or exports
+def unique_names(paths: Sequence[Path | str]) -> dict: # of studies, stores or exports
     "The shortest names that tell paths apart: `{name: path}`."
     full = [Path(os.path.abspath(p)) for p in paths]
     if twice := [p for p,folder in zip(paths, full) if full.count(folder) > 1]:

@@ -12,8 +12,9 @@ __all__ = ['check_study', 'review_study', 'word_lists', 'word_list', 'inflect', 
            'ReviewWidget', 'reviews_path', 'study_reviews', 'keep_reviews', 'rein_limit', 'export_captions',
            'import_captions']
 
-# %% ../nbs/299_captions.ipynb #6cf19a76
+# %% ../nbs/299_captions.ipynb #ebf02c29
 import warnings
+from collections.abc import Callable, Iterable
 from .core import renamed, Study, write_csv
 from .semminer import DEFAULT, load_prompts
 from .movement import *
@@ -35,9 +36,9 @@ _all_ = [
     'apply_reviews', 'clip_mp4', 'ReviewWidget', 'reviews_path', 'study_reviews',
     'keep_reviews', 'rein_limit', 'export_captions', 'import_captions']
 
-# %% ../nbs/299_captions.ipynb #24358fe9
-def check_study(study, # `Study` or its path
-                count=None # token counter, default `clip_counter()`
+# %% ../nbs/299_captions.ipynb #39f3430b
+def check_study(study: 'Study | Path | str', # `Study` or its path
+                count: Callable | None = None # token counter, default `clip_counter()`
                ) -> tuple: # (table, found)
     """Gates over a mined study with the settings it was mined with: `(table, found)`; both are written
     beside the captions. `table.attrs` has the numbers of clips and of those without a caption, of
@@ -57,9 +58,10 @@ def check_study(study, # `Study` or its path
                       f"are of the {len(captions)} that have one (`semvideo mine` continues)")
     return table, found
 
-# %% ../nbs/299_captions.ipynb #a84252ab
-def review_study(study, # `Study` or its path, mined
-                 only=None # clip ids; default: those the gates caught, or all if they caught none
+# %% ../nbs/299_captions.ipynb #03cb33ff
+def review_study(study: 'Study | Path | str', # `Study` or its path, mined
+                 # clip ids; default: those the gates caught, or all if they caught none
+                 only: Iterable[str] | None = None
                 ) -> ReviewWidget:
     "The review of a study's captions beside their clips; decisions are kept in its `reviews.jsonl`."
     study = study if isinstance(study, Study) else Study(study)

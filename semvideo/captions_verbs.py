@@ -12,8 +12,8 @@ import argparse
 from pathlib import Path
 from .verbs import *
 
-# %% ../nbs/760_captions_verbs.ipynb #c0e3898f
-def caption_source(path:Path): # study, store or export
+# %% ../nbs/760_captions_verbs.ipynb #2bf32fe1
+def caption_source(path:Path)->'Study|Path': # study, store or export
     """A folder of captions as a `Study` where it is one, else as it is; nothing there raises
     `SemvideoError`."""
     from semvideo.core import SemvideoError, Study
@@ -29,8 +29,8 @@ def caption_source(path:Path): # study, store or export
         expected='a study that was mined, a caption store, or an export',
         remedy='check the path')
 
-# %% ../nbs/760_captions_verbs.ipynb #a6ff4299
-def check_source(source)->tuple: # `Study`, or path of a store or an export
+# %% ../nbs/760_captions_verbs.ipynb #7f2ae496
+def check_source(source:'Study|Path')->tuple: # `Study`, or path of a store or an export
     "Gates over it: (table, clips with a caption, clips without)."
     from semvideo import captions
     if hasattr(source, 'clips'):
@@ -68,7 +68,7 @@ def hub_clip()->tuple:
             'and `tokenizer`',
         ) from None
 
-# %% ../nbs/760_captions_verbs.ipynb #3e954acd
+# %% ../nbs/760_captions_verbs.ipynb #d66b0549
 def _text_features(models):
     "What judges the similarity of captions, or None without models."
     from semvideo.captions import clip_text_features
@@ -86,8 +86,9 @@ def _say_left_out(n_clips, models, synonyms):
         say("no synonyms in METEOR: nltk's WordNet is not installed (python -m nltk.downloader "
             "wordnet)")
 
-def caption_stats(source, # `Study`, or path of a store or an export
-                  models:str|None=None): # judges: tiny, hub, a folder; None: tiny if simulated
+def caption_stats(source:'Study|Path', # `Study`, or path of a store or an export
+                  models:str|None=None # judges: tiny, hub, a folder; None: tiny if simulated
+                 )->None:
     """Print Tables 4 and 5, CLIP-S where there is a CLIP to judge it, METEOR's synonyms where WordNet is
     installed."""
     from semvideo import captions
@@ -99,8 +100,8 @@ def caption_stats(source, # `Study`, or path of a store or an export
     say(captions.table5(df, features, synonyms).to_string())
     _say_left_out(len(df), models, synonyms)
 
-# %% ../nbs/760_captions_verbs.ipynb #43051c68
-def merge_captions(out:Path, others:list): # store to write; stores or studies
+# %% ../nbs/760_captions_verbs.ipynb #7d79c0eb
+def merge_captions(out:Path, others:list)->None: # store to write; stores or studies
     "Merge stores into one and print what came from where."
     from semvideo.semminer import CaptionStore, merge_stores, store_path
     m = merge_stores(out, *others)
@@ -108,7 +109,7 @@ def merge_captions(out:Path, others:list): # store to write; stores or studies
     say(f'{out}: {len(m)} captions of {n_clips} clips')
     for p in others: say(f'  {len(CaptionStore(store_path(p)))} of {p}')
 
-def compare_captions(folders:list): # studies, stores or exports
+def compare_captions(folders:list)->None: # studies, stores or exports
     "Print several caption sets side by side, and how many clips not every set has."
     from semvideo import captions
     t = captions.compare_stores(captions.unique_names(folders))
@@ -116,21 +117,23 @@ def compare_captions(folders:list): # studies, stores or exports
     for k, r in t[t['left out'] > 0].iterrows():
         say(f'left out, since not every set has them: {int(r["left out"])} clips of {k}')
 
-# %% ../nbs/760_captions_verbs.ipynb #23290849
-def adopt_captions(study:'Study'):
+# %% ../nbs/760_captions_verbs.ipynb #93fcc891
+def adopt_captions(study:'Study')->None:
     "Take captions/*.csv as they were edited by hand, once every clip is found to have its row."
     for s in study.splits: study.captions(s)
     edited = study.adopt('mine')
     if edited: say(f"taken over: {', '.join(edited)}; what was made of them is stale now")
     else: say('nothing was edited')
 
-def take_captions(folder:Path, study:'Study', force:bool=False, allow_other_frames:bool=False):
+def take_captions(folder:Path, study:'Study', force:bool=False,
+                  allow_other_frames:bool=False)->None:
     "Import an export into a study and print how many clips of each split it had captions for."
     from semvideo.captions import import_captions
     taken = import_captions(folder, study, force, allow_other_frames)
     say({split: len(df) for split, df in taken.items()})
 
-def give_captions(source, out:Path, name:str, licence:str): # study, store or export
+def give_captions(source:'Study|Path', # study, store or export
+                  out:Path, name:str, licence:str)->None:
     "Export captions as a dataset and print where it lies."
     from semvideo.captions import export_captions
     say(export_captions(source, out, name=name, licence=licence))
@@ -150,7 +153,7 @@ def _export(a): give_captions(caption_source(a.study), a.out, a.name, a.licence)
 
 def _import(a): take_captions(a.out, _study(a), a.force, a.allow_other_frames)
 
-# %% ../nbs/760_captions_verbs.ipynb #26db71d4
+# %% ../nbs/760_captions_verbs.ipynb #63bdd8db
 # action -> function of the parsed options
 DO_CAPTIONS = {
     'check': lambda a: _say_check(caption_source(a.study)),
@@ -163,11 +166,11 @@ DO_CAPTIONS = {
 }
 CAPTION_ACTIONS = tuple(DO_CAPTIONS)
 
-def run_captions(a:argparse.Namespace): # parsed options of `captions`, complete
+def run_captions(a:argparse.Namespace)->None: # parsed options of `captions`, complete
     "The action asked for."
     return DO_CAPTIONS[a.action](a)
 
-# %% ../nbs/760_captions_verbs.ipynb #696351aa
+# %% ../nbs/760_captions_verbs.ipynb #999e4f27
 # option -> (actions that cannot do without it, what it should be)
 CAPTIONS_NEED = {
     'out': (('export', 'import'), 'a folder'),
@@ -175,7 +178,7 @@ CAPTIONS_NEED = {
     'others': (('compare', 'merge'), 'one or more folders')
 }
 
-def check_captions_options(a:argparse.Namespace): # parsed options of `captions`
+def check_captions_options(a:argparse.Namespace)->None: # parsed options of `captions`
     "An option that the action needs and that is not given raises `SemvideoError`."
     from semvideo.core import SemvideoError
     for option, (actions, expected) in CAPTIONS_NEED.items():
@@ -185,7 +188,7 @@ def check_captions_options(a:argparse.Namespace): # parsed options of `captions`
                 expected=expected,
                 remedy='semvideo captions --help')
 
-# %% ../nbs/760_captions_verbs.ipynb #99a39337
+# %% ../nbs/760_captions_verbs.ipynb #31625e00
 @verb(
     opt('action', choices=CAPTION_ACTIONS, help='what to do'),
     opt('--study', type=Path, required=True, metavar='DIR',
@@ -206,7 +209,7 @@ def check_captions_options(a:argparse.Namespace): # parsed options of `captions`
         help='take captions made of other frames than the study holds (import)'),
     opt('--force', action='store_true', help='replace captions the study has (import)'),
     QUIET)
-def do_captions(a):
+def do_captions(a:argparse.Namespace)->None:
     "Check, count, compare, merge, export or import captions, or take over what was edited by hand."
     import warnings
     check_captions_options(a)

@@ -78,13 +78,13 @@ PUBLISHED_VOXELS = {1: 13447, 2: 14828, 3: 9114}  # paper §4.1, NeuroClips
 _WHOLE = (91282, 18)  # columns of a run, training movies
 MINIATURE_MARK = 'truth/miniature.json'  # lies beside a simulated tree, which then is not called CC2017
 
-# %% ../nbs/162_cc2017.ipynb #a884ddb0
+# %% ../nbs/162_cc2017.ipynb #ede819da
 @dataset('cc2017')
 def prepare_cc2017(root: Path | str, # the download: stimuli/ and subjectN/, however unzipped
                    out: Path | str, # study folder to make
                    subjects: tuple | None = None, # subject numbers; None: all that are there
                    n_frames: int = 8, # frames sampled per clip
-                   size=None, # int (square), (height, width) or None
+                   size: int | tuple | None = None, # int (square), (height, width) or None
                    # threads; None: one per core. Results do not depend on it
                    workers: int | None = None,
                    **settings # any other field of `PrepareConfig`

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['SemMiner']
 
-# %% ../nbs/225_chain.ipynb #b37bec34
+# %% ../nbs/225_chain.ipynb #6615fe54
 from pathlib import Path
+from typing import Any
 import numpy as np
 from fastcore.basics import patch
 from .core import SemvideoError, CAPTION_LEVELS
@@ -68,7 +69,7 @@ def _rein(self:SemMiner, clip):
     if preamble: notes['preamble'] = preamble
     return text, notes
 
-# %% ../nbs/225_chain.ipynb #97832d1e
+# %% ../nbs/225_chain.ipynb #e2ee00d0
 @patch
 def _level(self:SemMiner, clip, level, basic):
     "Stage 2: `(text, notes)` of one level."
@@ -83,7 +84,7 @@ def _level(self:SemMiner, clip, level, basic):
 def record(self:SemMiner,
            frames: np.ndarray, # uint8 (F,H,W,3)
            key: str, # clip id
-           ready=None, # what `backend.prepare` made of the frames, if it was asked
+           ready: Any = None, # what `backend.prepare` made of the frames, if it was asked
           ) -> tuple[dict, dict]:
     """The four texts and what happened on the way: `({basic, anchor, motion, holistic}, {level:
     notes})`. Captions that are looked up are taken as they are."""

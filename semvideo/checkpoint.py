@@ -11,10 +11,12 @@ from pathlib import Path
 from .core import SemvideoError, atomic_path, read_json, read_safetensors, write_json
 from .decoders import DECODER_CLASSES
 
-# %% ../nbs/352_checkpoint.ipynb #f2a43ab7
-def save_checkpoint(path: str | Path, module, opt, # decoder, its optimiser
+# %% ../nbs/352_checkpoint.ipynb #c534429c
+def save_checkpoint(path: str | Path,
+                    module: 'torch.nn.Module', # decoder
+                    opt: 'torch.optim.Optimizer', # its optimiser
                     meta: dict, # what JSON can hold
-                    best: dict): # {name: tensor}, the best weights so far
+                    best: dict) -> None: # {name: tensor}, the best weights so far
     "Write everything a run needs to go on, atomically."
     from safetensors.torch import save
     tensors = {f'model.{k}': v for k,v in module.state_dict().items()}
@@ -25,7 +27,7 @@ def save_checkpoint(path: str | Path, module, opt, # decoder, its optimiser
     data = save(tensors, {'meta': json.dumps(meta)})
     with atomic_path(path) as f: f.write_bytes(data)
 
-# %% ../nbs/352_checkpoint.ipynb #220d304a
+# %% ../nbs/352_checkpoint.ipynb #c5c8bdf7
 def _under(tensors, head):
     "The tensors whose names begin with `head`, without it."
     return {k[len(head):]: v for k,v in tensors.items() if k.startswith(head)}
@@ -35,8 +37,10 @@ def _to_device(moments, p, opt):
     fused = opt.defaults.get('fused')
     return {k: v.to(p.device) if k != 'step' or fused else v for k,v in moments.items()}
 
-def load_checkpoint(path: str | Path, module, opt, # decoder, its optimiser
-                    key: str): # identity of the run
+def load_checkpoint(path: str | Path,
+                    module: 'torch.nn.Module', # decoder
+                    opt: 'torch.optim.Optimizer', # its optimiser
+                    key: str) -> tuple[dict, dict]: # identity of the run
     """Restore a run; returns (meta, best).
     Raises `SemvideoError` if the checkpoint is of another run."""
     tensors,texts = read_safetensors(path, 'pt')
@@ -54,8 +58,8 @@ def load_checkpoint(path: str | Path, module, opt, # decoder, its optimiser
         if moments: opt.state[p] = _to_device(moments, p, opt)
     return meta, _under(tensors, 'best.')
 
-# %% ../nbs/352_checkpoint.ipynb #73b5f8b6
-def save(module, folder: str | Path):
+# %% ../nbs/352_checkpoint.ipynb #ef7047b8
+def save(module: 'torch.nn.Module', folder: str | Path) -> None:
     "Write model.safetensors and config.json: all that `load` needs."
     from safetensors.torch import save
     n_voxels = [[s, v] for s,v in module.n_voxels.items()]
@@ -65,7 +69,7 @@ def save(module, folder: str | Path):
     with atomic_path(Path(folder)/'model.safetensors') as f: f.write_bytes(data)
     write_json(Path(folder)/'config.json', made_from)
 
-# %% ../nbs/352_checkpoint.ipynb #c426d27a
+# %% ../nbs/352_checkpoint.ipynb #3cd8b68e
 def _made_from(d, file): # what `save` wrote to config.json, and where
     "An untrained decoder of the class and sizes."
     if d['kind'] not in DECODER_CLASSES:
@@ -80,7 +84,7 @@ def _made_from(d, file): # what `save` wrote to config.json, and where
     return cls(n_voxels, d['n_frames'], d['config'])
 
 def load(path: str | Path, # folder written by `fit`
-         device: str = 'cpu'):
+         device: str = 'cpu') -> 'torch.nn.Module':
     """The trained decoder in eval mode.
     Raises `SemvideoError` if the folder holds none, or a broken one."""
     weights = Path(path)/'model.safetensors'
@@ -97,7 +101,7 @@ def load(path: str | Path, # folder written by `fit`
         ) from None
     return module.eval().to(device)
 
-def tidy(folder: Path):
+def tidy(folder: Path) -> None:
     "Remove the checkpoints of a finished run."
     for p in (folder/'checkpoint.safetensors', folder/'validated'/'checkpoint.safetensors'):
         p.unlink(missing_ok=True)

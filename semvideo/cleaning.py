@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from .core import SemvideoError
 
-# %% ../nbs/115_cleaning.ipynb #6701e3eb
+# %% ../nbs/115_cleaning.ipynb #67a68b56
 def trim_slice(n_volumes: int, # volumes in the run
                n_keep: int = 240, # volumes wanted
                drop_last: int = 4, # volumes dropped at the end
                drop_first: Sequence[int] = (1, 2), # allowed numbers of volumes dropped at the start
                lag: int = 0, # further shift in volumes; positive is later
-               file=None) -> slice: # named in the error
+               file: 'Path | str | None' = None) -> slice: # named in the error
     """Slice of a run that goes with the movie, decided by the number of volumes.
     Raises `SemvideoError` for any other number."""
     first = n_volumes - n_keep - drop_last
@@ -63,7 +63,7 @@ def clean_rows(x: np.ndarray, # (V,T) float32, one row a vertex; not changed
     y /= sd[:, None]
     return y, dead
 
-# %% ../nbs/115_cleaning.ipynb #84e6103f
+# %% ../nbs/115_cleaning.ipynb #45b02183
 def clean_run(x: np.ndarray, # (T,V) a run as recorded
               n_keep: int | None = 240, # volumes to keep; None keeps all, without trimming
               drop_last: int = 4, # volumes dropped at the end
@@ -71,7 +71,7 @@ def clean_run(x: np.ndarray, # (T,V) a run as recorded
               drop_first: Sequence[int] = (1, 2), # allowed numbers of volumes dropped at the start
               lag: int = 0, # further shift in volumes
               ddof: int = 0, # 0: divide by N; 1: by N-1 as the dataset's MATLAB scripts
-              file=None) -> np.ndarray: # named in errors
+              file: 'Path | str | None' = None) -> np.ndarray: # named in errors
     """A clean run (n_keep,V): trimmed by volume count, detrended, z-scored per voxel.
     Dead voxels are zero."""
     x = np.asarray(x)

@@ -19,7 +19,8 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps', 'decoding_steps', 'demo',
            'do_demo']
 
-# %% ../nbs/790_cli.ipynb #01407b9e
+# %% ../nbs/790_cli.ipynb #4ddbc3bf
+import argparse
 from pathlib import Path
 from .doctor import *
 from .verbs import *
@@ -64,9 +65,9 @@ def _say_trash(study):
     size = sum(t['bytes'] for t in trash)/1e6
     if trash: say(f"trash: {len(trash)} entries, {size:.1f} MB (semvideo undo, semvideo clean)")
 
-# %% ../nbs/790_cli.ipynb #13540386
+# %% ../nbs/790_cli.ipynb #932265b3
 @verb(STUDY, VERIFY, opt('--json', action='store_true', help='as JSON'), QUIET)
-def do_status(a):
+def do_status(a: argparse.Namespace) -> int | None:
     """What of a study is done, partial, stale or damaged, and what to run next.
     Exit status 1 if anything is not in order."""
     import json
@@ -84,22 +85,22 @@ def do_status(a):
     if to_do: say(f"next: {to_do[0]}")
     return int(bool(bad))
 
-# %% ../nbs/790_cli.ipynb #cc3f8710
+# %% ../nbs/790_cli.ipynb #36166744
 @verb(STUDY, QUIET)
-def do_undo(a):
+def do_undo(a: argparse.Namespace) -> None:
     "Bring back what was moved into the trash last."
     from semvideo.core import Study
     for p in Study(a.study).undo(): say('back:', p)
 
 @verb(STUDY, opt('--dry-run', action='store_true', help='say what would go; change nothing'), QUIET,
       plan=plan_itself)
-def do_clean(a):
+def do_clean(a: argparse.Namespace) -> None:
     "Empty the trash of a study and remove what killed processes left half-written."
     from semvideo.core import Study
     n, size = Study(a.study).clean(a.dry_run)
     say(f"{n} files, {size/1e6:.1f} MB {'would go' if a.dry_run else 'freed'}")
 
-# %% ../nbs/790_cli.ipynb #8bb3248e
+# %% ../nbs/790_cli.ipynb #86b18022
 def _say_rows(rows, columns, heads=None): # columns; their titles, if they have any
     "Rows as a table whose columns stand below each other."
     lines = [dict(zip(columns, heads))] + rows if heads else rows
@@ -111,10 +112,13 @@ def _say_rows(rows, columns, heads=None): # columns; their titles, if they have 
         help='say also which stages of this study are done'),
     opt('--root', type=Path, default=None, metavar='DIR', help='look also at this download'),
     opt('--dataset', choices=['cc2017', 'hcp'], default=None,
-        help='its layout (default: whichever is there)'))
-def do_doctor(a):
+        help='its layout (default: whichever is there)'),
+    opt('--bundle', default=None, metavar='NAME',
+        help='say also what rendering with this bundle would download, hold and take here'))
+def do_doctor(a: argparse.Namespace) -> int:
     "What this machine has, what is missing, and what to do about it."
     rows = [*check_python(), *check_torch(), *check_machine(), *check_parts()]
+    if a.bundle: rows += check_bundle(a.bundle, a.study)
     if a.study: rows += stages_in_order(a.study)
     data = [*check_download(a.root, a.study, a.dataset)] if a.root or a.study else []
     _say_rows(rows, ('state', 'what', 'found', 'do'))

@@ -24,15 +24,16 @@ class Decoded:
     def __len__(self): return len(self.anchor)
     def __getitem__(self, i): return Decoded(*(getattr(self, f.name)[i] for f in fields(self)))
 
-# %% ../nbs/025_decoded.ipynb #030a254c
+# %% ../nbs/025_decoded.ipynb #d4f204c6
 @patch
-def save(self:Decoded, path: Path | str, metadata: dict | None = None): # metadata: {str: str}
+def save(self:Decoded, path: Path | str,
+         metadata: dict | None = None) -> None: # {str: str}
     "Write to one safetensors file."
     arrays = {f.name: np.asarray(getattr(self, f.name), np.float32) for f in fields(self)}
     write_safetensors(path, arrays, metadata)
 
 @patch(cls_method=True)
-def load(cls:Decoded, path: Path | str):
+def load(cls:Decoded, path: Path | str) -> Decoded:
     "Read back what `save` wrote; raises `SemvideoError` if a part is missing."
     tensors,_ = read_safetensors(path)
     names = [f.name for f in fields(cls)]

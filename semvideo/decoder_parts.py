@@ -11,7 +11,7 @@ from torch import nn
 from fastcore.basics import patch
 from .core import Config, SemvideoError
 
-# %% ../nbs/330_decoder_parts.ipynb #9849557f
+# %% ../nbs/330_decoder_parts.ipynb #220f46fb
 class Standardiser(nn.Module):
     """Subtract a mean and divide by a standard deviation that were fitted on training data and are saved
     with the weights."""
@@ -19,15 +19,15 @@ class Standardiser(nn.Module):
         super().__init__()
         self.register_buffer('mean', torch.zeros(shape))
         self.register_buffer('std', torch.ones(shape))
-    def forward(self, x): return (x-self.mean)/self.std
-    def inverse(self, x): return x*self.std+self.mean
+    def forward(self, x: torch.Tensor) -> torch.Tensor: return (x-self.mean)/self.std
+    def inverse(self, x: torch.Tensor) -> torch.Tensor: return x*self.std+self.mean
 
-# %% ../nbs/330_decoder_parts.ipynb #2d1a7371
+# %% ../nbs/330_decoder_parts.ipynb #3f08661a
 @patch
 @torch.no_grad()
 def fit(self:Standardiser,
         x: torch.Tensor, # training items (N, *shape of one item)
-        floor: float = .05): # of the median standard deviation, added in quadrature
+        floor: float = .05) -> Standardiser: # of the median standard deviation, added in quadrature
     "Take mean and standard deviation from `x`, over all axes along which the buffers are flat."
     axes = [0]
     for axis,(own,size) in enumerate(zip(self.mean.shape, x.shape[1:]), 1):
@@ -54,15 +54,15 @@ def four_layers(n_in: int, widths: tuple, n_out: int, dropout: float = 0.,
         nn.init.zeros_(last.bias)
     return nn.Sequential(*parts, last)
 
-# %% ../nbs/330_decoder_parts.ipynb #5726b6b6
-def as_config(cls, config: Config | dict, changes: dict) -> Config:
+# %% ../nbs/330_decoder_parts.ipynb #3d0ef5c3
+def as_config(cls: type, config: Config | dict, changes: dict) -> Config:
     "A config of `cls` from a config or dict, with changes; unknown names are refused."
     fields = config if isinstance(config, dict) else config.to_dict()
     return cls.from_dict({**fields, **changes})
 
-# %% ../nbs/330_decoder_parts.ipynb #0a15d81b
+# %% ../nbs/330_decoder_parts.ipynb #d5d5457b
 def check_fmri(fmri: torch.Tensor, # (B,V) fMRI of B clips
-               subject, n_voxels: dict): # {subject: number of voxels}
+               subject: int | str, n_voxels: dict) -> None: # {subject: number of voxels}
     "Raise `SemvideoError` if a decoder cannot take this fMRI."
     known = {str(s): v for s,v in n_voxels.items()}
     if str(subject) not in known:

@@ -6,9 +6,9 @@
 __all__ = ['RECIPES', 'DECODERS', 'DECODER_CLASSES', 'DECODER_PARTS', 'TrainConfig', 'Recipe', 'as_recipe', 'Decoder',
            'register_decoder', 'recipe', 'part_settings', 'seeded', 'build', 'only']
 
-# %% ../nbs/348_decoders.ipynb #2694ffa3
+# %% ../nbs/348_decoders.ipynb #34170b0d
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 import torch
 from .core import Config, SemvideoError, seed_for
@@ -122,14 +122,14 @@ def as_recipe(config: Recipe | dict # as a file of a recipe holds it
         _check_settings(name, kinds.get(name, TrainConfig), given)
     return r
 
-# %% ../nbs/348_decoders.ipynb #a81d6e48
+# %% ../nbs/348_decoders.ipynb #2d1b3c57
 @dataclass(frozen=True)
 class Decoder:
     "How one part of a study is made and trained."
     cls: type # its module
     make: Callable # function of (study, {subject: voxels}, dict of sizes): an untrained module
     # the Recipe's fields of this family hold its sizes and training; None: they stand below
-    family: str = None
+    family: str | None = None
     model: dict = field(default_factory=dict) # sizes, given to `make`
     pretrain: TrainConfig = TrainConfig() # on all subjects
     tune: TrainConfig = TrainConfig() # on one subject
@@ -139,7 +139,7 @@ DECODER_CLASSES = {} # name of a class, as stored beside weights: the class
 
 def register_decoder(part: str, # name for `train_study`, `decode_study` and `--parts`
                      cls: type, make: Callable,
-                     **settings): # further fields of Decoder
+                     **settings) -> None: # further fields of Decoder
     """Make a decoder known; a part of the same name is replaced.
     Raises `SemvideoError` if another class of this name is known."""
     known = DECODER_CLASSES.setdefault(cls.__name__, cls)
@@ -166,8 +166,8 @@ register_decoder('mad', MAD, _make_mad, family='mad')
 
 DECODER_PARTS = ('sad-anchor', 'sad-motion', 'sad-holistic', 'mad') # that decode a study together
 
-# %% ../nbs/348_decoders.ipynb #fd0c4695
-def recipe(study, # core.Study with targets
+# %% ../nbs/348_decoders.ipynb #65d6ab07
+def recipe(study: 'Study', # core.Study with targets
            config: str | Recipe | dict = 'auto', # or a name in RECIPES
            seed: int = 0) -> Recipe:
     """The `Recipe` for a study, its sizes taken from the targets; 'auto' takes the miniature's for text
@@ -194,23 +194,23 @@ def part_settings(part: str, r: Recipe) -> tuple: # name in DECODERS, of `recipe
     seed = r.sad_pretrain['seed']
     return d.model, d.pretrain.replace(seed=seed).to_dict(), d.tune.replace(seed=seed).to_dict()
 
-# %% ../nbs/348_decoders.ipynb #9525b4eb
+# %% ../nbs/348_decoders.ipynb #20bfc805
 @contextlib.contextmanager
-def seeded(device, *parts):
+def seeded(device: str | torch.device, *parts) -> Iterator[None]:
     """Random numbers inside are a function of `parts`; the caller's generators are left as they were."""
     with torch.random.fork_rng([torch.device(device)] if str(device).startswith('cuda') else []):
         torch.manual_seed(seed_for(*parts))
         yield
 
-def build(study, # core.Study with targets
+def build(study: 'Study', # core.Study with targets
           part: str, # name in DECODERS
-          r: Recipe, n_voxels: dict): # {subject: voxels}
+          r: Recipe, n_voxels: dict) -> torch.nn.Module: # {subject: voxels}
     "An untrained decoder for a part; its weights depend on part and seed alone."
     model = part_settings(part, r)[0]
     with seeded('cpu', 'init', part, r.sad_pretrain['seed']):
         return DECODERS[part].make(study, n_voxels, model)
 
-def only(module: torch.nn.Module, subject):
+def only(module: torch.nn.Module, subject: int | str) -> torch.nn.Module:
     "The decoder of one subject: the other projectors go."
     for s in [s for s in module.n_voxels if s != subject]:
         del module.projector[str(s)], module.voxels[str(s)], module.n_voxels[s]

@@ -6,14 +6,15 @@
 __all__ = ['SCORED', 'do_score', 'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps',
            'decoding_steps', 'demo', 'do_demo']
 
-# %% ../nbs/770_demo.ipynb #f5342011
+# %% ../nbs/770_demo.ipynb #2785211e
 import argparse, time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from .running import DEMO
 from .stage_verbs import PROFILES
 from .verbs import *
 
-# %% ../nbs/770_demo.ipynb #5c272332
+# %% ../nbs/770_demo.ipynb #d2f9bf59
 SCORED = ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames', 'size',
           'channels', 'fps') # options that `stats.score` knows by the same name
 
@@ -43,7 +44,7 @@ SCORED = ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'fr
         help='bgr if the reconstructions were written with swapped channels'),
     opt('--fps', type=float, default=None, help='frames a second, printed with EPE'),
     QUIET)
-def do_score(a):
+def do_score(a:argparse.Namespace)->None:
     "Score any reconstructions against their truth."
     from semvideo import stats
     models = None if a.models == 'none' else a.models
@@ -51,14 +52,14 @@ def do_score(a):
     say(table.to_string(index=False, float_format='%.3f'))
     say(a.out)
 
-# %% ../nbs/770_demo.ipynb #898da45d
+# %% ../nbs/770_demo.ipynb #7a6b557a
 def _judge_names(judges):
     "The judges of a run by the names that published tables use."
     from semvideo.metrics import JUDGES_HUB
     if judges != 'hub': return {k: str(judges) for k in JUDGES_HUB}
     return {k: v[0].split('/')[-1] for k, v in JUDGES_HUB.items()}
 
-def study_scores(study:'Study', subject)->tuple:
+def study_scores(study:'Study', subject:int|str)->tuple:
     "Scores per clip of our own system in a study, with its judges, and the name of the data."
     from semvideo.core import read_csv
     from semvideo.report import is_simulated
@@ -69,14 +70,14 @@ def study_scores(study:'Study', subject)->tuple:
     results.attrs['models'] = _judge_names(judges)
     return results, data
 
-# %% ../nbs/770_demo.ipynb #52f42b0f
+# %% ../nbs/770_demo.ipynb #1847ccfe
 @verb(
     opt('--table', choices=['cc2017', 'hcp'], default='cc2017',
         help='published table (default: cc2017)'),
     opt('--study', type=Path, default=None, metavar='DIR',
         help='put the run of this study beside it'),
     SUBJECT)
-def do_leaderboard(a):
+def do_leaderboard(a:argparse.Namespace)->None:
     "The published table, with your run beside it where it can be compared."
     results, data = None, 'other'
     if a.study is not None: results, data = study_scores(*open_study(a))
@@ -85,16 +86,16 @@ def do_leaderboard(a):
         say(t.to_string(float_format='%.3f', na_rep=''))
         say()
 
-# %% ../nbs/770_demo.ipynb #77dc099b
+# %% ../nbs/770_demo.ipynb #9b7480b1
 class Clockwork:
     """Prints each stage as it begins, with the time left: seconds planned for what remains, times how
     slow this machine has been so far."""
     def __init__(self, plan:dict=DEMO, # stage: (what it does, seconds)
-                 clock=time.perf_counter):
+                 clock:Callable=time.perf_counter):
         self.plan, self.clock = plan, clock
         self.t0, self.done = clock(), []
 
-    def planned(self, stages)->float:
+    def planned(self, stages:Iterable[str])->float:
         "Seconds planned for some stages."
         return sum(self.plan[s][1] for s in stages)
 
@@ -111,8 +112,8 @@ class Clockwork:
         number = f'[{len(self.done)+1}/{len(self.plan)}]'
         return f'{number} {stage}: {self.plan[stage][0]} (about {left} left)'
 
-# %% ../nbs/770_demo.ipynb #b12a53fa
-def empty_demo(out:Path):
+# %% ../nbs/770_demo.ipynb #d2118539
+def empty_demo(out:Path)->None:
     "Move a demo and its miniature into the trash."
     from semvideo.core import STUDY_PARTS, Study
     if (out/'manifest.json').is_file():
@@ -126,10 +127,10 @@ def _differing(old, new):
     keys = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k)]
     return '; '.join(f'{k}: {old.get(k)} -> {new.get(k)}' for k in keys)
 
-# %% ../nbs/770_demo.ipynb #8f9c62be
+# %% ../nbs/770_demo.ipynb #8ccf8bc8
 def demo_settings(out:Path, # folder
                   settings:dict, # of this call
-                  force:bool=False): # begin again
+                  force:bool=False)->None: # begin again
     """Claim a folder for a demo; one begun with other settings, or a folder with something else in it,
     raises `SemvideoError`."""
     from semvideo.core import SemvideoError, read_json, write_json
@@ -171,8 +172,9 @@ def data_steps(out:Path, seed:int, n_subjects:int,
     def targeted(): targets.compute_targets(Study(out), bundle='tiny')
     return dict(simulate=simulated, prepare=prepared, mine=mined, targets=targeted)
 
-# %% ../nbs/770_demo.ipynb #519a6fda
-def decoding_steps(out:Path, seed:int, subject)->dict: # subject whose test segment is reconstructed
+# %% ../nbs/770_demo.ipynb #6a5e6076
+def decoding_steps(out:Path, seed:int,
+                   subject:int|str)->dict: # whose test segment is reconstructed
     "The stages of the demo from training on: {stage: function without arguments}."
     from semvideo import cvr, evaluate, neuro, report, train
     from semvideo.core import Study
@@ -188,11 +190,11 @@ def decoding_steps(out:Path, seed:int, subject)->dict: # subject whose test segm
     return dict(train=trained, decode=decoded, render=rendered, evaluate=evaluated,
                 explain=explained, report=reported)
 
-# %% ../nbs/770_demo.ipynb #71846718
-def demo(out, # folder to make
+# %% ../nbs/770_demo.ipynb #bd5a7428
+def demo(out:Path|str, # folder to make
          seed:int=0, # of everything
          n_subjects:int=2,
-         subject=1, # whose test segment is reconstructed
+         subject:int|str=1, # whose test segment is reconstructed
          force:bool=False, # begin again
          **miniature)->Path: # further settings of `make_miniature`, such as fewer segments
     "Make the miniature and run every stage on it; continues where it stopped. -> path of the page."
@@ -206,7 +208,7 @@ def demo(out, # folder to make
         work.done.append(stage)
     return out/'report.html'
 
-# %% ../nbs/770_demo.ipynb #1d3321e6
+# %% ../nbs/770_demo.ipynb #a50eb7e7
 @verb(
     opt('--out', type=Path, required=True, metavar='DIR', help='folder to make'),
     SEED,
@@ -214,7 +216,7 @@ def demo(out, # folder to make
     opt('--segments', type=int, default=None, metavar='N',
         help='training segments of 8 minutes (default: 4)'),
     FORCE, QUIET)
-def do_demo(a):
+def do_demo(a:argparse.Namespace)->None:
     "The whole chain on a simulated study: no data, weights or GPU needed; one page at the end."
     say("The demo simulates a film and a brain: captions come from the scene scripts "
         "(backend 'script'), and its numbers say nothing about real brains.")

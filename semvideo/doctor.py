@@ -4,25 +4,26 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'MADE_BY_STAGES', 'STAGES', 'row', 'check_python', 'check_gpu', 'check_torch', 'check_machine',
-           'check_parts', 'check_download', 'todo', 'study_status', 'stages_in_order']
+           'check_parts', 'check_bundle', 'check_download', 'todo', 'study_status', 'stages_in_order']
 
-# %% ../nbs/730_doctor.ipynb #7e5a3b03
+# %% ../nbs/730_doctor.ipynb #775f2a2e
 import os, sys
+from collections.abc import Iterator
 from pathlib import Path
 
-# %% ../nbs/730_doctor.ipynb #43e1bbf4
+# %% ../nbs/730_doctor.ipynb #69aa50dc
 def row(what:str, # what was looked at
         state:str, # ok, note or missing
-        found, # what it found
+        found:object, # what it found
         do:str='')->dict: # what to do
     "One line of the doctor's table."
     return dict(what=what, state=state, found=str(found), do=do)
 
-# %% ../nbs/730_doctor.ipynb #e166f4b4
+# %% ../nbs/730_doctor.ipynb #5d95c190
 # what nothing runs without
 PACKAGES = ('torch', 'diffusers', 'transformers', 'accelerate', 'nibabel', 'av')
 
-def check_python():
+def check_python()->Iterator[dict]:
     "Python and the libraries that decide what can run."
     import importlib.metadata as md, platform
     new_enough = sys.version_info >= (3, 10)
@@ -36,8 +37,8 @@ def check_python():
     except md.PackageNotFoundError:
         yield row('decord', 'note', 'not installed: video is read with PyAV')
 
-# %% ../nbs/730_doctor.ipynb #f5d9836d
-def check_gpu():
+# %% ../nbs/730_doctor.ipynb #e4645478
+def check_gpu()->Iterator[dict]:
     "What torch computes on."
     import torch
     if torch.cuda.is_available():
@@ -51,7 +52,7 @@ def check_gpu():
         yield row('GPU', 'note', 'none: torch computes on the CPU',
                   'enough for bundle tiny; sd15 needs a GPU')
 
-def check_torch():
+def check_torch()->Iterator[dict]:
     "What torch computes on, and whether torchvision beside it works."
     try: import torch
     except ImportError: return
@@ -63,8 +64,8 @@ def check_torch():
               dict(repaired='built for another torch; repaired at import').get(state, state),
               'pip install torchvision' if absent else '')
 
-# %% ../nbs/730_doctor.ipynb #edfc7029
-def check_machine(folder='.'): # where the study will be
+# %% ../nbs/730_doctor.ipynb #e02ab803
+def check_machine(folder:Path|str='.')->Iterator[dict]: # where the study will be
     "Cores, memory and disk."
     import shutil, psutil
     memory = psutil.virtual_memory().total/2**30
@@ -75,7 +76,7 @@ def check_machine(folder='.'): # where the study will be
     yield row('disk', 'ok' if disk >= 5 else 'missing', f'{disk:.0f} GiB free',
               '' if disk >= 5 else 'free 5 GiB, or choose another folder')
 
-def check_parts():
+def check_parts()->Iterator[dict]:
     "Weights and maps that come with packages."
     import importlib.util, semvideo
     tiny = Path(semvideo.__file__).parent/'bundles'/'tiny'
@@ -90,7 +91,25 @@ def check_parts():
               'HF_HUB_OFFLINE is set' if offline else 'allowed',
               'unset it to download sd15 once' if offline else '')
 
-# %% ../nbs/730_doctor.ipynb #586e8424
+# %% ../nbs/730_doctor.ipynb #b1b2c3d5
+def check_bundle(bundle:str, # 'sd15', a registered name or a folder
+                 study:str|Path|None=None # study folder whose test clips would be rendered
+                 )->Iterator[dict]:
+    "What rendering with a bundle would download, hold in memory and take on this machine."
+    from semvideo.render_cost import render_cost
+    from semvideo.core import Study
+    clips = len(Study(study).clip_ids('test')) if study else 240
+    cost = render_cost(bundle, clips)
+    if cost['download_gb']:
+        yield row(f'bundle {bundle}', 'note', f"{cost['download_gb']} GB to download once",
+                  'semvideo render fetches it, or hf download')
+    yield row('weights', 'ok', f"{cost['weights_gb']} GB in memory on {cost['device']}")
+    slow = cost['hours'] > 24
+    yield row(f'rendering {clips} clips', 'note' if slow else 'ok',
+              f"about {cost['hours']} h on {cost['device']} ({cost['seconds_a_clip']} s a clip)",
+              'use a GPU, or --mode fast' if slow else '')
+
+# %% ../nbs/730_doctor.ipynb #bf098fb5
 MADE_BY_STAGES = ('captions', 'targets', 'train', 'decode', 'render', 'evaluate', 'explain',
                   'report.html')
 
@@ -104,9 +123,10 @@ def _data_row(r): # a row of `datasets.doctor_table`
     part = row(r['item'], state, found, r['remedy'])
     return dict(part, source=r['source'], licence=r['licence'])
 
-def check_download(root=None, # folder of the download
-                   study=None, # study folder
-                   dataset=None): # 'cc2017', 'hcp' or None for whichever is there
+def check_download(root:Path|str|None=None, # folder of the download
+                   study:Path|str|None=None, # study folder
+                   dataset:str|None=None # 'cc2017', 'hcp' or None for whichever is there
+                  )->Iterator[dict]:
     """What of the data is there: rows of `datasets.doctor_table`.
     A part that a verb makes is never `missing`, only not made yet."""
     from semvideo.datasets import doctor_table
@@ -128,7 +148,7 @@ def todo(study:'Study',
     return dict(done='', partial=again, stale=f'{again} --force',
                 damaged=f'restore the file{meant}, or {again} --force')[state]
 
-# %% ../nbs/730_doctor.ipynb #be695929
+# %% ../nbs/730_doctor.ipynb #ae995781
 def _log_rows(study):
     "A row if the log of a study cannot be read."
     from semvideo.core import SemvideoError
@@ -143,7 +163,7 @@ def _unrecorded(study, verb):
     folder = study.path/verb
     return sum(p.is_file() for p in folder.rglob('*')) if folder.is_dir() else 0
 
-def study_status(path, # study folder
+def study_status(path:Path|str, # study folder
                  verify:bool=False)->list: # read every byte
     """State of every stage in the order of the work: rows stage, state, why, files, bytes, do.
     Damage outside the stages (log, captions without a stage) is a row as well."""
@@ -163,8 +183,8 @@ def study_status(path, # study folder
                             do=f'semvideo {verb} --study {path}'))
     return out + _log_rows(study)
 
-# %% ../nbs/730_doctor.ipynb #9bb401e0
-def stages_in_order(path): # study folder
+# %% ../nbs/730_doctor.ipynb #86c4341b
+def stages_in_order(path:Path|str)->Iterator[dict]: # study folder
     """Which stages of a study are in order, and the verb that comes next: the doctor's view of
     `study_status`."""
     from semvideo.core import Study

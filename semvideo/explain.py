@@ -185,9 +185,9 @@ def _stage(study, subject, config, modules, needs, force):
     inputs = tuple(key for key in wants if key in have)
     return study.stage('explain', config, inputs, part=f'sub-{subject}', force=force)
 
-# %% ../nbs/630_explain.ipynb #42b5126c
+# %% ../nbs/630_explain.ipynb #a883a363
 def explain_study(study: Study,
-                  subject, # whose decoder and voxels
+                  subject: int | str, # whose decoder and voxels
                   config: ExplainConfig | None = None, # default: its defaults
                   truth: Path | str | None = None, # planted roles: see `load_roles`
                   decoders: dict | None = None, # {level: module}; default: the trained ones of the study

@@ -5,27 +5,28 @@
 # %% auto #0
 __all__ = ['CLIP_VIEWS', 'register_view', 'Explorer']
 
-# %% ../nbs/720_explorer.ipynb #fd12ec17
+# %% ../nbs/720_explorer.ipynb #9b777604
+from collections.abc import Callable
 from fastcore.basics import patch
 from .core import *
 from .page_parts import as_truth, frames_per_second, load_parts
 from .pictures import animation, fill_template, side_by_side
 from .readings import decoded_captions
 
-# %% ../nbs/720_explorer.ipynb #e468f620
+# %% ../nbs/720_explorer.ipynb #da254750
 CLIP_VIEWS = {} # title -> function (explorer, number of the clip) -> HTML
 
 def register_view(title:str, # names the view; a known one is replaced
-                  make): # function (explorer, number of the clip) -> HTML
+                  make:Callable)->None: # function (explorer, number of the clip) -> HTML
     "Show something of your own below each clip of every `Explorer` made from now on."
     CLIP_VIEWS[title] = make
 
-# %% ../nbs/720_explorer.ipynb #41baeadf
+# %% ../nbs/720_explorer.ipynb #77cf2c42
 class Explorer:
     """Slider over the clips of a split: truth and reconstruction side by side, true and decoded
     captions."""
-    def __init__(self, study:Study, subject, split:str='test',
-                 recon=None): # uint8 (N,F,H,W,3); default: what `render` left
+    def __init__(self, study:Study, subject:int|str, split:str='test',
+                 recon:'np.ndarray|None'=None): # uint8 (N,F,H,W,3); default: what `render` left
         parts = load_parts(study, subject, split, recon)
         self.ids = study.clip_ids(split)
         self.truth = study.frames(split)
@@ -53,7 +54,7 @@ def _make_widgets(self:Explorer):
     self.box = w.VBox([self.slider, self.image, self.text, *self.views.values()])
     self.slider.observe(lambda _: self._draw(), 'value')
 
-# %% ../nbs/720_explorer.ipynb #54039f29
+# %% ../nbs/720_explorer.ipynb #b0224183
 @patch
 def values(self:Explorer)->dict:
     "What is shown: dict(clip_id, captions {level: (true, decoded)})."
@@ -64,7 +65,7 @@ def values(self:Explorer)->dict:
     return dict(clip_id=clip_id, captions=captions)
 
 @patch
-def show(self:Explorer, clip): # number or clip_id
+def show(self:Explorer, clip:int|str)->Explorer: # number or clip_id
     "Go to a clip; raises `SemvideoError` if there is none of that name."
     if isinstance(clip, str) and clip not in self.ids:
         raise SemvideoError('No such clip', found=clip, expected=f'{self.ids[0]} to {self.ids[-1]}')

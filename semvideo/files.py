@@ -7,26 +7,27 @@ __all__ = ['cannot_write', 'unreadable', 'host_id', 'left_behind', 'atomic_path'
            'write_csv', 'read_csv', 'write_npy', 'read_npy', 'write_safetensors', 'read_safetensors', 'open_map',
            'new_map', 'file_sha256', 'array_sha256', 'file_stamp', 'seen_path', 'hash_files', 'content']
 
-# %% ../nbs/010_files.ipynb #fd032ad9
+# %% ../nbs/010_files.ipynb #c3440844
 import contextlib, errno, hashlib, json, os, random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 import numpy as np
 from .base import SemvideoError, identity, plain, progress
 
-# %% ../nbs/010_files.ipynb #2154098c
+# %% ../nbs/010_files.ipynb #f83d87ca
 def _reason(e):
     "What the system says; NumPy's short write on a full disk has no number."
     return os.strerror(e.errno) if e.errno else str(e)
 
-def cannot_write(path, e: OSError) -> SemvideoError:
+def cannot_write(path: Path | str, e: OSError) -> SemvideoError:
     "The `SemvideoError` of an `OSError` while writing `path`."
     return SemvideoError(
         f'Cannot write: {_reason(e)}',
         file=path,
         remedy='free space or fix permissions, then run the same command again')
 
-def unreadable(path, e: OSError) -> SemvideoError:
+def unreadable(path: Path | str, e: OSError) -> SemvideoError:
     "The `SemvideoError` of an `OSError` while reading `path`: gone, forbidden, or a broken disk."
     if isinstance(e, FileNotFoundError): return SemvideoError('File not found', file=path)
     return SemvideoError(
@@ -67,16 +68,16 @@ def atomic_path(path: Path | str) -> Iterator[Path]: # final path; its folder is
     finally:
         with contextlib.suppress(OSError): tmp.unlink(missing_ok=True)
 
-# %% ../nbs/010_files.ipynb #2336c085
-def write_text(path: Path | str, s: str):
+# %% ../nbs/010_files.ipynb #5b16fc51
+def write_text(path: Path | str, s: str) -> None:
     "Atomically write text."
     with atomic_path(path) as t: t.write_text(s, encoding='utf-8')
 
-def write_json(path: Path | str, obj):
+def write_json(path: Path | str, obj: Any) -> None:
     "Atomically write `obj` as indented JSON with sorted keys."
     write_text(path, json.dumps(plain(obj), indent=1, sort_keys=True) + '\n')
 
-def read_json(path: Path | str):
+def read_json(path: Path | str) -> Any:
     "Read JSON; raises `SemvideoError` naming the file if it is absent or broken."
     try: return json.loads(Path(path).read_text(encoding='utf-8'))
     except OSError as e: raise unreadable(path, e) from None
@@ -87,8 +88,8 @@ def read_json(path: Path | str):
             found=str(e),
             remedy='restore the file or make it again') from None
 
-# %% ../nbs/010_files.ipynb #072372fe
-def write_csv(path: Path | str, df: 'pd.DataFrame'):
+# %% ../nbs/010_files.ipynb #fef6bbb8
+def write_csv(path: Path | str, df: 'pd.DataFrame') -> None:
     "Atomically write a DataFrame as CSV, without its index, floats to 9 significant digits."
     with atomic_path(path) as t:
         df.to_csv(t, index=False, float_format='%.9g', lineterminator='\n')
@@ -101,8 +102,8 @@ def read_csv(path: Path | str, **kw) -> 'pd.DataFrame': # **kw: of `pandas.read_
     except (ValueError, RecursionError) as e:
         raise SemvideoError('Not a readable table', file=path, found=str(e)) from None
 
-# %% ../nbs/010_files.ipynb #e97c714b
-def write_npy(path: Path | str, arr: np.ndarray):
+# %% ../nbs/010_files.ipynb #325767e0
+def write_npy(path: Path | str, arr: np.ndarray) -> None:
     "Atomically write an array as `.npy` without pickle."
     with atomic_path(path) as t:
         with open(t, 'wb') as f: np.save(f, np.asarray(arr), allow_pickle=False)
@@ -119,10 +120,10 @@ def read_npy(path: Path | str, mmap: bool = True) -> np.ndarray:
             found=str(e),
             remedy='make it again') from None
 
-# %% ../nbs/010_files.ipynb #4c64f76a
+# %% ../nbs/010_files.ipynb #7c071304
 def write_safetensors(path: Path | str,
                       tensors: dict, # {name: NumPy array}
-                      metadata: dict | None = None): # {str: str}
+                      metadata: dict | None = None) -> None: # {str: str}
     "Atomically write arrays as safetensors."
     from safetensors.numpy import save
     arrays = {k: np.ascontiguousarray(v) for k,v in tensors.items()}
@@ -150,8 +151,8 @@ def read_safetensors(path: Path | str,
             found=str(e),
             remedy='make it again') from None
 
-# %% ../nbs/010_files.ipynb #ddd2acb6
-def open_map(path: Path | str, shape: tuple, dtype) -> np.memmap: # of the array
+# %% ../nbs/010_files.ipynb #66042ab0
+def open_map(path: Path | str, shape: tuple, dtype: 'DTypeLike') -> np.memmap: # of the array
     "A new `.npy` as a writable memory map, its disk space taken; `OSError` if there is not enough."
     a = np.lib.format.open_memmap(path, 'w+', dtype=np.dtype(dtype), shape=tuple(map(int, shape)))
     if not hasattr(os, 'posix_fallocate'): return a
@@ -162,7 +163,7 @@ def open_map(path: Path | str, shape: tuple, dtype) -> np.memmap: # of the array
             if e.errno not in (errno.EINVAL, errno.EOPNOTSUPP): raise
     return a
 
-def new_map(path: Path | str, shape: tuple, dtype) -> np.memmap: # of the array
+def new_map(path: Path | str, shape: tuple, dtype: 'DTypeLike') -> np.memmap: # of the array
     "As `open_map`, for files that need not survive; a full disk is a `SemvideoError`."
     try: return open_map(path, shape, dtype)
     except OSError as e:

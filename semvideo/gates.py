@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['WINDOW', 'GATES', 'gates_of', 'check_captions', 'gate_table', 'gate_rates']
 
-# %% ../nbs/275_gates.ipynb #26371362
+# %% ../nbs/275_gates.ipynb #95baedaa
 import collections, functools, json, re
+from collections.abc import Callable
 from .core import SemvideoError, CAPTION_LEVELS
 from .movement import NO_MOVEMENT, latin_words, motion_verbs, word_list, word_lists
 from .semminer import DEFAULT, n_words
@@ -176,11 +177,11 @@ def _text_of(row, level):
             remedy='mend the table, or mine the clip again')
     return text
 
-# %% ../nbs/275_gates.ipynb #9aa3e27b
+# %% ../nbs/275_gates.ipynb #c9810686
 def gates_of(row: dict, # basic, anchor, motion, holistic, and maybe notes
-             prompts=DEFAULT, # `Prompts` that were used
+             prompts: 'Prompts' = DEFAULT, # `Prompts` that were used
              max_basic_words: int = 20, # limit on the rein
-             count=None # function giving CLIP tokens of a text, begin and end included
+             count: Callable | None = None # CLIP tokens of a text, begin and end included
             ) -> list[tuple]:
     "What the gates catch in one clip's captions: list of (level, gate, detail)."
     said, notes = [], _notes(row.get('notes'), row.get('clip_id', ''))
@@ -199,9 +200,10 @@ GATES = ('empty', 'refusal', 'preamble', 'prompt echo', 'order in the text', 'wr
          'loop', 'over length', 'rein was cut', 'unfinished', 'same as another level', 'duplicate',
          'anchor speaks of motion', 'no verb of motion')
 
-# %% ../nbs/275_gates.ipynb #756c6878
+# %% ../nbs/275_gates.ipynb #3c9cabdb
 def check_captions(df: 'pd.DataFrame', # clip_id, the four levels, and maybe notes
-                   prompts=DEFAULT, max_basic_words: int = 20, count=None # as in `gates_of`
+                   # these three as in `gates_of`
+                   prompts: 'Prompts' = DEFAULT, max_basic_words: int = 20, count: Callable | None = None
                   ) -> 'pd.DataFrame':
     "All gates over many clips, duplicates between clips among them: (clip_id, level, gate, detail)."
     import pandas as pd
@@ -225,7 +227,7 @@ def gate_table(found: 'pd.DataFrame', # of `check_captions`
     clips = found.groupby('gate').clip_id.nunique().reindex(table.index, fill_value=0).astype(int)
     return table.assign(clips=clips, share=(clips/max(1, n)).round(3))
 
-# %% ../nbs/275_gates.ipynb #f432bc46
+# %% ../nbs/275_gates.ipynb #e57e5d4e
 _FINE = dict(basic='A dog runs.', anchor='A dog on a road.', motion='The dog runs.',
              holistic='A dog runs on a road.')
 _RATES = {('mean', 1): 'caught', ('size', 1): 'of wrong',
@@ -237,7 +239,7 @@ def _is_caught(sentence, prompts):
     return any((level, gate) == (sentence.level, sentence.gate) for level,gate,_ in found)
 
 def gate_rates(sentences: 'pd.DataFrame', # gate, level, wrong (0 or 1), half, text
-               prompts=DEFAULT # for the echo
+               prompts: 'Prompts' = DEFAULT # for the echo
               ) -> 'pd.DataFrame':
     "Hit and false-alarm rate of each gate on labelled sentences, by gate and half."
     hit = [_is_caught(sentence, prompts) for sentence in sentences.itertuples()]

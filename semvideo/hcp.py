@@ -171,7 +171,7 @@ def hcp_segments(root: Path, # folder with the subjects and the movies
                              seconds[index], index))
     return sorted(segments, key=lambda g: g.split != 'train')
 
-# %% ../nbs/164_hcp.ipynb #62375f10
+# %% ../nbs/164_hcp.ipynb #aeacc34b
 @dataset('hcp',
          split=option('test on the repeated montage, or on a random tenth (default: montage)',
                       choices=['montage', 'random']),
@@ -186,7 +186,7 @@ def prepare_hcp(root: Path | str, # folder with the subjects and the movies
                 out: Path | str, # study folder to make
                 subjects: tuple = (100610, 102816, 104416), # the paper's three
                 n_frames: int = 8, # frames sampled per clip
-                size=None, # int (square), (height, width) or None
+                size: int | tuple | None = None, # int (square), (height, width) or None
                 stimulus: str = 'table', # 'table', or 'pre'/'post' to decide oneself
                 # 'montage': its repeats on one side; 'random': the paper's 9:1
                 split: str = 'montage',

@@ -7,23 +7,27 @@ __all__ = ['IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'cl
            'path_gradients', 'sensitivity', 'components', 'haufe', 'input_weights', 'importance', 'pattern_correlation',
            'bare_parcel', 'roi_occlusion']
 
-# %% ../nbs/600_importance.ipynb #c46f5be4
+# %% ../nbs/600_importance.ipynb #4cedb5e6
 import contextlib, functools, re
+from collections.abc import Callable
 import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for, torch_generator
 from .stats import block_bootstrap
 
-# %% ../nbs/600_importance.ipynb #d9e7df6c
+# %% ../nbs/600_importance.ipynb #aa9fae22
 def _toy_fmri(voxels):
     "(fmri (800,V), signal (800,4)) of the toy brain."
     rng = rng_for('14_neuro', 'toy')
     signal, shared = rng.standard_normal((2, 800, 4))
-    mix = {}
+    tuning = {}
     for parcel in ('V1', 'MT'):
         inside = (voxels.parcel == parcel).to_numpy()
-        mix[parcel] = rng.standard_normal((4, len(voxels)))*inside
+        tuning[parcel] = rng.standard_normal((4, len(voxels)))*inside
     noise = 2*rng.standard_normal((800, len(voxels)))
-    return signal @ mix['MT'] + shared @ (mix['V1'] + mix['MT'][[1, 2, 3, 0]]) + noise, signal
+    # MT follows the signal and, in other directions, what V1 follows too
+    seen = signal @ tuning['MT']
+    not_of_interest = shared @ (tuning['V1'] + tuning['MT'][[1, 2, 3, 0]])
+    return seen + not_of_interest + noise, signal
 
 # %% ../nbs/600_importance.ipynb #d78b24d6
 def toy_decoder(fmri: np.ndarray, # (N,V)
@@ -64,10 +68,10 @@ def clip_mean(fmri: np.ndarray # (N,V), or (N,R,V) with NaN for a missing repeat
             expected='(clips, voxels), finite')
     return x.astype(np.float32)
 
-# %% ../nbs/600_importance.ipynb #ad9bbfcf
+# %% ../nbs/600_importance.ipynb #0fc17a2a
 def run_decoder(module: 'torch.nn.Module', # SAD or MAD
                 x: 'torch.Tensor', # (B,V)
-                subject, # whose voxels
+                subject: int | str, # whose voxels
                 motion_text: 'torch.Tensor | None' = None # (B,T,D): decoded motion states, for MAD
                 ) -> 'torch.Tensor':
     "Output of a decoder, whichever of the two it is."
@@ -96,10 +100,10 @@ def _batches(x, motion_text, size, device):
         text = None if motion_text is None else motion_text[i:i + size]
         yield _tensor(x[i:i + size], device), _tensor(text, device)
 
-# %% ../nbs/600_importance.ipynb #860b8518
+# %% ../nbs/600_importance.ipynb #34789297
 def decode_clips(module: 'torch.nn.Module', # SAD or MAD
                  fmri: np.ndarray, # (N,V) or (N,R,V)
-                 subject, # whose voxels
+                 subject: int | str, # whose voxels
                  motion_text: np.ndarray | None = None, # (N,T,D) for MAD
                  batch: int = 64 # clips at once
                  ) -> np.ndarray:
@@ -118,10 +122,10 @@ def _signs(shape, n, seed):
     g = torch_generator('explain', 'signs', seed)
     return [torch.randint(0, 2, shape, generator=g).float()*2 - 1 for _ in range(n)]
 
-# %% ../nbs/600_importance.ipynb #a6d585b3
+# %% ../nbs/600_importance.ipynb #48688658
 def path_gradients(module: 'torch.nn.Module', # SAD or MAD
                    x: 'torch.Tensor', # (B,V)
-                   subject, # whose voxels
+                   subject: int | str, # whose voxels
                    text: 'torch.Tensor | None', # (B,T,D) for MAD
                    probes: list, # tensors that broadcast to the output
                    steps: int # points on the way
@@ -148,10 +152,10 @@ def _output_shape(module, x, subject, motion_text, device):
         first, text = next(_batches(x[:1], motion_text, 1, device))
         return run_decoder(module, first, subject, text).shape[1:]
 
-# %% ../nbs/600_importance.ipynb #7bd0f5d3
+# %% ../nbs/600_importance.ipynb #3ca1e6c3
 def sensitivity(module: 'torch.nn.Module', # SAD or MAD
                 fmri: np.ndarray, # (N,V) or (N,R,V)
-                subject, # whose voxels
+                subject: int | str, # whose voxels
                 motion_text: np.ndarray | None = None, # (N,T,D) for MAD
                 times_input: bool = True, # multiply by what the voxel did
                 steps: int = 1, # points on the way from the mean; more than 1: integrated gradients
@@ -211,9 +215,9 @@ def _layers_of(subject, layers):
     if own: return own
     return layers if len(layers) == 1 else {}
 
-# %% ../nbs/600_importance.ipynb #1aab46de
+# %% ../nbs/600_importance.ipynb #6f6c6541
 def input_weights(module: 'torch.nn.Module', # SAD or MAD
-                  subject, # whose voxels
+                  subject: int | str, # whose voxels
                   n_voxels: int # how many they are
                   ) -> np.ndarray:
     """Column norms (V,) of the linear layers that read this subject's voxels; raises if none or several
@@ -250,10 +254,10 @@ METHOD_WORDS = dict( # method: (what its map shows, what is on its scale)
         'input weights',
         "norm of the voxel's input weights"))
 
-# %% ../nbs/600_importance.ipynb #aaa2f24d
+# %% ../nbs/600_importance.ipynb #a9dfcf3d
 def importance(module: 'torch.nn.Module', # SAD or MAD
                fmri: np.ndarray, # (N,V) or (N,R,V) z-scored fMRI of the clips to explain
-               subject, # whose voxels
+               subject: int | str, # whose voxels
                method: str = 'gradient_x_input', # one of IMPORTANCE_METHODS
                motion_text: np.ndarray | None = None, # (N,T,D) decoded motion states, for MAD
                **kw # n_probes, steps, batch, seed; keep for 'haufe'
@@ -292,15 +296,15 @@ def bare_parcel(name: str # such as 'L_V1', 'L_V1_ROI' or 'V1'
     "Parcel name without hemisphere and suffix: 'V1'."
     return re.sub(r'_ROI$', '', re.sub(r'^[LR]_', '', str(name)))
 
-# %% ../nbs/600_importance.ipynb #781777a1
+# %% ../nbs/600_importance.ipynb #970aa730
 def roi_occlusion(module: 'torch.nn.Module', # SAD or MAD
                   fmri: np.ndarray, # (N,V) or (N,R,V)
-                  subject, # whose voxels
+                  subject: int | str, # whose voxels
                   voxels: pd.DataFrame, # table with parcel
                   target: np.ndarray, # (N,...) true output
                   motion_text: np.ndarray | None = None, # (N,T,D) for MAD
-                  blocks=None, # (N,) label of the time block of each clip; default: blocks of 10 clips
-                  score=pattern_correlation, # (decoded, target) -> (N,), higher is better
+                  blocks: np.ndarray | None = None, # (N,) time block of each clip; default: 10 clips each
+                  score: Callable = pattern_correlation, # (decoded, target) -> (N,), more is better
                   n_boot: int = 1000, # bootstrap draws
                   seed: int = 0 # of the draws
                   ) -> pd.DataFrame:

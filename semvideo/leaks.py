@@ -6,8 +6,9 @@
 __all__ = ['phash', 'hamming', 'thumb_embedding', 'Prints', 'let_go', 'fingerprints', 'closest', 'audit_frames', 'audit_repeats',
            'audit_times', 'audit_statistics', 'leak_audit']
 
-# %% ../nbs/130_leaks.ipynb #5dcf8fe7
+# %% ../nbs/130_leaks.ipynb #f2b0f33c
 import hashlib, mmap, sys
+from collections.abc import Callable
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
@@ -58,14 +59,14 @@ class Prints:
     embedding: np.ndarray  # (N,n,D)
     flat: np.ndarray  # (N,n) bool
 
-# %% ../nbs/130_leaks.ipynb #7f6e2d36
-def let_go(a: np.memmap):
+# %% ../nbs/130_leaks.ipynb #ddfbf564
+def let_go(a: np.memmap) -> None:
     """Give back the memory of a map's pages, on Linux: what was written is in the file's cache, which
     the system may shrink. Other threads may go on writing."""
     if hasattr(mmap, 'MADV_DONTNEED') and sys.platform == 'linux':
         a._mmap.madvise(mmap.MADV_DONTNEED)
 
-# %% ../nbs/130_leaks.ipynb #1aecbf09
+# %% ../nbs/130_leaks.ipynb #b9fcfa51
 def _byte_hash(frame): # uint8 (H,W,3)
     "Hash of the bytes of a frame, a whole number of 64 bits."
     return int.from_bytes(hashlib.blake2b(frame, digest_size=8).digest(), 'big')
@@ -76,7 +77,7 @@ def _prints(frames, embed): # uint8 (N,H,W,3)
     flat = frames.reshape(len(frames), -1)[:, ::7].std(1) < 4
     return exact, phash(frames), np.asarray(embed(frames), np.float32), flat
 
-def fingerprints(study: Study, n: int = 2, embed=thumb_embedding) -> Prints:
+def fingerprints(study: Study, n: int = 2, embed: Callable = thumb_embedding) -> Prints:
     "Fingerprints of `n` frames of every clip (the first and equal steps after it)."
     parts = []
     for split in study.splits:
@@ -182,10 +183,11 @@ def audit_repeats(fp: Prints, bits: int = 6, cosine: float = .97, share: float =
     none = f'no two segments share {share:.0%} of their clips'
     return [_row('repeated stimulus', 0, len(segments), 'leak', none)]
 
-# %% ../nbs/130_leaks.ipynb #4f99eaeb
+# %% ../nbs/130_leaks.ipynb #bd2bf96c
 def _gaps(clips, others): # tables of clips of one film
     "Seconds from each clip to the nearest of the others, (n,); negative where they overlap."
-    start, end = (clips.onset_s.to_numpy(), (clips.onset_s + clips.duration_s).to_numpy())
+    start = clips.onset_s.to_numpy()
+    end = (clips.onset_s + clips.duration_s).to_numpy()
     other_start = others.onset_s.to_numpy()
     other_end = (others.onset_s + others.duration_s).to_numpy()
     before = other_start[None] - end[:, None]
@@ -261,9 +263,10 @@ def audit_statistics(study: Study, subject: int | str, tol: float = 2e-3) -> lis
         if split != 'train': rows += _audit_scale(study, subject, split, tol)
     return rows
 
-# %% ../nbs/130_leaks.ipynb #8ff82e86
+# %% ../nbs/130_leaks.ipynb #37c2e2fe
 def leak_audit(study: Study, # prepared study
-               embed=thumb_embedding, # uint8 (N,H,W,3) -> (N,D) unit vectors; a CLIP encoder sees more
+               # uint8 (N,H,W,3) -> (N,D) unit vectors; a CLIP encoder sees more
+               embed: Callable = thumb_embedding,
                bits: int = 6, # hash bits that may differ in near-duplicates, of 63
                cosine: float = .97, # and cosine they must reach
                gap_s: float = 20., # seconds that keep neighbours apart

@@ -13,8 +13,10 @@ from .core import SemvideoError
 from .linear_start import linear_start, segment_folds
 from .batches import mean_repeat
 
-# %% ../nbs/351_left_out.ipynb #4417b7c3
-def prepare(module, data, c, clips: np.ndarray): # decoder, Data, TrainConfig, (N,) bool: rows of this run
+# %% ../nbs/351_left_out.ipynb #e626d86d
+def prepare(module: torch.nn.Module, # decoder
+            data: 'Data', c: 'TrainConfig',
+            clips: np.ndarray) -> dict | None: # (N,) bool: rows of this run
     """Fit scalings and, where asked, the linear start; returns {subject: (scores, left-out shared
     space)} or None."""
     at = torch.as_tensor(clips, device=data.target.device)
@@ -58,9 +60,9 @@ def _ridge(module, data, c, at, mean): # mean: {subject: (N,V)}
     for part in fixed: part.requires_grad_(False)
     return {s: (_spread(z, at), _spread(h, at)) for s,h in held.items()}
 
-# %% ../nbs/351_left_out.ipynb #b23c7195
+# %% ../nbs/351_left_out.ipynb #7d6b3026
 def shared_space(spaces: dict, # {subject: (scores, left-out shared space)} of `prepare`
-                 subject, rows: torch.Tensor, # key, (B,2) of clip and repeat
+                 subject: int | str, rows: torch.Tensor, # key, (B,2) of clip and repeat
                  share: float) -> torch.Tensor: # of rows with another row's error
     "Rows of the shared space (B,H), with decoding errors exchanged."
     z,h = spaces[subject]

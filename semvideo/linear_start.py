@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['principal_space', 'dual_path', 'segment_folds', 'ridge_scores', 'linear_start']
 
-# %% ../nbs/336_linear_start.ipynb #2883d204
+# %% ../nbs/336_linear_start.ipynb #eacd1e0d
+from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-# %% ../nbs/336_linear_start.ipynb #1b06c28d
+# %% ../nbs/336_linear_start.ipynb #49fffd10
 def principal_space(y: torch.Tensor, # (N,P) centred targets of the training clips
-                    rank: int): # wanted number of components
+                    rank: int) -> tuple[torch.Tensor, torch.Tensor]: # wanted number of components
     "Scores (N,H) of unit variance and basis (H,P) such that scores @ basis approximates y."
     y = y.float()
     n = len(y)
@@ -27,8 +28,11 @@ def principal_space(y: torch.Tensor, # (N,P) centred targets of the training cli
     basis = (z.T@y)/n
     return F.pad(z, (0,rank-keep)), F.pad(basis, (0,0,0,rank-keep))
 
-# %% ../nbs/336_linear_start.ipynb #50640fc8
-def dual_path(x, z, new): # training fMRI (N,V), scores (N,H), new fMRI (M,V)
+# %% ../nbs/336_linear_start.ipynb #36c64d1e
+def dual_path(x: torch.Tensor, # training fMRI (N,V)
+              z: torch.Tensor, # scores (N,H)
+              new: torch.Tensor # new fMRI (M,V)
+             ) -> tuple[Callable, Callable]:
     "Two functions of a penalty: predictions (M,H), and weights (V,H) with bias (H,)."
     m,mu = x.mean(0),z.mean(0)
     xc = x-m
@@ -41,19 +45,21 @@ def dual_path(x, z, new): # training fMRI (N,V), scores (N,H), new fMRI (M,V)
         return b, mu-m@b
     return predictions, weights
 
-# %% ../nbs/336_linear_start.ipynb #10ef6fac
-def segment_folds(segment) -> torch.Tensor: # (n,) names
+# %% ../nbs/336_linear_start.ipynb #f37b338d
+def segment_folds(segment: Sequence[str] | np.ndarray) -> torch.Tensor: # (n,) names
     "Fold of each training clip: its segment, or a quarter of the clips if there is only one."
     folds = torch.as_tensor(pd.factorize(np.asarray(segment))[0])
     if len(folds.unique()) < 2: folds = torch.arange(len(folds))*4//len(folds)
     return folds
 
-# %% ../nbs/336_linear_start.ipynb #154905e6
+# %% ../nbs/336_linear_start.ipynb #5067554c
 def ridge_scores(x: torch.Tensor, # (N,V) standardised fMRI of the training clips
                  z: torch.Tensor, # (N,H) scores to predict
                  folds: torch.Tensor, # (N,) fold of each clip: whole segments
-                 weight=None, # (H,) variance of the targets each score carries; default: all the same
-                 alphas=None): # penalties to try; default: V times 0.001 to 1000
+                 # (H,) variance of the targets each score carries; default: all the same
+                 weight: torch.Tensor | None = None,
+                 # penalties to try; default: V times 0.001 to 1000
+                 alphas: torch.Tensor | Sequence[float] | None = None) -> tuple:
     """Weights (V,H), bias (H,), left-out predictions (N,H) and the penalty chosen, of ridge regression."""
     if alphas is None: alphas = x.shape[1]*torch.logspace(-3, 3, 25, device=x.device)
     alphas = torch.as_tensor(alphas, device=x.device)
@@ -67,12 +73,12 @@ def ridge_scores(x: torch.Tensor, # (N,V) standardised fMRI of the training clip
     for i,p in zip(left_out, paths): held[i] = p(best)
     return *dual_path(x, z, x[:1])[1](best), held, best.item()
 
-# %% ../nbs/336_linear_start.ipynb #b81fd532
+# %% ../nbs/336_linear_start.ipynb #2635e2dc
 @torch.no_grad()
 def linear_start(module: nn.Module, # SAD or MAD with a linear path, its scaling fitted
                  fmri: dict, # {subject: (N,V)} training fMRI, repeats averaged, as stored
                  y: torch.Tensor, # (N,P) standardised targets
-                 folds: torch.Tensor): # (N,) whole segments
+                 folds: torch.Tensor) -> tuple[torch.Tensor, dict]: # (N,) whole segments
     """Set projectors and linear path to ridge; returns the true scores (N,H) and {subject: left-out
     shared space (N,H)}."""
     mean = y.mean(0)

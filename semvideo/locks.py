@@ -69,11 +69,11 @@ def _lock_or_refuse(path, key):
             expected='one writer a stage',
             remedy='wait for it to end, or end it; then run this again')
 
-# %% ../nbs/040_locks.ipynb #4a62a0fc
+# %% ../nbs/040_locks.ipynb #be7c7969
 @patch
 def hold(self:Stage,
          shard: tuple[int, int] = (1, 1), # part of the work
-         others: bool = False): # must nobody else hold any part of it
+         others: bool = False) -> Stage: # must nobody else hold any part of it
     """Hold the stage, or a shard of it, until `finish` or the end of the process.
     Raises `SemvideoError` where somebody else does."""
     mine = self.locks/('%d-of-%d.lock' % tuple(shard))
@@ -87,7 +87,7 @@ def hold(self:Stage,
     return self
 
 @patch
-def release(self:Stage):
+def release(self:Stage) -> Stage:
     "Let go of the stage."
     _unlock(self.lock)
     self.lock = None

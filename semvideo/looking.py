@@ -174,9 +174,10 @@ def prepare(self:TransformersBackend, frames: np.ndarray, system: str = '') -> d
         head,_ = self._render(system, '', self._ahead)
         return self._process(head, np.asarray(frames), self._ahead)
 
-# %% ../nbs/240_looking.ipynb #1ddb9037
+# %% ../nbs/240_looking.ipynb #d4f583a6
 @patch
-def open(self:TransformersBackend, frames: np.ndarray, key: str, system: str = '', ready=None):
+def open(self:TransformersBackend, frames: np.ndarray, key: str, system: str = '',
+         ready: dict | None = None) -> _Seen: # of `prepare`
     "Run the model once over system line and video."
     import torch
     from transformers import DynamicCache

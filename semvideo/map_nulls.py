@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['sphere_points', 'spin_indices', 'patch_indices', 'patch_means', 'fdr', 'roi_table', 'auc', 'planted_table']
 
-# %% ../nbs/610_map_nulls.ipynb #cb0182d1
+# %% ../nbs/610_map_nulls.ipynb #d2ab615f
+from collections.abc import Iterable, Sequence
 import numpy as np, pandas as pd
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
@@ -80,7 +81,7 @@ def patch_indices(voxels: pd.DataFrame, # table with hemisphere and vertex
         out.append(rows[nearest.reshape(-1, k)])
     return out
 
-# %% ../nbs/610_map_nulls.ipynb #de78fbdc
+# %% ../nbs/610_map_nulls.ipynb #764f25e6
 def _first_mean(sums, k):
     "Mean over the first k voxels of each patch, from cumulative sums; over all, if there are fewer."
     k = min(k, sums.shape[1])
@@ -88,15 +89,15 @@ def _first_mean(sums, k):
 
 def patch_means(values: np.ndarray, # (V,)
                 patches: list, # of `patch_indices`
-                sizes=None # how many voxels from the centre of a patch; default all
+                sizes: Iterable[int] | None = None # voxels from the centre of a patch; default all
                 ) -> np.ndarray | dict:
     "Mean of `values` over each patch, for each size: (n,), or {size: (n,)}."
     if sizes is None: return np.concatenate([values[i].mean(1) for i in patches])
     sums = [np.cumsum(values[i], 1) for i in patches]
     return {k: np.concatenate([_first_mean(s, k) for s in sums]) for k in set(sizes)}
 
-# %% ../nbs/610_map_nulls.ipynb #4ffee732
-def fdr(p # p-values
+# %% ../nbs/610_map_nulls.ipynb #dea5ade8
+def fdr(p: np.ndarray # p-values
         ) -> np.ndarray:
     "Benjamini-Hochberg adjusted p-values."
     p = np.asarray(p, float)
@@ -188,11 +189,11 @@ def _tested_roles(roles, role, expected):
     together = tuple(r for r in have if r in expected)
     return [(r,) for r in have] + ([together] if len(together) > 1 else [])
 
-# %% ../nbs/610_map_nulls.ipynb #6f8b31d6
+# %% ../nbs/610_map_nulls.ipynb #1bcd4862
 def planted_table(values: np.ndarray, # (V,) importance
                   voxels: pd.DataFrame, # table with parcel
                   roles: dict, # {parcel: role}; role 'none' for parcels that answer to nothing
-                  expected=(), # roles to be tested together, besides each alone
+                  expected: Sequence[str] = (), # roles to be tested together, besides each alone
                   n_perm: int = 4999, # permutations of roles over parcels
                   seed: int = 0 # of the permutations
                   ) -> pd.DataFrame:

@@ -87,8 +87,8 @@ def caption_files(given:list, # words of --captions: FILE, or SPLIT=FILE
         files[split or unnamed] = path
     return dict(paths=files, clip_ids={k: study.clip_ids(k) for k in files if k in splits})
 
-# %% ../nbs/752_mine_verb.ipynb #265d10a2
-def check_backend(a:argparse.Namespace): # parsed options of `mine`
+# %% ../nbs/752_mine_verb.ipynb #3dc29bd4
+def check_backend(a:argparse.Namespace)->None: # parsed options of `mine`
     "What the backend needs and does not get raises `SemvideoError`."
     from semvideo.core import SemvideoError
     for o in BACKEND_NEEDS[a.backend]:
@@ -100,7 +100,7 @@ def check_backend(a:argparse.Namespace): # parsed options of `mine`
     if a.backend == 'script' and len(a.captions) > 1:
         raise SemvideoError('Backend script reads one file', found=' '.join(a.captions))
 
-# %% ../nbs/752_mine_verb.ipynb #b28f7557
+# %% ../nbs/752_mine_verb.ipynb #ad238b16
 def backend_settings(a:argparse.Namespace, study:'Study|None'=None)->dict:
     "What the backend is made with, out of the options of `mine`."
     if a.backend == 'script': return dict(path=a.captions[0])
@@ -114,7 +114,7 @@ def backend_settings(a:argparse.Namespace, study:'Study|None'=None)->dict:
                 retries=a.retries, video=a.video, api_key_env=a.api_key_env)
 
 def caption_backend(a:argparse.Namespace, # parsed options of `mine`
-                    study:'Study|None'=None): # what is mined; none for movies
+                    study:'Study|None'=None)->'Backend': # what is mined; none for movies
     "The caption backend asked for; what it needs and does not get raises `SemvideoError`."
     check_backend(a)
     from semvideo import mllm
@@ -146,11 +146,11 @@ def _say_backend(a, backend):
         say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine '
             f'with it again: --revision {backend.revision}')
 
-# %% ../nbs/752_mine_verb.ipynb #61104088
+# %% ../nbs/752_mine_verb.ipynb #8f9c4645
 @verb(
     opt('--study', type=Path, default=None, metavar='DIR', help='study folder'),
     *MINING, *MOVIES, SHARD, FORCE, DRY, QUIET)
-def do_mine(a):
+def do_mine(a:argparse.Namespace)->int:
     "Captions on three levels (anchor, motion, holistic) of a study, or of any film."
     _check_source(a)
     from semvideo.core import Study
@@ -170,9 +170,9 @@ def do_mine(a):
     say(out)
     return 1 if out.failed or out.stopped else 0
 
-# %% ../nbs/752_mine_verb.ipynb #1579215f
+# %% ../nbs/752_mine_verb.ipynb #d6cf0ef3
 @before_parsing
-def more_backends():
+def more_backends()->None:
     "Offer the caption backends that packages outside registered."
     backends = sys.modules.get('semvideo.backends')
     if backends is None: return

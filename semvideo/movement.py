@@ -55,9 +55,9 @@ def _bases():
 _BASE = _bases()
 MOTION_WORDS = frozenset(_BASE)
 
-# %% ../nbs/270_movement.ipynb #693596dc
+# %% ../nbs/270_movement.ipynb #348611b3
 @functools.lru_cache(1)
-def tagger():
+def tagger() -> 'HanoverTagger | None':
     "HanTa's English tagger, or None if it is not installed."
     try: from HanTa.HanoverTagger import HanoverTagger
     except ImportError: return None

@@ -43,13 +43,13 @@ def refusal(self:Stage, old: Mapping) -> SemvideoError: # record of what is ther
         expected='what it was made with',
         remedy=f'{first}--force to make it again{self.cost(old)}, or another --study')
 
-# %% ../nbs/080_opening.ipynb #9e7c524c
+# %% ../nbs/080_opening.ipynb #6e997986
 def _is_mended(stage, damaged): # what `damage` says
     "Is this a damage that the stage mends by running again?"
     return bool(stage.mends) and damaged.startswith(stage.mends)
 
 @patch
-def claim(self:Stage, shard: tuple[int, int] = (1, 1)):
+def claim(self:Stage, shard: tuple[int, int] = (1, 1)) -> Stage:
     """Claim the stage.
     Raises `SemvideoError` if it holds results of other settings or other sources, if they were damaged,
     or if another process is at it."""
@@ -100,11 +100,11 @@ def plan(self:Stage, force: bool, own: Sequence = ()) -> dict: # own: files of t
         found=damaged,
         remedy='restore the file, or --force to make it again')
 
-# %% ../nbs/080_opening.ipynb #1d56f13e
+# %% ../nbs/080_opening.ipynb #9393166f
 @patch
 def stage(self:Study,
           name: str, # stage, such as 'train'
-          config, # its settings: a Config or a dict
+          config: 'Config | dict', # its settings: a Config or a dict
           needs: Sequence[str] = (), # keys of the stages it is computed from
           part: str | None = None, # part of it, such as 'sub-1/mad'
           force: bool = False, # move what is there into the trash and start again
@@ -120,16 +120,18 @@ def stage(self:Study,
     Raises `SemvideoError` if a stage it needs is missing, stale or damaged, or if it holds results of
     other settings or sources."""
     results = self.require(needs, name, verify)
-    st = Stage(self, name, config, results, part, inputs, version, pieces, mends)
-    if planning: raise Planned(**st.plan(force, own if tuple(shard) != (1, 1) else ()))
+    stage = Stage(self, name, config, results, part, inputs, version, pieces, mends)
+    if planning:
+        whole = tuple(shard) == (1, 1)
+        raise Planned(**stage.plan(force, () if whole else own))
     # nothing is written, so a study one may only read is served too
-    if not force and st.ready(): return st
-    with alone(st.locks/'claim.lock'):
-        if places: self.remember(st.key, places)
-        if force: st.make_room(shard, own)
-        return st.claim(shard)
+    if not force and stage.ready(): return stage
+    with alone(stage.locks/'claim.lock'):
+        if places: self.remember(stage.key, places)
+        if force: stage.make_room(shard, own)
+        return stage.claim(shard)
 
-# %% ../nbs/080_opening.ipynb #ac71ba8b
+# %% ../nbs/080_opening.ipynb #170741ce
 def _check_still_ours(stage):
     "Raise if the stage was begun anew by another process."
     now = stage.record
@@ -153,7 +155,7 @@ def _check_sources_held(stage):
 @patch
 def finish(self:Stage,
            files: Iterable = (), # paths made, inside the study
-           **facts): # anything worth keeping
+           **facts) -> Stage: # anything worth keeping
     """Mark the stage done and record its files with their SHA-256.
     Raises `SemvideoError`, and leaves it open, if what it was computed from has changed meanwhile."""
     _check_still_ours(self)

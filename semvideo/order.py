@@ -119,12 +119,12 @@ def _out_of_order(what, key, path, state, above):
         expected='what the stage wrote, made of what is there now',
         remedy=f'{again} and moves the old into trash{then}')
 
-# %% ../nbs/060_order.ipynb #14f9b02d
+# %% ../nbs/060_order.ipynb #bfc18d18
 @patch
 def require(self:Study,
             keys: Sequence[str], # stages to build on, or to print
             what: str, # who asks
-            verify=()) -> dict: # stage keys and files to read whole
+            verify: Iterable[str] = ()) -> dict: # stage keys and files to read whole
     """{key: result} of these stages.
     Raises `SemvideoError` unless they, and all they rest on, are done and as they were written."""
     have,state = self.stages(),self.check(keys, set(verify))

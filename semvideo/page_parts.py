@@ -7,8 +7,9 @@ __all__ = ['StudyParts', 'load_parts', 'as_truth', 'is_simulated', 'reader_notes
            'frames_per_second', 'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image',
            'repeats_part']
 
-# %% ../nbs/715_page_parts.ipynb #c4185a33
+# %% ../nbs/715_page_parts.ipynb #825cdad7
 import io, re
+from collections.abc import Sequence
 from dataclasses import dataclass
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ class StudyParts:
     recon: np.ndarray # uint8 (N,F,H,W,3), of `render`
     words: pd.DataFrame|None = None # captions that `decode` gave
 
-# %% ../nbs/715_page_parts.ipynb #c0ab35df
+# %% ../nbs/715_page_parts.ipynb #94d651ff
 def _other_decoders(folder, split):
     "Decoded states of other decoders beside ours: {name: Decoded}."
     files = sorted(folder.glob(f'{split}-*.safetensors'))
@@ -36,8 +37,8 @@ def _other_decoders(folder, split):
 
 def _csv_if_there(path, **kw): return read_csv(path, **kw) if path.is_file() else None
 
-def load_parts(study:Study, subject, split:str,
-               recon=None)->StudyParts: # default: what `render` left
+def load_parts(study:Study, subject:int|str, split:str,
+               recon:np.ndarray|None=None)->StudyParts: # default: what `render` left
     "What the stages left of a subject and split."
     folder = study.path/f'evaluate/sub-{subject}'
     file = study.path/f'decode/sub-{subject}/{split}.safetensors'
@@ -84,8 +85,8 @@ def reader_notes(study:Study)->list:
             "of the simulated film. No model looked at the video.")
     return [dict(kind='', text=t) for t in out]
 
-# %% ../nbs/715_page_parts.ipynb #10ed783f
-def page_heading(study:Study, subject, n:int, # clips
+# %% ../nbs/715_page_parts.ipynb #9a2a711e
+def page_heading(study:Study, subject:int|str, n:int, # clips
                  split:str)->tuple:
     """Title and first sentence; a miniature is never called by the name of the dataset whose layout it
     has."""
@@ -110,9 +111,9 @@ def frames_per_second(study:Study, split:str)->float:
     "Frames a second at which the clips of a split were shown."
     return study.frames(split).shape[1]/float(study.select(split).duration_s.median())
 
-# %% ../nbs/715_page_parts.ipynb #22724a5e
-def clip_card(clip_id, why:str, truth, recon, # uint8 (F,H,W,3) each
-              fps:float, captions=())->dict: # list of dict(level, true, decoded)
+# %% ../nbs/715_page_parts.ipynb #21d97d3a
+def clip_card(clip_id:str, why:str, truth:np.ndarray, recon:np.ndarray, # uint8 (F,H,W,3) each
+              fps:float, captions:Sequence[dict]=())->dict: # list of dict(level, true, decoded)
     "One clip for the template: film, its first frame, strip for paper, captions."
     pair = side_by_side(truth, recon)
     return dict(
@@ -120,9 +121,9 @@ def clip_card(clip_id, why:str, truth, recon, # uint8 (F,H,W,3) each
         strip=image_uri(frame_strip(truth, recon, 8)), width=pair.shape[2], height=pair.shape[1],
         label=f'Clip {clip_id}: shown left, reconstructed right', captions=list(captions))
 
-def galleries(study:Study, recon, truth, # uint8 (N,F,H,W,3) each
-              said, # as from `decoded_captions`, or None
-              rank, # as from `standing`, or None
+def galleries(study:Study, recon:np.ndarray, truth:np.ndarray, # uint8 (N,F,H,W,3) each
+              said:pd.DataFrame|None, # as from `decoded_captions`, or None
+              rank:pd.Series|None, # as from `standing`, or None
               split:str, n:int)->list: # clips of each kind
     "Galleries of clips for the template: by standing, and at even distances."
     ids = study.clip_ids(split)
@@ -187,8 +188,8 @@ def _near_chance(ax, d, chance=.5):
         ax.text(.02, .03, f'chance ({chance}) lies far below this axis', transform=ax.transAxes,
                 fontsize=8, color='.3')
 
-# %% ../nbs/715_page_parts.ipynb #2b8a9c42
-def repeats_figure(d:pd.DataFrame): # repeats.csv
+# %% ../nbs/715_page_parts.ipynb #7f67721c
+def repeats_figure(d:pd.DataFrame)->'Figure': # repeats.csv
     "Text states and voxels by number of repeats, beside each other: Figure."
     from matplotlib.figure import Figure
     fig = Figure(figsize=(9, 3.2), layout='constrained')
@@ -202,14 +203,14 @@ def repeats_figure(d:pd.DataFrame): # repeats.csv
         ax.legend(fontsize=8, loc='best')
     return fig
 
-def figure_image(fig, dpi=200)->Image.Image:
+def figure_image(fig:'Figure', dpi:int=200)->Image.Image:
     "A figure as a picture."
     out = io.BytesIO()
     fig.savefig(out, dpi=dpi)
     return Image.open(out).convert('RGB')
 
-# %% ../nbs/715_page_parts.ipynb #6f871208
-def repeats_part(folder): # evaluate/sub-s
+# %% ../nbs/715_page_parts.ipynb #b8b87625
+def repeats_part(folder:'Path')->dict|None: # evaluate/sub-s
     "Identification and noise ceiling by number of repeats: figure and table, or None."
     if not (folder/'repeats.csv').is_file(): return None
     d = read_csv(folder/'repeats.csv')

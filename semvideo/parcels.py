@@ -79,9 +79,9 @@ def dlabel_labels(path: Path | str) -> dict[str, np.ndarray]: # .dlabel.nii
         out[side][gray.vertex[here]] = names[here]
     return out
 
-# %% ../nbs/125_parcels.ipynb #900c508f
-def parcels(hemisphere, # (V,) 'L' or 'R'
-            vertex, # (V,) vertex on the mesh
+# %% ../nbs/125_parcels.ipynb #6e87a6a9
+def parcels(hemisphere: np.ndarray, # (V,) 'L' or 'R'
+            vertex: np.ndarray, # (V,) vertex on the mesh
             labels: Path | str | None = 'mmp', # 'mmp', a .dlabel.nii, or None for no names
             mesh: int = MESH) -> np.ndarray: # vertices of a hemisphere in the run
     """Area name of each vertex, (V,); '' where unlabelled.

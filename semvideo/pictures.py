@@ -6,8 +6,9 @@
 __all__ = ['enlarge', 'side_by_side', 'data_uri', 'video_uri', 'image_uri', 'animation', 'frame_strip', 'contact_sheet',
            'fill_template', 'row_picture']
 
-# %% ../nbs/700_pictures.ipynb #96192733
+# %% ../nbs/700_pictures.ipynb #a0050147
 import base64, functools, io, tempfile
+from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -35,7 +36,7 @@ def side_by_side(truth:np.ndarray, # uint8 (F,H,W,3)
     grey = np.full((*left.shape[:2], gap, 3), 128, np.uint8)
     return np.concatenate([left, grey, right], 2)
 
-# %% ../nbs/700_pictures.ipynb #c1fcd84f
+# %% ../nbs/700_pictures.ipynb #78a885d9
 def data_uri(data:bytes, # what it holds
              kind:str)->str: # such as 'image/png'
     "Bytes as an address that holds them."
@@ -48,7 +49,7 @@ def video_uri(frames:np.ndarray, # uint8 (F,H,W,3)
         file = write_video(Path(folder)/'clip.mp4', frames, fps, crf=20)
         return data_uri(file.read_bytes(), 'video/mp4')
 
-def image_uri(image, # uint8 (H,W,3) or PIL image
+def image_uri(image:np.ndarray|Image.Image, # uint8 (H,W,3) or PIL image
               quality:int=82)->str:
     "A picture as WebP inside an address."
     out = io.BytesIO()
@@ -93,11 +94,12 @@ def _sheet_rows(clips, n):
     if clips is not None: return np.asarray(clips)
     return np.unique(np.linspace(0, n - 1, min(12, n)).round().astype(int))
 
-# %% ../nbs/700_pictures.ipynb #07f20274
+# %% ../nbs/700_pictures.ipynb #5a4d34d2
 def contact_sheet(recon:np.ndarray, # uint8 (B,F,H,W,3)
                   truth:np.ndarray, # the same shape
-                  captions=None, # B texts, written above the clips
-                  clips=None, # rows to show; default: 12 at even distances, which nothing has chosen
+                  captions:Sequence[str]|None=None, # B texts, written above the clips
+                  # rows to show; default: 12 at even distances, which nothing has chosen
+                  clips:Sequence[int]|None=None,
                   frames:int=4, # frames of each clip
                   columns:int=3)->Image.Image: # clips side by side
     "Still picture of clips, in each the truth above and the reconstruction below: PIL image."
@@ -130,10 +132,10 @@ def fill_template(name:str, /, # file in `data/templates`
     "A template of the package, filled; every text is escaped."
     return _environment().get_template(name).render(data)
 
-# %% ../nbs/700_pictures.ipynb #9c7647bc
+# %% ../nbs/700_pictures.ipynb #bb64d51a
 def row_picture(us:float, # value of the reconstruction
                 low:float, high:float, # its interval
-                others, # values of the nulls
+                others:Sequence[float], # values of the nulls
                 chance:float,
                 lower:bool=False, # is less better?
                 width:int=150, height:int=20)->str: # pixels

@@ -25,9 +25,9 @@ def known_places(folder: Path | str) -> dict:
     except SemvideoError: return {}
     return places if isinstance(places, dict) else {}
 
-# %% ../nbs/055_places.ipynb #151f17be
+# %% ../nbs/055_places.ipynb #69a03783
 @patch
-def remember(self:Study, key: str, places: dict): # stage key; {name of an input: path}
+def remember(self:Study, key: str, places: dict) -> None: # stage key; {name of an input: path}
     "Keep on this machine where a stage's inputs lie."
     now = {name: os.path.abspath(p) for name,p in places.items()}
     known = known_places(self.path)

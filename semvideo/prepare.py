@@ -6,8 +6,9 @@
 __all__ = ['train_correlations', 'candidates', 'choose_voxels', 'selection_table', 'source_files', 'made_files',
            'prepare_segments', 'stretches', 'lag_diagnostic']
 
-# %% ../nbs/150_prepare.ipynb #dfd58c55
+# %% ../nbs/150_prepare.ipynb #890368f5
 import contextlib, os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
@@ -106,7 +107,7 @@ def train_correlations(segments: list, # of `Segment`
     _each(correlate, range(len(pairs)), 'reliability', workers)
     return out.reshape(-1, n)
 
-# %% ../nbs/150_prepare.ipynb #924e2f12
+# %% ../nbs/150_prepare.ipynb #fea5fa1d
 def _in_areas(names, areas):
     "Boolean (V,): vertices of the areas; raises `SemvideoError` for one that is not there."
     if unknown := sorted(set(areas) - set(names)):
@@ -128,7 +129,7 @@ def _in_mask(gray, mask):
             expected=f'({gray.total},) columns or ({len(gray)},) cortical ones')
     return m[gray.column] if len(m) == gray.total else m
 
-def candidates(gray, # the vertices of a run
+def candidates(gray: 'Grayordinates', # the vertices of a run
                names: np.ndarray, # (V,) their parcels
                cfg: PrepareConfig) -> np.ndarray:
     "Boolean (V,): vertices that areas and mask allow."
@@ -154,8 +155,8 @@ def _test_voxels(r, ok, cfg): # (S,V) correlations or None, (V,) candidates
     kept[ok] = fmri.keep(p[ok], reliability[ok], cfg.alpha, cfg.method, cfg.k)
     return kept, reliability, p
 
-# %% ../nbs/150_prepare.ipynb #3fa13248
-def choose_voxels(gray, # the vertices of the runs
+# %% ../nbs/150_prepare.ipynb #af31db00
+def choose_voxels(gray: 'Grayordinates', # the vertices of the runs
                   r: np.ndarray | None, # (S,V) of `train_correlations`
                   cfg: PrepareConfig) -> tuple[pd.DataFrame, np.ndarray]:
     """Table of a subject's voxels (VOXEL_COLUMNS) and the boolean that picks them among the run's
@@ -429,10 +430,10 @@ def _long_stretches(study, span):
             expected=f'more than {4 * span} in a row')
     return parts
 
-# %% ../nbs/150_prepare.ipynb #9382d8cf
+# %% ../nbs/150_prepare.ipynb #f30984fb
 def lag_diagnostic(study: Study, # prepared study, two frames a clip or more
                    subject: int | str, # whose fMRI
-                   lags=range(-4, 5) # further shifts, in clips
+                   lags: Iterable[int] = range(-4, 5) # further shifts, in clips
                   ) -> pd.DataFrame:
     """How well BOLD follows the film's motion energy at each further lag, over training clips: DataFrame
     lag, r2, r. The peak should be at 0."""

@@ -6,8 +6,9 @@
 __all__ = ['DATASET_NAMES', 'CHOICES', 'ONLY', 'given_options', 'prepare_settings', 'parts_of', 'renew_study', 'do_prepare',
            'more_layouts']
 
-# %% ../nbs/750_prepare_verb.ipynb #27c4d151
+# %% ../nbs/750_prepare_verb.ipynb #e66aacde
 import argparse, os, sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from .verbs import *
 
@@ -54,9 +55,9 @@ ONLY = dict(
             help='hcp: processing of the runs, such as _MSMAll_hp2000_clean (default: the most '
             'processed)')))
 
-# %% ../nbs/750_prepare_verb.ipynb #0716b5ab
+# %% ../nbs/750_prepare_verb.ipynb #8f4a9643
 def given_options(a:argparse.Namespace, # parsed options
-                  options)->dict: # `opt`s
+                  options:Iterable)->dict: # `opt`s
     "Which of these options were given, by the names the Python functions know; lists become tuples."
     out = {}
     for flags, _ in options:
@@ -79,13 +80,14 @@ def prepare_settings(a:argparse.Namespace)->dict: # parsed options of `prepare`
                 remedy='leave it out; `semvideo prepare --help` lists what each dataset takes')
     return given_options(a, (*CHOICES, *ONLY.get(a.dataset, ())))
 
-# %% ../nbs/750_prepare_verb.ipynb #7e601363
+# %% ../nbs/750_prepare_verb.ipynb #a907479a
 def parts_of(path:Path)->list: # study folder
     "The files that the stages of a study made."
     from semvideo.core import STUDY_PARTS
     files = []
-    for part in (path/p for p in STUDY_PARTS):
-        files += [part] if part.is_file() else [f for f in part.rglob('*') if f.is_file()]
+    for name in STUDY_PARTS:
+        inside = (path/name).rglob('*') if (path/name).is_dir() else [path/name]
+        files += [f for f in inside if f.is_file()]
     return files
 
 def _make_beside(path, make, new):
@@ -97,7 +99,7 @@ def _make_beside(path, make, new):
         size = sum(f.stat().st_size for f in old)
         raise Planned('prepare', 'replace', files=len(old), bytes=size) from None
 
-# %% ../nbs/750_prepare_verb.ipynb #a842ba5b
+# %% ../nbs/750_prepare_verb.ipynb #85614624
 def _take_place(path, new):
     "Move the new study to the place of the old one, which goes into its trash; again after a kill."
     import shutil
@@ -111,8 +113,8 @@ def _take_place(path, new):
     shutil.rmtree(new)
     return study
 
-def renew_study(path, # study folder
-                make)->'Study': # folder -> Study
+def renew_study(path:Path|str, # study folder
+                make:Callable)->'Study': # folder -> Study
     """Make a study beside the one that is there, and put it in its place once it stands; the old one
     moves into its trash. Killed on the way, the old one is untouched and the next call continues."""
     path = Path(path)
@@ -123,7 +125,7 @@ def renew_study(path, # study folder
         stands.touch() # from here on, the next call only moves
     return _take_place(path, new)
 
-# %% ../nbs/750_prepare_verb.ipynb #385c7abe
+# %% ../nbs/750_prepare_verb.ipynb #42fae7ea
 @verb(
     opt('--root', type=Path, required=True, metavar='DIR',
         help='the download, or a table of your own (csv)'),
@@ -135,7 +137,7 @@ def renew_study(path, # study folder
     opt('--size', type=int, default=None,
         help='side of the stored frames in pixels (default: as they are)'),
     *CHOICES, *ONLY['table'], *ONLY['hcp'], FORCE, DRY, QUIET)
-def do_prepare(a):
+def do_prepare(a:argparse.Namespace)->None:
     "Movie and fMRI files to a study folder."
     from semvideo import datasets
     kw = dict(n_frames=a.frames, size=a.size, **prepare_settings(a))
@@ -145,9 +147,9 @@ def do_prepare(a):
     def make(out): return prepare(a.root, out, **kw)
     say(renew_study(a.study, make) if a.force else make(a.study))
 
-# %% ../nbs/750_prepare_verb.ipynb #5f2fefda
+# %% ../nbs/750_prepare_verb.ipynb #3d558163
 @before_parsing
-def more_layouts():
+def more_layouts()->None:
     "Offer the data sets that packages outside registered."
     segments = sys.modules.get('semvideo.segments')
     if segments is None: return

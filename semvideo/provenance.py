@@ -6,8 +6,9 @@
 __all__ = ['STAGE_ORDER', 'trust_table', 'fvd_table', 'selection_tables', 'ceiling_tables', 'leak_tables', 'reader_tables',
            'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part']
 
-# %% ../nbs/718_provenance.ipynb #027c2378
+# %% ../nbs/718_provenance.ipynb #0ae5190a
 import json, platform
+from collections.abc import Iterable
 from importlib import metadata
 import numpy as np
 import pandas as pd
@@ -17,8 +18,8 @@ from .page_parts import table_cells
 from .stats import trust_card
 from .verdicts import sentence_list
 
-# %% ../nbs/718_provenance.ipynb #fd21313e
-def trust_table(study:Study, subject, split:str)->dict:
+# %% ../nbs/718_provenance.ipynb #b96e4fff
+def trust_table(study:Study, subject:int|str, split:str)->dict:
     "The trust card of a subject as a table."
     checks = pd.DataFrame(trust_card(study, subject, split).checks)
     words = {True: 'yes', False: 'no'}
@@ -48,7 +49,7 @@ def fvd_table(d:pd.DataFrame)->dict: # fvd.csv
         f'It does not ask whether a clip shows what was seen.{said}{_same_clips(d.system)}', 1,
         'Distance of the set of clips')
 
-# %% ../nbs/718_provenance.ipynb #1e91445a
+# %% ../nbs/718_provenance.ipynb #19aa92f0
 def selection_tables(study:Study)->list:
     """How many voxels each rule would keep, a table a subject, beside the published count where there is
     one."""
@@ -60,7 +61,7 @@ def selection_tables(study:Study)->list:
         out.append(table_cells(d.drop(columns='subject'), caption, title='Voxel selection'))
     return out
 
-def ceiling_tables(study:Study, subject, split:str)->list:
+def ceiling_tables(study:Study, subject:int|str, split:str)->list:
     """Noise ceiling of the voxels of a split with repeats: the table, or nothing where no repeats are."""
     fmri = study.fmri(subject, split)
     if fmri.shape[1] < 2: return []
@@ -120,8 +121,9 @@ def stage_tables(stages:dict)->list: # as from `stages_of_page`
         'results included; the result, of that and of the bytes of its files',
         title='Stages')]
 
-# %% ../nbs/718_provenance.ipynb #e388ff7b
-def versions(names=('semvideo', 'torch', 'diffusers', 'transformers', 'numpy', 'pandas', 'nibabel'))->dict:
+# %% ../nbs/718_provenance.ipynb #c85d8043
+def versions(names:Iterable[str]=('semvideo', 'torch', 'diffusers', 'transformers', 'numpy', 'pandas',
+                                  'nibabel'))->dict:
     "Versions of the packages that matter: {name: version}; what is not installed is left out."
     out = {'python': platform.python_version()}
     for n in names:
@@ -138,8 +140,8 @@ def page_details(study:Study, stages:dict)->list: # as from `stages_of_page`
     out['Software'] = '\n'.join(f'{k} {v}' for k, v in versions().items())
     return [dict(title=title, text=text) for title, text in out.items()]
 
-# %% ../nbs/718_provenance.ipynb #b8798cbf
-def trust_part(study:Study, subject, split:str,
+# %% ../nbs/718_provenance.ipynb #6e34474c
+def trust_part(study:Study, subject:int|str, split:str,
                scored:bool)->tuple: # scored: has `evaluate` run?
     """Trust card, leak audit, voxel selection, noise ceiling, who read the test split, stages: tables
     and details for the template."""

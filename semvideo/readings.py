@@ -5,16 +5,18 @@
 # %% auto #0
 __all__ = ['first_captions', 'decoded_captions', 'shared_words', 'states_table', 'standing', 'choose_clips']
 
-# %% ../nbs/705_readings.ipynb #73a246b8
+# %% ../nbs/705_readings.ipynb #8a530975
 import re
+from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from .core import *
 from .metrics import identification, nearest_rows
 from .stats import block_bootstrap, time_blocks
 
-# %% ../nbs/705_readings.ipynb #96d64363
-def first_captions(words:pd.DataFrame, level:str, clip_ids)->np.ndarray: # clip_id, level, rank, caption, ...
+# %% ../nbs/705_readings.ipynb #6b12a9eb
+def first_captions(words:pd.DataFrame, # clip_id, level, rank, caption, ...
+                   level:str, clip_ids:Iterable[str])->np.ndarray:
     "The likeliest caption of each clip, as decoding gave it."
     first = words[(words.level == level) & (words['rank'] == 1)]
     return first.set_index('clip_id').caption.loc[list(clip_ids)].to_numpy()
@@ -83,9 +85,9 @@ def states_table(study:Study, decoded:Decoded, split:str='test', train:str='trai
     return pd.DataFrame(rows).sort_values(
         'level', kind='stable', key=lambda l: l.map(CAPTION_LEVELS.index), ignore_index=True)
 
-# %% ../nbs/705_readings.ipynb #eee169bf
+# %% ../nbs/705_readings.ipynb #d3223434
 def standing(scores:pd.DataFrame, # per clip: clip_id, metric, variant, value
-             lower=('EPE',))->pd.Series: # metrics where less is better
+             lower:Sequence[str]=('EPE',))->pd.Series: # metrics where less is better
     """Mean rank of each clip over metrics, 0 worst to 1 best: Series by clip_id.
     Metrics without differences between clips, and clips without a value, are left out."""
     keyed = scores.assign(key=scores.metric + '|' + scores.variant.astype(str))

@@ -19,7 +19,7 @@ def signal_share(timesteps: int) -> torch.Tensor: # number of noise levels
     t = (torch.arange(timesteps, dtype=torch.float64)+1)/timesteps
     return (torch.cos((t+.008)/1.008*math.pi/2)**2).clamp(1e-4, .9999).float()
 
-# %% ../nbs/334_refineformer.ipynb #6cebbbde
+# %% ../nbs/334_refineformer.ipynb #a1846729
 class CausalBlock(nn.Module):
     "Pre-norm transformer block in which token i sees tokens up to i."
     def __init__(self, width: int, heads: int, dim_head: int, mult: int = 4):
@@ -30,7 +30,7 @@ class CausalBlock(nn.Module):
         self.out = nn.Linear(inner, width, bias=False)
         self.ff = nn.Sequential(nn.Linear(width, mult*width), nn.GELU(),
                                 nn.Linear(mult*width, width))
-    def forward(self, x): # (B,L,D)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: # (B,L,D)
         q,k,v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2,0,3,1,4)
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(seen.transpose(1, 2).flatten(2))
@@ -62,12 +62,12 @@ class Refineformer(nn.Module):
             nn.init.zeros_(self.out.weight)
             nn.init.zeros_(self.out.bias)
 
-# %% ../nbs/334_refineformer.ipynb #1f52cd0a
+# %% ../nbs/334_refineformer.ipynb #7074319b
 @patch
 def forward(self:Refineformer,
-            noisy, # (B,T,D) noisy states
-            t, # (B,) noise levels
-            cond): # (B,T,D) the MLP's tokens
+            noisy: torch.Tensor, # (B,T,D) noisy states
+            t: torch.Tensor, # (B,) noise levels
+            cond: torch.Tensor) -> torch.Tensor: # (B,T,D) the MLP's tokens
     "Clean states (B,T,D), all standardised."
     n,c,e = self.noisy(noisy),self.cond(cond),self.time(t)[:,None]
     if self.sequence:

@@ -86,9 +86,9 @@ def _agreement(x, seed, draws):
         out[n] = np.mean(drawn, 0)
     return out
 
-# %% ../nbs/127_repeats.ipynb #a9c8314c
-def spearman_brown(r, # reliability of one repeat
-                   k: int): # repeats averaged
+# %% ../nbs/127_repeats.ipynb #871c2801
+def spearman_brown(r: np.ndarray | float, # reliability of one repeat
+                   k: int) -> np.ndarray: # repeats averaged
     "Reliability of the mean of k repeats."
     r = np.asarray(r, float)
     return k*r/(1+(k-1)*r)

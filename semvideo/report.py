@@ -120,8 +120,8 @@ def clips_part(study:Study, parts:StudyParts, split:str, n:int)->dict: # n: clip
     return dict(watch_rule=RULES['watch'].format(rule=rule),
                 galleries=galleries(study, recon, truth, said, rank, split, n))
 
-# %% ../nbs/729_report.ipynb #b109270b
-def metrics_part(results)->dict: # results.csv, or None
+# %% ../nbs/729_report.ipynb #c1dbefd8
+def metrics_part(results:'pd.DataFrame|None')->dict: # results.csv, or None
     "What the template needs for the two tables of metrics."
     if results is None:
         return dict(metrics_rule='', rivals_rule='', metric_groups=[], rival_groups=[], nulls=[],
@@ -136,7 +136,7 @@ def metrics_part(results)->dict: # results.csv, or None
                 nulls=[s for s in names if not is_rival(s)],
                 rivals=[s for s in names if is_rival(s)])
 
-def captions_part(study:Study, subject, parts:StudyParts, split:str)->dict:
+def captions_part(study:Study, subject:int|str, parts:StudyParts, split:str)->dict:
     "How well decoded states tell clips apart, and how that grows with repeats."
     states = None
     if parts.decoded is not None:
@@ -145,8 +145,9 @@ def captions_part(study:Study, subject, parts:StudyParts, split:str)->dict:
     return dict(captions_rule=RULES['captions'], states=states,
                 repeats=repeats_part(study.path/f'evaluate/sub-{subject}'))
 
-# %% ../nbs/729_report.ipynb #57cb5fb6
-def page_data(study:Study, subject, split:str='test', recon=None, n:int=4)->dict:
+# %% ../nbs/729_report.ipynb #14e5ce7f
+def page_data(study:Study, subject:int|str, split:str='test', recon:'np.ndarray|None'=None,
+              n:int=4)->dict: # clips of each kind
     "Everything the template needs, as one dict of plain data."
     parts = load_parts(study, subject, split, recon)
     says = page_verdicts(study, parts, split)
@@ -163,12 +164,12 @@ def page_data(study:Study, subject, split:str='test', recon=None, n:int=4)->dict
         brain=brain_part(study.path/f'explain/sub-{subject}'), brain_rule=RULES['brain'],
         trust=trust, details=details)
 
-# %% ../nbs/729_report.ipynb #b5874eb7
+# %% ../nbs/729_report.ipynb #52bc6e0b
 def report_study(study:Study,
-                 subject, # whose reconstruction
+                 subject:int|str, # whose reconstruction
                  out:Path|str|None=None, # file; default report.html in the study
                  split:str='test', # clips shown
-                 recon=None, # uint8 (N,F,H,W,3); default: what `render` left
+                 recon:'np.ndarray|None'=None, # uint8 (N,F,H,W,3); default: what `render` left
                  n:int=4, # clips of each kind: best, median, worst
                  force:bool=True)->Path: # always so; kept for symmetry with the other verbs
     "Write the page of a study: one HTML file that needs nothing else. -> its path."
@@ -180,8 +181,8 @@ def report_study(study:Study,
     if stage: stage.finish([out])
     return out
 
-# %% ../nbs/729_report.ipynb #b9ee2b69
-def report_stage(study:Study, subject, split:str, n:int)->Stage:
+# %% ../nbs/729_report.ipynb #63fcdbec
+def report_stage(study:Study, subject:int|str, split:str, n:int)->Stage:
     """The stage `report`, opened anew, once everything the page prints was read whole and found as its
     stages wrote it."""
     have = study.stages()

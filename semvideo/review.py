@@ -6,8 +6,9 @@
 __all__ = ['texts_sha', 'Decisions', 'read_reviews', 'Review', 'apply_reviews', 'clip_mp4', 'ReviewWidget', 'reviews_path',
            'study_reviews', 'keep_reviews']
 
-# %% ../nbs/285_review.ipynb #e47d5ee2
+# %% ../nbs/285_review.ipynb #c0668f05
 import hashlib, html, json, warnings
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -48,11 +49,11 @@ def _decision(line, file, i):
             remedy='mend or delete that line; the others are untouched')
     return decision
 
-# %% ../nbs/285_review.ipynb #3cb64c6a
+# %% ../nbs/285_review.ipynb #c6d45713
 class Decisions(dict):
     """Decisions by clip, `{clip_id: {verdict, edits}}`: the last word counts for the verdict, edits add
     up. `lines` are the decisions in order, `torn` a last line that was cut off."""
-    def __init__(self, lines=(), torn=''):
+    def __init__(self, lines: Iterable[dict] = (), torn: str = ''):
         self.lines,self.torn = list(lines),torn
         last = {line['clip_id']: line.get('of') for line in self.lines}
         for line in self.lines:
@@ -72,8 +73,8 @@ def about(self:Decisions, df: 'pd.DataFrame') -> tuple: # captions: clip_id and 
     now = Decisions(lines, self.torn)
     return now, [c for c in self if c in sha and c not in now]
 
-# %% ../nbs/285_review.ipynb #3b223afc
-def read_reviews(path) -> Decisions: # reviews.jsonl, or several
+# %% ../nbs/285_review.ipynb #89d5c0c0
+def read_reviews(path: Path | str | Sequence) -> Decisions: # reviews.jsonl, or several
     """`Decisions` of a file.
     A last line that a crash cut off is left out, with a warning; any other bad line raises
     `SemvideoError`."""
@@ -103,13 +104,14 @@ def _ready_to_append(path):
         mended = data[:len(data) - len(rest)]
     with atomic_path(path) as t: t.write_bytes(mended)
 
-# %% ../nbs/285_review.ipynb #63afaa2c
+# %% ../nbs/285_review.ipynb #89f95332
 class Review:
     "Go through captions clip by clip; decisions are appended to a file."
     def __init__(self,
                  captions: 'pd.DataFrame', # clip_id and the four levels
                  path: Path | str, # reviews.jsonl
-                 only=None): # clip ids to look at, such as those the gates caught
+                 # clip ids to look at, such as those the gates caught
+                 only: Sequence[str] | None = None):
         self.df,self.path = captions.set_index('clip_id'),Path(path)
         self.ids = [c for c in self.df.index if only is None or c in set(only)]
         self.i = 0
@@ -117,7 +119,7 @@ class Review:
             raise SemvideoError(
                 'Nothing to review', found=f'{len(self.df)} captions, none of them asked for')
         self.read()
-    def read(self):
+    def read(self) -> None:
         "Read the file again; `earlier` are clips decided for other texts."
         self.decisions, self.earlier = read_reviews(self.path).about(self.df.reset_index())
 
@@ -144,9 +146,11 @@ def todo(self:Review) -> list:
     "Clips without a decision."
     return [c for c in self.ids if c not in self.decisions]
 
-# %% ../nbs/285_review.ipynb #243bbccf
+# %% ../nbs/285_review.ipynb #221ba2d7
 @patch
-def decide(self:Review, verdict=None, **edits): # 'good', 'bad' or None; texts by level
+def decide(self:Review,
+           verdict: str | None = None, # 'good', 'bad' or None
+           **edits) -> None: # texts by level
     "Note a verdict or a better text for the clip on show."
     if verdict not in (None, 'good', 'bad') or set(edits) - set(CAPTION_LEVELS):
         raise SemvideoError(
@@ -162,14 +166,14 @@ def decide(self:Review, verdict=None, **edits): # 'good', 'bad' or None; texts b
         f.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + '\n')
     self.read()
 
-# %% ../nbs/285_review.ipynb #24020379
+# %% ../nbs/285_review.ipynb #0544c85c
 def _column(df, name):
     "A column of texts, empty where there is none."
     if name not in df: return ['']*len(df)
     return [x if isinstance(x, str) else '' for x in df[name]]
 
 def apply_reviews(df: 'pd.DataFrame', # captions
-                  decisions # of `read_reviews`
+                  decisions: Decisions | dict # of `read_reviews`
                  ) -> 'pd.DataFrame':
     """Captions with the edits in them, and columns `edited` (levels) and `verdict`.
     Decisions about other texts are left out, with a warning."""
@@ -197,12 +201,12 @@ def clip_mp4(frames: np.ndarray, fps: float = 8) -> bytes: # uint8 (F,H,W,3)
     with tempfile.TemporaryDirectory() as d:
         return write_video(Path(d)/'c.mp4', big, fps).read_bytes()
 
-# %% ../nbs/285_review.ipynb #70eed553
+# %% ../nbs/285_review.ipynb #a8669b95
 class ReviewWidget:
     "A `Review` to look at: the clip playing, its texts to edit, what the gates say, and buttons."
     def __init__(self, review: Review,
-                 frames=None, # function from clip id to uint8 (F,H,W,3)
-                 found=None): # of `check_captions`
+                 frames: Callable | None = None, # function from clip id to uint8 (F,H,W,3)
+                 found: 'pd.DataFrame | None' = None): # of `check_captions`
         self.review,self.frames,self.found = review,frames,found
         self._build()
         self.show()
@@ -224,9 +228,9 @@ def _build(self:ReviewWidget):
     beside = W.VBox([*self.texts.values(), self.flags])
     self.box = W.VBox([self.title, W.HBox([self.video, beside]), W.HBox(list(self.buttons.values()))])
 
-# %% ../nbs/285_review.ipynb #2a1f5185
+# %% ../nbs/285_review.ipynb #fcbfca67
 @patch
-def show(self:ReviewWidget):
+def show(self:ReviewWidget) -> None:
     "Put the clip on show into the widgets. Captions are shown as text, whatever they contain."
     review = self.review
     clip, verdict = review.clip_id, review.decisions.get(review.clip_id, {}).get('verdict') or ''
@@ -239,25 +243,25 @@ def show(self:ReviewWidget):
     self.flags.value = '<br>'.join(html.escape(f'{l}: {gate} ({detail})') for l,gate,detail in caught)
     if self.frames: self.video.value = clip_mp4(np.asarray(self.frames(clip)))
 
-# %% ../nbs/285_review.ipynb #d84af90f
+# %% ../nbs/285_review.ipynb #b58f88b4
 @patch
-def press(self:ReviewWidget, what: str): # name of a button
+def press(self:ReviewWidget, what: str) -> None: # name of a button
     "What a button does. A text that was edited is saved, whichever button is pressed."
     texts = {level: widget.value for level,widget in self.texts.items()}
     self.review.decide(what if what in ('good', 'bad') else None, **texts)
     self.review.go(dict(back=-1, next=1, good=1, bad=1).get(what, 0))
     self.show()
 
-# %% ../nbs/285_review.ipynb #6d788e28
-def reviews_path(study) -> Path: # `Study`
+# %% ../nbs/285_review.ipynb #f248e296
+def reviews_path(study: 'Study') -> Path: # `Study`
     "The file of a study's decisions."
     return study.path/'reviews.jsonl'
 
-def study_reviews(study) -> list[Path]: # `Study`
+def study_reviews(study: 'Study') -> list[Path]: # `Study`
     "Files that hold decisions about a study's captions, the oldest first."
     return [p for p in (study.path/'mine'/'reviews.jsonl', reviews_path(study)) if p.exists()]
 
-def keep_reviews(study): # `Study`
+def keep_reviews(study: 'Study') -> None: # `Study`
     "Move decisions out of `mine/`, where earlier versions wrote them and `--force` deletes."
     old,new = study.path/'mine'/'reviews.jsonl', reviews_path(study)
     if not old.exists(): return

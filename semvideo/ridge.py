@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['mean_repeats', 'scaler', 'Ridge', 'ridge_decode', 'save_ridge']
 
-# %% ../nbs/365_ridge.ipynb #7c1216fa
+# %% ../nbs/365_ridge.ipynb #7186d5de
 import copy
+from collections.abc import Iterator, Sequence
 import numpy as np, pandas as pd
 from pathlib import Path
 from fastcore.basics import patch
 from .core import Decoded, SemvideoError, Stage, identity
 from .targets import LEVELS, target
 
-# %% ../nbs/365_ridge.ipynb #4b3b6dff
+# %% ../nbs/365_ridge.ipynb #c7323e15
 def mean_repeats(fmri: np.ndarray, # (N,R,V), NaN where a repeat is missing, or (N,V)
-                 repeats: int = None # how many of the first repeats to use; all by default
+                 repeats: int | None = None # how many of the first repeats to use; all by default
                 ) -> np.ndarray:
     "Mean over repeats, float32 (N,V); raises `SemvideoError` if a clip has none."
     x = np.asarray(fmri, np.float32)
@@ -37,7 +38,7 @@ def scaler(x: np.ndarray) -> tuple: # (N,V) training responses
     mean,std = x.mean(0),x.std(0)
     return mean,np.where(std > 1e-6, std, 1).astype(np.float32)
 
-# %% ../nbs/365_ridge.ipynb #04e4a61b
+# %% ../nbs/365_ridge.ipynb #df2681b3
 def _eig(x):
     "Left singular vectors (N,r) and squared singular values (r,) of x (N,V)."
     x = np.asarray(x, np.float64)
@@ -58,7 +59,8 @@ class Ridge:
     """Ridge regression in its dual form: `fit` on training data, `predict` new rows.
     Scaling of inputs and centring of targets are part of it."""
     def __init__(self,
-                 alphas=tuple(10.**np.arange(0, 7)), # penalties to choose from, in units of a scaled input
+                 # penalties to choose from, in units of a scaled input
+                 alphas: Sequence[float] | np.ndarray = tuple(10.**np.arange(0, 7)),
                  per_target: bool = False, # one alpha a target instead of one for all
                  batch: int = 4096): # targets in memory at a time while predicting
         self.alphas,self.per_target,self.batch = tuple(alphas),per_target,batch
@@ -108,7 +110,7 @@ def _check_rows(x, ys, groups):
             expected='at least two segments',
             remedy='give blocks of time as groups')
 
-# %% ../nbs/365_ridge.ipynb #3ae665c0
+# %% ../nbs/365_ridge.ipynb #58954dcf
 @patch
 def _weigh(self:Ridge, y, scores, u, w):
     "Choose alpha for targets y (N,P) by their scores, and keep their weights in dual form."
@@ -124,8 +126,9 @@ def _weigh(self:Ridge, y, scores, u, w):
 @patch
 def fit_each(self:Ridge,
              x: np.ndarray, # (N,V) responses
-             ys, # arrays of targets (N,...), in memory or mapped
-             groups): # (N,) training segment of each row: held out whole to choose alpha
+             ys: Sequence[np.ndarray], # arrays of targets (N,...), in memory or mapped
+             # (N,) training segment of each row: held out whole to choose alpha
+             groups: np.ndarray) -> Iterator[Ridge]:
     """Yield a `Ridge` of these settings fitted to each of several targets: one eigendecomposition a
     segment for all, and one set of weights in memory at a time. Raises `SemvideoError` on NaN, a
     misfit or a single group."""
@@ -142,12 +145,13 @@ def fit_each(self:Ridge,
         fitted._weigh(columns, score, u, w)
         yield fitted
 
-# %% ../nbs/365_ridge.ipynb #213928de
+# %% ../nbs/365_ridge.ipynb #c162510c
 @patch
 def fit(self:Ridge,
         x: np.ndarray, # (N,V) responses
         y: np.ndarray, # (N,...) targets of any shape
-        groups): # (N,) training segment of each row: held out whole to choose alpha
+        # (N,) training segment of each row: held out whole to choose alpha
+        groups: np.ndarray) -> Ridge:
     """Fit; `alpha` and `scores` (R2 on held-out segments, per alpha and target) are kept.
     Raises as `fit_each` does."""
     self.__dict__.update(next(self.fit_each(x, [np.asarray(y)], groups)).__dict__)
@@ -159,12 +163,12 @@ def predict(self:Ridge, x: np.ndarray) -> np.ndarray: # (B,V)
     k = ((np.asarray(x, np.float32)-self.xm)/self.xs) @ self.x.T
     return (self.ym+k @ self.dual).reshape(len(k), *self.shape)
 
-# %% ../nbs/365_ridge.ipynb #90fdca38
-def ridge_decode(study, # core.Study with fmri and targets
+# %% ../nbs/365_ridge.ipynb #a67a0b76
+def ridge_decode(study: 'Study', # core.Study with fmri and targets
                  subject: int, # a subject of it
                  split: str = 'test', # split to decode
                  train: str = 'train', # split to learn from; its segments choose alpha
-                 repeats: int = None, # test repeats to average; all by default
+                 repeats: int | None = None, # test repeats to average; all by default
                  **kw # to `Ridge`
                 ) -> tuple: # (core.Decoded, {target: R2})
     """Decode a split by ridge regression to all four targets: (core.Decoded, {target: held-out R2 at the
@@ -180,7 +184,7 @@ def ridge_decode(study, # core.Study with fmri and targets
     study.log('reads', split=split, by='ridge_decode')
     return Decoded(**decoded), r2
 
-# %% ../nbs/365_ridge.ipynb #512c6a53
+# %% ../nbs/365_ridge.ipynb #772caa72
 _NEEDS = 'prepare', 'targets'
 
 def _ridge_stage(study, subject, split, config):
@@ -191,8 +195,8 @@ def _ridge_stage(study, subject, split, config):
     outdated = bool(old and old['hash'] != here.hash)
     return study.stage('decode', config, _NEEDS, here.part, force=outdated)
 
-def save_ridge(study, subject: int, split: str = 'test',
-               repeats: int = None, **kw # as in `ridge_decode`
+def save_ridge(study: 'Study', subject: int, split: str = 'test',
+               repeats: int | None = None, **kw # as in `ridge_decode`
               ) -> Path:
     """Decode a split by ridge and keep it beside the deep decoders'
     (decode/sub-s/split-ridge.safetensors); -> its path. What was made of the same data with the same

@@ -6,8 +6,9 @@
 __all__ = ['DEMO', 'disk_of', 'say_plan', 'plan_stage', 'plan_itself', 'plan_verb', 'Terminated', 'on_terminate', 'end_children',
            'as_error', 'keep_memory', 'main']
 
-# %% ../nbs/745_running.ipynb #103331fb
+# %% ../nbs/745_running.ipynb #c50be782
 import argparse, os, sys
+from collections.abc import Callable
 from .verbs import *
 
 # %% ../nbs/745_running.ipynb #81f631a5
@@ -45,7 +46,7 @@ def disk_of(study:'Study', a:argparse.Namespace)->int:
                     render=int(n_frames*height*width*3))
     return clips*per_clip.get(a.verb, 0)
 
-# %% ../nbs/745_running.ipynb #15291d21
+# %% ../nbs/745_running.ipynb #196bac76
 def _say_cost(a):
     "Time and disk of a verb on this study."
     from semvideo.core import Study
@@ -56,7 +57,7 @@ def _say_cost(a):
             f'the miniature on two cores; with other models, in proportion to them')
     if size: say(f'  about {size/1e6:.0f} MB on disk')
 
-def say_plan(a:argparse.Namespace, p:'Planned'):
+def say_plan(a:argparse.Namespace, p:'Planned')->None:
     "A plan in words: what happens, what moves, what becomes stale, time and disk."
     say(f'{p.key}: {p.does}' + (f' ({p.why})' if p.why else ''))
     if p.does == 'replace':
@@ -65,7 +66,7 @@ def say_plan(a:argparse.Namespace, p:'Planned'):
     writes = p.does in ('make', 'replace', 'continue')
     if writes and (a.study/'manifest.json').is_file(): _say_cost(a)
 
-# %% ../nbs/745_running.ipynb #88dd50ed
+# %% ../nbs/745_running.ipynb #4afacd89
 def plan_stage(a:argparse.Namespace)->'Planned|None': # parsed options of a stage
     "What the stage would do; None where it ended before it would write anything."
     from semvideo.core import Planned, plans
@@ -73,20 +74,20 @@ def plan_stage(a:argparse.Namespace)->'Planned|None': # parsed options of a stag
         with plans(): a.run(a)
     except Planned as p: return p
 
-def plan_itself(a:argparse.Namespace):
+def plan_itself(a:argparse.Namespace)->int|None:
     "The plan of a verb that knows `--dry-run` itself."
     return a.run(a)
 
-def plan_verb(a:argparse.Namespace): # parsed options
+def plan_verb(a:argparse.Namespace)->int|None: # parsed options
     "Say what the verb would do; nothing is changed."
     if a.verb in PLANS: return PLANS[a.verb](a)
     if p := plan_stage(a): say_plan(a, p)
 
-# %% ../nbs/745_running.ipynb #f6e8a299
+# %% ../nbs/745_running.ipynb #f54ddaec
 class Terminated(BaseException):
     "SIGTERM arrived: what Slurm and Docker send before they kill."
 
-def on_terminate():
+def on_terminate()->Callable:
     """Turn SIGTERM into `Terminated` while a verb runs; -> function that puts things back.
     Elsewhere than in the main thread nothing happens."""
     import signal, threading
@@ -97,8 +98,8 @@ def on_terminate():
     old = signal.signal(signal.SIGTERM, end)
     return lambda: signal.signal(signal.SIGTERM, old)
 
-# %% ../nbs/745_running.ipynb #8e16caf6
-def end_children():
+# %% ../nbs/745_running.ipynb #62188a3b
+def end_children()->None:
     "End the processes that this one started, so that none is left behind."
     import psutil
     def tidies(p): # joblib's tracker ends by itself, and removes what others left

@@ -6,7 +6,8 @@
 __all__ = ['STATE_LEVELS', 'sample_film', 'save_film', 'word_vectors', 'word_states', 'sample_matches', 'sample_decoded',
            'sample_scores', 'sample_results', 'sample_study']
 
-# %% ../nbs/702_sample.ipynb #d4ae3276
+# %% ../nbs/702_sample.ipynb #aac4a584
+from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -31,21 +32,21 @@ def _clip_table(film):
         for split, clips in film.items() for i, c in enumerate(clips)
     ])
 
-# %% ../nbs/702_sample.ipynb #ec43fa7a
+# %% ../nbs/702_sample.ipynb #40fc3bc5
 def _caption_table(clips):
     "What the scripts say of each clip, on every level."
     rows = [c.to_dict() for c in clips]
     return pd.DataFrame([{k: r[k] for k in ('clip_id', *CAPTION_LEVELS)} for r in rows])
 
 def save_film(study:Study,
-              film:dict): # as from `sample_film`
+              film:dict)->None: # as from `sample_film`
     "Frames and captions of each split."
     times = (np.arange(8) + .5)/4
     for split, clips in film.items():
         write_npy(study.path/f'frames/{split}.npy', np.stack([c.frames(times) for c in clips]))
         study.save_captions(split, _caption_table(clips))
 
-# %% ../nbs/702_sample.ipynb #70df706a
+# %% ../nbs/702_sample.ipynb #c71dea73
 def word_vectors(study:Study)->dict:
     "A vector of 48 numbers for each word of the captions: {word: (48,)}."
     said = [c for split in study.splits for c in study.captions(split).holistic]
@@ -55,7 +56,7 @@ def word_vectors(study:Study)->dict:
     vectors = rng_for('sample', 'words').standard_normal((len(counts), 48))*rarity
     return dict(zip(counts.index, vectors.astype(np.float32)))
 
-def word_states(texts, # captions
+def word_states(texts:Sequence[str], # captions
                 vectors:dict)->np.ndarray: # as from `word_vectors`
     "Captions as made-up text states: (N,8,6)."
     def state(text): return sum(vectors[w] for w in text.split() if w in vectors)
@@ -138,8 +139,8 @@ def sample_results(study:Study,
         rows.append(r)
     return pd.DataFrame(rows)
 
-# %% ../nbs/702_sample.ipynb #ad865db8
-def sample_study(path)->tuple: # new folder
+# %% ../nbs/702_sample.ipynb #7d5668ff
+def sample_study(path:Path|str)->tuple: # new folder
     "A whole study with made-up reconstructions of subject 1: (Study, uint8 (48,8,64,64,3))."
     film = sample_film()
     words = 'made-up study', 'micro-cinema clips with made-up reconstructions'

@@ -6,8 +6,9 @@
 __all__ = ['VERTICES_PER_READ', 'DATASETS', 'PrepareConfig', 'Segment', 'clips_table', 'n_repeats', 'clean_series', 'find_dir',
            'numbered', 'open_any', 'open_subject', 'Dataset', 'option', 'dataset', 'known_datasets']
 
-# %% ../nbs/140_segments.ipynb #6632334d
+# %% ../nbs/140_segments.ipynb #86cd660b
 import inspect, re, warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pathlib import Path
@@ -94,9 +95,9 @@ def _between(x, positions): # (v,T), (n,)
     after = np.minimum(before + 1, x.shape[1] - 1)
     return x[:, before]*(1 - weight) + x[:, after]*weight
 
-# %% ../nbs/140_segments.ipynb #3b740129
+# %% ../nbs/140_segments.ipynb #c6b18114
 def clean_series(segment: Segment, # whose clips
-                 run, # an opened run
+                 run: 'Run | VolumeRun', # an opened run
                  cfg: PrepareConfig,
                  lo: int = 0, # first vertex
                  hi: int | None = None, # last vertex + 1
@@ -156,11 +157,11 @@ def numbered(folder: Path, # where to look, not below it
         hits[key] = path
     return dict(sorted(hits.items()))
 
-# %% ../nbs/140_segments.ipynb #ca1eb86f
+# %% ../nbs/140_segments.ipynb #4d5df9ea
 VERTICES_PER_READ = 8192  # vertices per read: 8 MB of float32 at 245 volumes, which stays in cache
 
 def open_any(path: Path | str, # a run
-             mask: Path | str | None = None): # for a volume
+             mask: Path | str | None = None) -> 'Run | VolumeRun': # for a volume
     "Open a run by its kind of file: a dense series, or a volume with a mask."
     if str(path).endswith('.dtseries.nii'): return fmri.open_run(path)
     if mask is None:
@@ -302,9 +303,9 @@ def option(help: str, # one line, with the default in brackets
     "A setting that one data set knows and others do not, as the command line offers it."
     return dict(how, help=help)
 
-# %% ../nbs/140_segments.ipynb #4c1e6006
+# %% ../nbs/140_segments.ipynb #3aaf3b84
 def dataset(name: str, # as in `semvideo prepare --dataset NAME`
-            /, **options): # keyword of the function -> `option`
+            /, **options) -> Callable: # keyword of the function -> `option`
     """Register a function root, out, **settings -> Study as a data set; it stays as it is.
     Raises `SemvideoError` for an option that the function has no parameter for, and a name that is taken."""
     def add(prepare):

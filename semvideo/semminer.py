@@ -159,7 +159,7 @@ def _finish(study, stage, miner, out, keys):
         out.finished = True
     return out
 
-# %% ../nbs/230_semminer.ipynb #344eccc2
+# %% ../nbs/230_semminer.ipynb #05d17ecb
 def _clip_starts(path, clip_s):
     "Where the clips of a movie begin, in seconds; raises `SemvideoError` if there is none."
     seconds = probe(path)['seconds']
@@ -176,7 +176,8 @@ def _clip_starts(path, clip_s):
 def movie_items(path: Path | str, # movie file
                 clip_s: float = 2., # seconds a clip
                 n_frames: int = 8, # frames the model sees
-                size=None, # short side or (height, width); None keeps the movie's own
+                # short side or (height, width); None keeps the movie's own
+                size: int | tuple | None = None,
                 i: int = 1, n: int = 1, # shard i of n
                ) -> list:
     """The clips of a movie as `mine_clips` takes them; named `{file}-{start in ms}`, read only when

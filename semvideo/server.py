@@ -311,7 +311,7 @@ class _OnDisk(_Sent):
         p = write_video(Path(self.dir.name)/'clip.mp4', frames, len(frames)/backend.clip_s, crf=12)
         super().__init__(backend, [_video_url(str(p))], system)
 
-# %% ../nbs/250_server.ipynb #9267b169
+# %% ../nbs/250_server.ipynb #8cebef87
 @patch
 def prepare(self:ServerBackend, frames: np.ndarray, system: str = '') -> _Sent:
     "Encode the clip once for its four questions."
@@ -319,7 +319,8 @@ def prepare(self:ServerBackend, frames: np.ndarray, system: str = '') -> _Sent:
     return _Sent(self, video_parts(frames, self.video, len(frames)/self.clip_s), system)
 
 @patch
-def open(self:ServerBackend, frames: np.ndarray, key: str, system: str = '', ready=None) -> _Sent:
+def open(self:ServerBackend, frames: np.ndarray, key: str, system: str = '',
+         ready: _Sent | None = None) -> _Sent: # of `prepare`
     "A clip to ask about."
     return ready or self.prepare(frames, system)
 

@@ -10,11 +10,12 @@ import math
 import torch
 import torch.nn.functional as F
 
-# %% ../nbs/332_softclip.ipynb #836eacf4
+# %% ../nbs/332_softclip.ipynb #39d8c337
 def mixco(x: torch.Tensor, # (B,H) rows in the shared space
           alpha: float = .15, # of the Beta distribution
           rows: float = .5, # share of rows that are mixed
-          generator=None): # torch generator
+          generator: torch.Generator | None = None
+         ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     "Mixed rows, partner of each row, weight of the row itself (1 where it is not mixed)."
     n,device = len(x),x.device
     perm = torch.randperm(n, generator=generator, device='cpu').to(device)
@@ -25,12 +26,12 @@ def mixco(x: torch.Tensor, # (B,H) rows in the shared space
     lam = torch.where(is_mixed, gamma[0]/gamma.sum(0), torch.ones(n)).to(device)
     return x*lam[:,None] + x[perm]*(1-lam[:,None]), perm, lam
 
-# %% ../nbs/332_softclip.ipynb #bca03945
+# %% ../nbs/332_softclip.ipynb #a95ce5c0
 def softclip(pred: torch.Tensor, # (B,P) predictions
              target: torch.Tensor, # (B,P) true values
              tau: float, # temperature
-             perm=None, # (B,) partner of each row under MixCo
-             lam=None) -> torch.Tensor: # (B,) weight of the row itself
+             perm: torch.Tensor | None = None, # (B,) partner of each row under MixCo
+             lam: torch.Tensor | None = None) -> torch.Tensor: # (B,) weight of the row itself
     "SoftCLIP loss, both directions, with mixed labels under MixCo."
     p,t = F.normalize(pred.flatten(1), dim=1),F.normalize(target.flatten(1), dim=1)
     logits,labels = p@t.T/tau,(t@t.T/tau).softmax(1)

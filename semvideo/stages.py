@@ -5,20 +5,20 @@
 # %% auto #0
 __all__ = ['RECORD', 'seal_of', 'read_record', 'write_sealed', 'result_of', 'made_with', 'check_key', 'Stage']
 
-# %% ../nbs/030_stages.ipynb #3f08ed8d
+# %% ../nbs/030_stages.ipynb #ce367720
 import contextlib, json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from fastcore.basics import patch
 from .base import SemvideoError, identity, plain
 from .files import cannot_write, read_json, unreadable, write_json
 from .study import Study, check_name
 
-# %% ../nbs/030_stages.ipynb #9d50f423
+# %% ../nbs/030_stages.ipynb #66c61e08
 @patch
 def log(self:Study,
         event: str, # such as 'reads'
-        **facts): # such as split='test', by='evaluate'
+        **facts) -> None: # such as split='test', by='evaluate'
     "Append one line to log.jsonl: who read what, and what was chosen on it."
     row = plain(dict(event=event, **facts))
     line = json.dumps(dict(row, seal=identity(row)), sort_keys=True) + '\n'
@@ -54,7 +54,7 @@ def events(self:Study) -> list[dict]:
         out.append(row)
     return out
 
-# %% ../nbs/030_stages.ipynb #3c962814
+# %% ../nbs/030_stages.ipynb #df9e6521
 # of stage.json
 RECORD = ('config', 'version', 'needs', 'inputs', 'hash', 'done', 'files', 'rows', 'facts',
           'made_with', 'seal')
@@ -75,7 +75,8 @@ def read_record(path: Path) -> dict: # stage.json
             remedy='restore the file, or make the stage again with --force')
     return record
 
-def write_sealed(path: Path, record: Mapping): # as `RECORD`, without seal or with an old one
+def write_sealed(path: Path,
+                 record: Mapping) -> None: # as `RECORD`, without seal or with an old one
     "Write a record under its seal."
     write_json(path, dict(record, seal=seal_of(record)))
 
@@ -105,7 +106,7 @@ def made_with() -> dict:
         with contextlib.suppress(md.PackageNotFoundError): out[name] = md.version(name)
     return out
 
-# %% ../nbs/030_stages.ipynb #0082c44c
+# %% ../nbs/030_stages.ipynb #25b9396a
 def check_key(key: str) -> str:
     "A stage's key, if each of its parts is a name."
     for part in key.split('/'): check_name(part, 'stage')
@@ -116,8 +117,8 @@ class Stage:
     def __init__(self,
                  study: Study,
                  name: str, # such as 'train'
-                 config, # its settings
-                 needs=(), # {key: result} of the stages it is computed from
+                 config: 'Config | dict', # its settings
+                 needs: Mapping | Sequence = (), # {key: result} of the stages it is computed from
                  part: str | None = None, # such as 'sub-1/mad'
                  inputs: dict | None = None, # {name: content hash} of what it reads from outside
                  version: int = 1, # of the code
@@ -151,12 +152,12 @@ def locks(self:Stage) -> Path:
     "Folder of its locks."
     return self.study.path/'.locks'/self.key
 
-# %% ../nbs/030_stages.ipynb #87fbf93d
+# %% ../nbs/030_stages.ipynb #c2318e88
 @patch
 def write_record(self:Stage,
                  done: bool,
                  files: dict | None = None, # {path in the study: SHA-256}
-                 facts: dict | None = None): # anything worth keeping
+                 facts: dict | None = None) -> Stage: # anything worth keeping
     "Write stage.json, sealed."
     study = self.study
     rows = {s: identity(study.clip_ids(s)) for s in study.splits} if done else {}

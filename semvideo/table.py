@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['TABLE_COLUMNS', 'read_table', 'volume_positions', 'VolumesAt', 'table_segments', 'prepare_table']
 
-# %% ../nbs/160_table.ipynb #9eef416c
+# %% ../nbs/160_table.ipynb #a76ee172
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import video
-from .core import SemvideoError, Study, check_name, file_sha256, read_csv
+from .core import SemvideoError, Study, check_names, file_sha256, read_csv
 from .prepare import prepare_segments
 from .segments import PrepareConfig, Segment, dataset, open_any, option
 
@@ -59,7 +59,7 @@ def _check_columns(t, path):
             remedy=f'rename {near[0]!r} to {c!r}' if near else f'add {c!r}')
     if not len(t): raise SemvideoError('The table is empty', file=path)
 
-# %% ../nbs/160_table.ipynb #739dcc14
+# %% ../nbs/160_table.ipynb #d79cf51e
 def _numbers(t, column, path):
     "A column as numbers; raises `SemvideoError` for one that is none, or out of range."
     v = pd.to_numeric(t[column], errors='coerce')
@@ -82,7 +82,7 @@ def _check_names(t, column, path):
             file=path,
             found=f'row {_row_of(t[column].isna())}',
             expected='a name')
-    for name in dict.fromkeys(t[column].astype(str)): check_name(name, column, path)
+    check_names(t[column].astype(str), column, path)
 
 def _files(t, column, path):
     "A column as paths from the table's folder; raises `SemvideoError` for a file that is not there."
@@ -95,36 +95,36 @@ def _files(t, column, path):
                 expected=f'column {column!r} relative to {path.parent.name or "."}/')
     return files
 
-# %% ../nbs/160_table.ipynb #477931ce
-def _check_rows(t, path):
+# %% ../nbs/160_table.ipynb #b502456a
+def _check_rows(table, path):
     "Raise if a repeat is listed twice, or if there is nothing to train on."
-    twice = t.duplicated(['movie', 'split', 'subject', 'repeat'])
+    twice = table.duplicated(['movie', 'split', 'subject', 'repeat'])
     if twice.any():
         raise SemvideoError(
             'The same repeat is listed twice',
             file=path,
             found=f'row {_row_of(twice)}',
             expected='one row per movie, subject and repeat')
-    if 'train' not in set(t.split):
+    if 'train' not in set(table.split):
         raise SemvideoError(
             'No training split',
             file=path,
-            found=', '.join(sorted(set(map(str, t.split)))),
+            found=', '.join(sorted(set(map(str, table.split)))),
             expected='train, and usually test')
 
 def read_table(path: Path | str) -> pd.DataFrame:
     """The table of runs, checked: columns, numbers, files.
     Raises `SemvideoError` naming the nearest column for a typo, or the row."""
     path = Path(path)
-    t = _read_commas(path)
-    _check_columns(t, path)
-    for c in ('onset_s', 'tr_s', 'repeat'): t[c] = _numbers(t, c, path)
-    for c in ('split', 'subject'): _check_names(t, c, path)
-    for c in ('movie', 'run'): t[c] = _files(t, c, path)
-    _check_rows(t, path)
-    return t
+    table = _read_commas(path)
+    _check_columns(table, path)
+    for column in ('onset_s', 'tr_s', 'repeat'): table[column] = _numbers(table, column, path)
+    for column in ('split', 'subject'): _check_names(table, column, path)
+    for column in ('movie', 'run'): table[column] = _files(table, column, path)
+    _check_rows(table, path)
+    return table
 
-# %% ../nbs/160_table.ipynb #5cf8f003
+# %% ../nbs/160_table.ipynb #8d1cd99a
 def volume_positions(onset_s: float, # seconds into the run at which the film starts
                      tr: float, # seconds between volumes
                      starts: np.ndarray, # (n,) seconds into the film
@@ -142,7 +142,7 @@ class VolumesAt:
     starts: np.ndarray
     clip_s: float
     lag_s: float
-    def __call__(self, run):
+    def __call__(self, run: 'Run | VolumeRun') -> np.ndarray:
         return volume_positions(*self.timing[run.path], self.starts, self.clip_s, self.lag_s)
 
 # %% ../nbs/160_table.ipynb #db3635b6
@@ -248,7 +248,7 @@ def _check_headers(table, mask):
                 expected=f'{r.tr_s:g} s as in the table',
                 remedy='correct tr_s, or the header')
 
-# %% ../nbs/160_table.ipynb #84d1c876
+# %% ../nbs/160_table.ipynb #c2d6cc04
 @dataset('table',
          clip_s=option('seconds per clip (default: the TR)', type=float, metavar='S'),
          lag_s=option('haemodynamic lag in seconds (default: 4)', type=float, metavar='S'),
@@ -260,7 +260,7 @@ def prepare_table(table_csv: Path | str, # table of runs; see the columns above
                   lag_s: float = 4., # haemodynamic lag, seconds; 4 as in the paper
                   mask: Path | str | None = None, # 3D NIfTI, for NIfTI runs
                   n_frames: int = 8, # frames sampled per clip
-                  size=None, # int (square), (height, width) or None
+                  size: int | tuple | None = None, # int (square), (height, width) or None
                   workers: int | None = None, # threads; None: one per core
                   **settings # any other field of `PrepareConfig`
                  ) -> Study:

@@ -22,10 +22,10 @@ class TargetsConfig(Config):
     bundle: str = 'tiny' # whose text encoder and VAE: 'tiny', 'sd15' or a folder
     dtype: str = 'float16' # on disk
 
-# %% ../nbs/320_targets.ipynb #e7331f27
-def text_targets(study, # Study with captions
+# %% ../nbs/320_targets.ipynb #1335d858
+def text_targets(study: 'Study', # Study with captions
                  split: str,
-                 encoder, # `TextEncoder`: texts to states (N,77,D)
+                 encoder: TextEncoder, # `TextEncoder`: texts to states (N,77,D)
                  dtype: str = 'float16',
                  block: int = 512 # texts at a time
                 ) -> list[Path]:
@@ -41,7 +41,7 @@ def text_targets(study, # Study with captions
         paths.append(study.path/name)
     return paths
 
-# %% ../nbs/320_targets.ipynb #bb5a42a2
+# %% ../nbs/320_targets.ipynb #6a134435
 def _check_size(frames, study, split, size):
     "Frames (N,F,H,W,3) must be as large as the bundle's pictures."
     h,w = frames.shape[2:4]
@@ -53,10 +53,10 @@ def _check_size(frames, study, split, size):
             expected=f'{size}x{size}',
             remedy=f'prepare the study with --size {size}')
 
-def latent_targets(study, # Study with frames
+def latent_targets(study: 'Study', # Study with frames
                    split: str,
-                   code, # `PictureCode`: pictures to latents
-                   cfg, # `BundleConfig`, for the size of its pictures
+                   code: PictureCode, # `PictureCode`: pictures to latents
+                   cfg: 'BundleConfig', # `BundleConfig`, for the size of its pictures
                    dtype: str = 'float16',
                    block: int = 8 # clips at a time
                   ) -> Path:
@@ -72,18 +72,18 @@ def latent_targets(study, # Study with frames
             out[i:i+block] = code.encode(pictures).numpy().reshape(-1, *shape)
     return study.path/name
 
-# %% ../nbs/320_targets.ipynb #bbb4ffca
-def bundle_content(bundle) -> str: # 'tiny', 'sd15' or a folder
+# %% ../nbs/320_targets.ipynb #d5eb5b84
+def bundle_content(bundle: Path | str) -> str: # 'tiny', 'sd15' or a folder
     """Identity of a bundle by content: its files, or the pinned revisions where it comes from the hub.
     Raises `SemvideoError` if there is no such bundle."""
     bundle_config(bundle)
     return identity(REVISIONS, 64) if bundle == 'sd15' else content(bundle_path(bundle))
 
-def bundle_places(bundle) -> dict:
+def bundle_places(bundle: Path | str) -> dict:
     "Where a bundle lies, {'bundle': folder}; nowhere if it comes from the hub."
     return {} if bundle == 'sd15' else dict(bundle=bundle_path(bundle))
 
-# %% ../nbs/320_targets.ipynb #f2f6ed92
+# %% ../nbs/320_targets.ipynb #b731f7b9
 def _split_targets(study, split, encoder, code, bundle_cfg, dtype):
     "Targets of one split, those that are there kept; returns their paths."
     texts = [study.path/f'targets/{split}/{level}.npy' for level in LEVELS]
@@ -92,9 +92,9 @@ def _split_targets(study, split, encoder, code, bundle_cfg, dtype):
     if not latents.exists(): latents = latent_targets(study, split, code, bundle_cfg, dtype)
     return [*texts, latents]
 
-def compute_targets(study, # Study with captions
-                    bundle='tiny', # whose encoders
-                    device: str = None, # 'cuda' where there is one
+def compute_targets(study: 'Study', # Study with captions
+                    bundle: Path | str = 'tiny', # whose encoders
+                    device: str | None = None, # 'cuda' where there is one
                     force: bool = False, **settings # further fields of TargetsConfig
                    ) -> Stage:
     """Stage `targets`: text states and latents of every split.
@@ -111,8 +111,9 @@ def compute_targets(study, # Study with captions
         paths += _split_targets(study, split, encoder, code, bundle_cfg, cfg.dtype)
     return stage.finish(paths)
 
-# %% ../nbs/320_targets.ipynb #c6e74a7e
-def target(study, split: str, name: str) -> np.ndarray: # name: anchor, motion, holistic or latents
+# %% ../nbs/320_targets.ipynb #dba67743
+def target(study: 'Study', split: str,
+           name: str) -> np.ndarray: # anchor, motion, holistic or latents
     """Memory map of a target, text states (N,T,D) or latents (N,F,4,h,w); raises `SemvideoError` if it
     has not been computed."""
     file = study.path/f'targets/{split}/{name}.npy'

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['train_part', 'train_study']
 
-# %% ../nbs/358_train_study.ipynb #02aa94d0
+# %% ../nbs/358_train_study.ipynb #0e465d77
+from collections.abc import Callable
 import pandas as pd
 from .core import SemvideoError
 from .mad import MAD
@@ -31,11 +32,11 @@ def _settings(part, r, config, subjects): # name in DECODERS, Recipe, training a
     if cls not in (SAD, MAD): settings['decoder'] = cls.__name__
     return settings
 
-# %% ../nbs/358_train_study.ipynb #f72454c9
-def train_part(study, part, r: Recipe, w: World, # core.Study, name in DECODERS
+# %% ../nbs/358_train_study.ipynb #a6b670bf
+def train_part(study: 'Study', part: str, r: Recipe, w: World, # core.Study, name in DECODERS
                stage_part: str, needs: tuple, # name of the stage, stages it is made from
                config: dict, # training
-               module, # function that gives the decoder to train
+               module: Callable, # function that gives the decoder to train
                subjects: list, force: bool) -> dict:
     "Train one stage if it is not done; returns its row of the report."
     stage = None
@@ -54,12 +55,12 @@ def train_part(study, part, r: Recipe, w: World, # core.Study, name in DECODERS
     w.wait()
     return row
 
-# %% ../nbs/358_train_study.ipynb #c024037d
-def train_study(study, # core.Study with targets
-                subject, # to fine-tune on
+# %% ../nbs/358_train_study.ipynb #cb184f00
+def train_study(study: 'Study', # core.Study with targets
+                subject: int | str, # to fine-tune on
                 config: str | Recipe | dict = 'auto', # auto, paper, miniature, a Recipe or its dict
                 parts: tuple = DECODER_PARTS, # names in DECODERS
-                seed: int = 0, force: bool = False, device: str = None) -> pd.DataFrame:
+                seed: int = 0, force: bool = False, device: str | None = None) -> pd.DataFrame:
     """Pretrain on all subjects, fine-tune on one, for each part; what is done is skipped.
     Returns a table."""
     if subject not in study.subjects:

@@ -90,7 +90,7 @@ def undo(self:Study) -> list[str]:
     shutil.rmtree(entry)
     return last['paths']
 
-# %% ../nbs/050_trash.ipynb #0e4019b3
+# %% ../nbs/050_trash.ipynb #1de81b9c
 @patch
 def clean(self:Study, dry_run: bool = False) -> tuple[int, int]: # dry_run: only count
     "Empty the trash and remove what killed processes left half-written: (files, bytes) freed."
@@ -103,17 +103,17 @@ def clean(self:Study, dry_run: bool = False) -> tuple[int, int]: # dry_run: only
         if trash.exists(): shutil.rmtree(trash)
     return len(files), freed
 
-def sweep(folder: Path | str):
+def sweep(folder: Path | str) -> None:
     "Remove what killed processes left half-written in a folder."
     if not Path(folder).is_dir(): return
     for p in Path(folder).rglob('.*.part'):
         if left_behind(p): p.unlink(missing_ok=True)
 
-# %% ../nbs/050_trash.ipynb #5c872909
+# %% ../nbs/050_trash.ipynb #e338b4db
 @patch
 def make_way(self:Study,
              origin: dict, # name, source and config of the study that is to be here
-             unfinished: bool = False): # may one that was never finished be replaced
+             unfinished: bool = False) -> None: # may one that was never finished be replaced
     "Move a study that was never finished into the trash; raises `SemvideoError` for any other."
     have = self.stages() if unfinished else {}
     begun = 'prepare' in have and not any(r['done'] for r in have.values())

@@ -21,9 +21,11 @@ def own_above_others(pred: torch.Tensor, true: torch.Tensor) -> torch.Tensor: # 
     less,same = (s < own).float().sum(1),(s == own).float().sum(1)-1
     return (less+.5*same)/(len(s)-1)
 
-# %% ../nbs/353_validate.ipynb #9606f767
+# %% ../nbs/353_validate.ipynb #ca803041
 @torch.no_grad()
-def validate(module, data, c, clips: np.ndarray) -> dict: # decoder, Data, TrainConfig, (N,) bool
+def validate(module: torch.nn.Module, # decoder
+             data: 'Data', c: 'TrainConfig',
+             clips: np.ndarray) -> dict: # (N,) bool
     "Losses and own_above_others on held-out clips, repeats averaged, mean over subjects."
     module.eval()
     i = torch.as_tensor(clips, device=data.target.device).nonzero()[:,0]

@@ -7,11 +7,12 @@ __all__ = ['VERBS', 'PLANS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'B
            'QUIET', 'BEFORE_PARSING', 'opt', 'verb', 'before_parsing', 'parser', 'say', 'subject_id', 'open_study',
            'study_bundle']
 
-# %% ../nbs/740_verbs.ipynb #18e12efe
+# %% ../nbs/740_verbs.ipynb #15be8487
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-# %% ../nbs/740_verbs.ipynb #bad68685
+# %% ../nbs/740_verbs.ipynb #c2d323bd
 VERBS = {} # name -> (function, options), in the order of `semvideo --help`
 PLANS = {} # name -> what `--dry-run` calls, for the verbs that plan in a way of their own
 
@@ -21,7 +22,8 @@ def opt(*flags, # such as '--seed'
     return flags, kw
 
 def verb(*options, # `opt`s
-         plan=None): # what `--dry-run` calls with the parsed options; default: see `plan_verb`
+         # what `--dry-run` calls with the parsed options; default: see `plan_verb`
+         plan:Callable|None=None)->Callable:
     "Make a function `do_x(a)` the verb `x`; its docstring is the help."
     def add(f):
         name = f.__name__.removeprefix('do_').replace('_', '-')
@@ -53,10 +55,10 @@ DRY = opt(
 VERIFY = opt('--verify', action='store_true', help='read every byte, whatever size and times say')
 QUIET = opt('--quiet', action='store_true', help='no progress bars; only what was made, and errors')
 
-# %% ../nbs/740_verbs.ipynb #e183c345
+# %% ../nbs/740_verbs.ipynb #159f73d1
 BEFORE_PARSING = [] # functions that add what packages outside registered to a verb's choices
 
-def before_parsing(f):
+def before_parsing(f:Callable)->Callable:
     "Call `f` each time before the parser is built."
     BEFORE_PARSING.append(f)
     return f
@@ -79,13 +81,13 @@ def parser(prog:str='semvideo')->argparse.ArgumentParser:
         s.set_defaults(run=f)
     return p
 
-# %% ../nbs/740_verbs.ipynb #acc1568e
-def say(*words): # one line of result
+# %% ../nbs/740_verbs.ipynb #dd97e7ac
+def say(*words)->None: # one line of result
     "Print what was made, at once, also into a pipe."
     print(*words, flush=True)
 
-# %% ../nbs/740_verbs.ipynb #96a31335
-def subject_id(s): # text from the command line
+# %% ../nbs/740_verbs.ipynb #5035995c
+def subject_id(s:int|str)->int|str: # text from the command line
     "`'1'` to 1, `'S07'` stays."
     return int(s) if isinstance(s, str) and s.isdigit() else s
 

@@ -7,8 +7,9 @@ __all__ = ['QUESTIONS', 'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_
            'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant', 'with_gains', 'verdicts',
            'decoder_verdicts']
 
-# %% ../nbs/710_verdicts.ipynb #f255b86b
+# %% ../nbs/710_verdicts.ipynb #51025455
 import re
+from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from .core import *
@@ -16,7 +17,7 @@ from .evaluate import OURS
 from .metrics import identification
 from .stats import STILL, block_bootstrap, time_blocks
 
-# %% ../nbs/710_verdicts.ipynb #4728bf18
+# %% ../nbs/710_verdicts.ipynb #0ab6de52
 QUESTIONS = {
     'kind': ('Object kind', 'what kind of object was seen'),
     'colour': ('Colour', 'which colour it had'),
@@ -37,7 +38,7 @@ NO_CLAIM = {
     'Space and time': 'motion or temporal coherence'
 }
 
-def group_of(metric:str, variant='')->str: # as in results.csv
+def group_of(metric:str, variant:object='')->str: # as in results.csv
     "The group of `GROUPS` that a row belongs to, or 'Other'."
     if str(variant).endswith('text state'): return STATES
     return next((group for group, metrics in GROUPS.items() if metric in metrics), 'Other')
@@ -67,13 +68,13 @@ def null_rows(results:pd.DataFrame)->pd.DataFrame:
     "The rows of a table of results that belong to nulls."
     return results[np.array([is_null(s, m) for s, m in zip(results.system, results.metric)], bool)]
 
-# %% ../nbs/710_verdicts.ipynb #cca91910
-def sentence_list(words)->str:
+# %% ../nbs/710_verdicts.ipynb #0cb08b5c
+def sentence_list(words:Sequence[str])->str:
     "Words as a list in a sentence: 'a, b and c'."
     if not words: return ''
     return ', '.join(words[:-1]) + (' and ' if len(words) > 1 else '') + words[-1]
 
-def bare_variant(variant)->str:
+def bare_variant(variant:object)->str:
     "A variant without the name of its profile, which is named once on the page."
     return re.sub('^(strict|paper) ?', '', str(variant))
 

@@ -138,8 +138,8 @@ def _end_of(t, frame, stream): # t: seconds at which the frame appears
     rate = stream.average_rate or stream.guessed_rate
     return t + (float(frame.duration*stream.time_base) if frame.duration else 1/float(rate or 30))
 
-# %% ../nbs/100_video.ipynb #e193f37e
-def turns(frame) -> int: # PyAV frame
+# %% ../nbs/100_video.ipynb #7399301d
+def turns(frame: 'av.VideoFrame') -> int:
     """Quarter turns counter-clockwise that show a frame upright, from the movie's display matrix (a
     phone held upright films on its side)."""
     return round((getattr(frame, 'rotation', 0) or 0)/90) % 4
@@ -152,7 +152,7 @@ def _whole_turn(matrix): # (3,3) int32, as it stands in the film
     is_a_turn = (np.abs(whole).sum(0) == 1).all() and (np.abs(whole).sum(1) == 1).all()
     return whole if is_close and is_a_turn else None
 
-def orientation(frame, # PyAV frame
+def orientation(frame: 'av.VideoFrame', # as decoded
                 path: Path | str | None = None # the movie, for the error
                 ) -> tuple[bool, bool, bool]:
     """How a stored frame is to be shown: (rows and columns change places, then rows in reverse, columns in
@@ -174,7 +174,7 @@ def orientation(frame, # PyAV frame
             (across_row if is_swapped else across) < 0)
 
 def upright(picture: np.ndarray, # (H,W,...), as the frame is stored
-            frame, # the PyAV frame it was made of
+            frame: 'av.VideoFrame', # that it was made of
             path: Path | str | None = None # the movie, for the error
             ) -> np.ndarray: # a view
     "A picture as its movie says it is to be shown, turned and mirrored; errors as `orientation`."

@@ -14,8 +14,8 @@ import numpy as np
 from .core import SemvideoError
 from .runs import Grayordinates
 
-# %% ../nbs/112_volumes.ipynb #4ae1f153
-def same_grid(mask, run) -> bool: # nibabel images
+# %% ../nbs/112_volumes.ipynb #868ebcb3
+def same_grid(mask: 'SpatialImage', run: 'SpatialImage') -> bool: # nibabel images
     "Do the voxels of both lie in the same places?"
     return mask.shape[:3] == run.shape[:3] and np.allclose(mask.affine, run.affine, atol=1e-3)
 
@@ -35,8 +35,8 @@ def _mm3(inside, img):
     "Size of a part of an image."
     return inside.sum()*abs(np.linalg.det(img.affine[:3, :3]))
 
-# %% ../nbs/112_volumes.ipynb #885b65e5
-def mask_on_grid(mask, run) -> np.ndarray: # nibabel images
+# %% ../nbs/112_volumes.ipynb #51ab5c4e
+def mask_on_grid(mask: 'SpatialImage', run: 'SpatialImage') -> np.ndarray: # nibabel images
     """The mask as bool on the grid of a run, resampled (nearest neighbour) where orientation, size or
     place of its voxels differ. Raises `SemvideoError` if the run does not reach where the mask is."""
     wanted = np.asarray(mask.dataobj).reshape(mask.shape[:3]) > 0

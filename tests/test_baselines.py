@@ -1,4 +1,4 @@
-"Baselines against independent references, and on planted data where the answer is known."
+"365_ridge, 575_baselines: against independent references, and on planted data where the answer is known."
 import numpy as np, pandas as pd, pytest
 from hypothesis import given, settings, strategies as st
 from semvideo.core import SemvideoError

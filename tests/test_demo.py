@@ -1,4 +1,4 @@
-"The main job as a newcomer runs it: one command, a page at the end."
+"770_demo: the main job as a newcomer runs it: one command, a page at the end."
 import os, shutil, subprocess, sys, time
 from pathlib import Path
 import pandas as pd, psutil, pytest

@@ -235,6 +235,26 @@ def test_another_failure_is_not_hidden(tmp_path):
                f"import ensure_torchvision\nensure_torchvision()")
     assert r.returncode and "something else" in r.stderr
 
+LOADS_MODELS = re.compile(r"^\s*(?:from|import) (?:transformers|diffusers|open_clip|torchmetrics|lpips|timm|torchvision)\b", re.M)
+SPRINGS = re.compile(r"^\s*ensure_torchvision\(\)", re.M)
+
+def unsprung(sources):
+    "Rooms that load models and neither spring the trap nor import a room that does. sources: {room: text}"
+    def springs(room, above=()):
+        if SPRINGS.search(sources[room]): return True
+        rooms = set(re.findall(r"from (?:semvideo)?\.(\w+) import", sources[room]))
+        for names in re.findall(r"from (?:semvideo|\.) import (.*)", sources[room]): rooms |= set(names.split(", "))
+        return any(springs(r, (*above, room)) for r in rooms & set(sources) - set(above))
+    return [room for room, text in sources.items() if LOADS_MODELS.search(text) and not springs(room)]
+
+def test_rooms_that_load_models_spring_the_trap():
+    """Notebooks are tested in processes forked from one that has loaded models already (`tests/preload.py`): that
+    each room springs the trap itself is read in its text."""
+    wrong = dict(a="from .b import *", b="import numpy", c="def f():\n    from transformers import CLIPModel\n    from .a import x")
+    assert unsprung(wrong) == ["c"] and unsprung(dict(wrong, b="ensure_torchvision()")) == []
+    sources = {p.stem: p.read_text() for p in (root/"semvideo").glob("*.py") if not p.stem.startswith("_")}
+    assert unsprung(sources) == []
+
 # -- the tests themselves
 
 def test_a_file_of_tests_stays_in_one_process(tmp_path):
@@ -324,3 +344,79 @@ def test_lines_can_be_read():
         lines = [l for _, src in cells(path) if re.match(r"#\|\s*export\b", src) for l in src.splitlines() if l.strip()]
         long = [l for l in lines if len(l) > 100]
         assert len(long) <= max(2, .1*len(lines)) and not [l for l in lines if len(l) > 140], (rel(path), long[:3])
+
+
+def hints(source):
+    "What a source's public functions and methods say of types: how many parameters, and with a hint; returns, and with a hint; what has none."
+    def functions(body, within=""):
+        for node in body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"): yield from functions(node.body, node.name)
+            if not isinstance(node, ast.FunctionDef): continue
+            if not node.name.startswith("_") or node.name in ("__init__", "__call__"): yield within, node
+    parameters, returns, bare = [], [], []
+    for within, node in functions(ast.parse(source).body):
+        marks = {getattr(d, "id", getattr(getattr(d, "func", None), "id", "")) for d in node.decorator_list}
+        args = node.args.posonlyargs + node.args.args
+        if "patch" in marks or (within and "staticmethod" not in marks): args = args[1:] # self
+        told = [a.annotation is not None for a in args + node.args.kwonlyargs]
+        parameters += told
+        if node.name != "__init__": returns.append(node.returns is not None)
+        if not all(told) or (node.name != "__init__" and node.returns is None): bare.append(node.name)
+    return parameters, returns, bare
+
+
+def test_public_functions_say_their_types():
+    one = "def f(a, b: int = 1) -> int: return a\nclass C:\n    def __init__(self, x): pass\n    def g(self): pass\n    def _h(self, y): pass"
+    assert hints(one) == ([False, True, False], [True, False], ["f", "__init__", "g"])
+    parameters, returns, bare = [], [], {}
+    for path in sorted((root/"semvideo").glob("*.py")):
+        if path.name.startswith("_"): continue
+        p, r, names = hints(path.read_text())
+        parameters, returns = parameters + p, returns + r
+        if names: bare[path.stem] = names
+    assert sum(parameters) >= .87*len(parameters) and sum(returns) >= .87*len(returns), bare
+
+
+# files of tests that hold several groups of rooms and name none of them in their first line
+GROUPS = dict(test_study="030_stages 040_locks 050_trash 055_places 060_order 070_anew 080_opening",
+              test_simulate="170_film 180_brain", test_train="351_left_out",
+              test_bundle="310_tiny_picture 312_tiny_text 314_tiny_judges 316_tiny_generator 318_tiny")
+
+
+def taken(source):
+    "What a source takes from the package: modules, and names of them."
+    modules, names, short = set(), set(), {}
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or (node.module or "").split(".")[0] != "semvideo": continue
+        if "." in node.module:
+            modules.add(node.module.split(".")[1])
+            names.update(alias.name for alias in node.names)
+        else: short.update({alias.asname or alias.name: alias.name for alias in node.names})
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in short: names.add(node.attr)
+    return modules | set(short.values()), names
+
+
+def public(module):
+    "What a module defines for others."
+    for node in ast.parse((root/f"semvideo/{module}.py").read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__": return set(ast.literal_eval(node.value))
+    return set()
+
+
+def test_every_room_has_its_tests():
+    """A room's tests stand in a file that is named after it, names it in its first line, or takes something of it; a file
+    names only rooms that are there."""
+    assert taken("from semvideo import fmri as f, video\nfrom semvideo.core import Study\nf.clean_run(1)") == (
+        {"fmri", "video", "core"}, {"Study", "clean_run"})
+    texts = {p.stem: p.read_text() for p in (root/"tests").glob("test_*.py") if p.stem not in ("test_house", "test_names")}
+    uses = {file: taken(text) for file, text in texts.items()}
+    named = {file: set(re.findall(r"\b\d{3}_[a-z_0-9]+", ast.get_docstring(ast.parse(text)) or "")) for file, text in texts.items()}
+    for file, rooms in GROUPS.items(): named[file] |= set(rooms.split())
+    rooms = {path.stem: module for module, path in room_of().items()}
+    assert set().union(*named.values()) <= set(rooms), set().union(*named.values()) - set(rooms)
+    for room, module in rooms.items():
+        own = public(module)
+        found = [f for f in texts if f == f"test_{module}" or room in named[f] or module in uses[f][0] or own & uses[f][1]]
+        assert found, f"{room} has no tests"

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ notebooks = sorted(p.relative_to(root) for p in (root/"nbs").rglob("*.ipynb") if
 # what most notebooks begin with, imported once: each notebook is forked from a process that holds these and nothing else
 LIBRARIES = [
     "numpy", "pandas", "matplotlib.pyplot", "torch", "diffusers", "transformers",
-    "sklearn.linear_model", "nbdev.test"
+    "sklearn.linear_model", "nbdev.test", "preload"
 ]
 
 
@@ -41,6 +42,9 @@ def context():
     os.environ["HF_HUB_OFFLINE"] = "1"
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(LIBRARIES)
+    with pytest.MonkeyPatch.context() as patch: # the process that is forked from finds `preload` beside this file
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        forkserver.ensure_running()
     return made
 
 
@@ -51,6 +55,19 @@ def test_notebook(notebook, context, tmp_path):
     process.join(600)
     if process.is_alive(): process.kill()
     assert process.exitcode == 0, (tmp_path/"log").read_text()[-6000:]
+
+
+def told(log): log.write_text(" ".join(sorted(sys.modules)))
+
+
+def test_a_notebook_begins_with_the_libraries_and_no_room(tmp_path, context):
+    "What is imported once is there, and of the package nothing but what springs the trap of torchvision."
+    process = context.Process(target=told, args=(tmp_path/"log",))
+    process.start()
+    process.join(60)
+    modules = (tmp_path/"log").read_text().split()
+    assert {"preload", "torch", "diffusers", "hcp_utils"} <= set(modules)
+    assert [m for m in modules if m.split(".")[0] == "semvideo"] == ["semvideo", "semvideo.base"]
 
 
 def test_the_command_itself_and_a_notebook_that_fails(tmp_path, context):

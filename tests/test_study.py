@@ -181,6 +181,14 @@ def test_a_name_never_leaves_the_study(tmp_path, column, name):
                              CLIPS.assign(**{column: [name, *CLIPS[column][1:]]})), "Not a name")
     assert not (tmp_path/"s").exists() and not list(tmp_path.parent.glob("evil*"))
 
+@pytest.mark.parametrize("name", ["con", "NUL", "nul.txt", "Com1", "LPT9.csv", "aux.tar.gz"])
+def test_a_name_of_a_device_is_none(name): refuses(lambda: check_name(name, "subject"), "Not a name")
+
+def test_names_that_are_one_file_on_many_systems(tmp_path):
+    clips = CLIPS.assign(split=["train", "Train", *CLIPS.split[2:]])
+    refuses(lambda: Study.create(tmp_path/"s", "s", "x", clips), "differ in case only", "train, Train")
+    assert not (tmp_path/"s").exists()
+
 def test_a_lone_surrogate_is_no_name():
     refuses(lambda: check_name("a\ud800", "split"), "Not a name", "ud800")
 

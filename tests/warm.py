@@ -4,14 +4,11 @@ import importlib
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from semvideo.base import ensure_torchvision
 
-ensure_torchvision()
 OTHERS = """
-    torch diffusers transformers accelerate av nibabel filelock psutil scipy.stats scipy.ndimage scipy.optimize
-    scipy.sparse.linalg sklearn.linear_model sklearn.decomposition matplotlib.pyplot PIL.WebPImagePlugin PIL.JpegImagePlugin
-    diffusers.models.autoencoders.autoencoder_kl diffusers.models.unets.unet_motion_model
-    transformers.models.clip.modeling_clip transformers.models.clip.tokenization_clip
+    preload torch accelerate av nibabel filelock psutil scipy.stats scipy.ndimage scipy.optimize scipy.sparse.linalg
+    sklearn.linear_model sklearn.decomposition matplotlib.pyplot PIL.WebPImagePlugin PIL.JpegImagePlugin
+    transformers.models.clip.tokenization_clip
 """
 OURS = sorted(p.stem for p in (Path(__file__).parent.parent/"semvideo").glob("[a-z]*.py"))
 

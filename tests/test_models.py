@@ -1,4 +1,5 @@
-"""Video-language models: real classes at tiny size, on real video where it is there, in this process and behind servers that are processes of their own."""
+"""235_models, 240_looking, 260_classifier, 269_mllm: real classes at tiny size, on real video where it is there, in this process and
+behind servers that are processes of their own."""
 import json, os, subprocess, sys, time, urllib.request
 import numpy as np, pytest
 from semvideo.core import SemvideoError, CAPTION_LEVELS
