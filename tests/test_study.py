@@ -216,6 +216,21 @@ def test_force_undo_clean(study, capsys):
     there.unlink()
     assert harness.state(study.path) == want
 
+def test_two_who_discard_at_once_have_an_entry_each(study):
+    import threading
+    names = [f"file{i}" for i in range(8)]
+    for n in names: (study.path/n).write_text(n)
+    ready = threading.Barrier(8)
+    def go(n):
+        ready.wait()
+        study.discard([study.path/n], n)
+    threads = [threading.Thread(target=go, args=(n,)) for n in names]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    assert sorted(t["why"] for t in study.trash()) == names
+    for _ in names: study.undo()
+    assert all((study.path/n).read_text() == n for n in names)
+
 def test_a_refused_stage_has_touched_nothing(study):
     want = harness.state(study.path)
     for f in (lambda: study.stage("targets", {}, needs=("nope", ), force=True),
@@ -292,8 +307,25 @@ def test_shards_hold_a_claim_each(study):
 def test_sources_that_change_meanwhile_leave_the_stage_open(study):
     d = study.stage("decode", {}, needs=("train/sub-1",))
     study.stage("train", dict(x=1), needs=("targets",), part="sub-1", force=True).finish()
-    refuses(d.finish, "has changed while")
-    assert states(study)["decode"] != "done"
+    write_npy(d.dir/"test.npy", np.arange(3))
+    refuses(lambda: d.finish([d.dir/"test.npy"]), "has changed while", "trash")
+    assert "decode" not in states(study) and not d.dir.exists()
+    assert any("of what has changed" in t["why"] for t in study.trash())
+
+def test_what_lies_further_down_must_hold_still_too(study):
+    """An evaluation rests on renderings and reads decoders and targets as well: made again meanwhile, they were not there
+    for a while, or are not those that were rendered from."""
+    need = ("train/sub-1",)
+    d, other = (study.stage("decode", {}, needs=need, part=p) for p in ("test", "other"))
+    again = study.stage("targets", dict(b=1), needs=("prepare",), force=True)
+    refuses(d.finish, "targets has changed while decode/test")
+    write_npy(study.path/"targets/train.npy", np.arange(12.)) # the same
+    again.finish([study.path/"targets/train.npy"])
+    assert states(study)["train/sub-1"] == "done"
+    refuses(other.finish, "targets has changed while decode/other")
+    assert "decode/other" not in states(study)
+    study.stage("decode", {}, needs=need, part="test").finish()
+    assert states(study)["decode/test"] == "done"
 
 def test_sigterm_ends_in_words(study):
     code = "import sys, time; from semvideo import cli; cli.VERBS['doctor'] = ((lambda a: (print('on', flush=True), __import__('subprocess').Popen(['sleep', '60']), time.sleep(60))), ()); cli.VERBS['doctor'][0].__doc__ = 'x'; sys.exit(cli.main(['doctor']))"
