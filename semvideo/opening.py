@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/080_opening.ipynb #c3ff9975
+# %% ../nbs/080_opening.ipynb #70b6ee7b
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from fastcore.basics import patch
 from .base import Planned, SemvideoError, differences, planning
+from .files import file_size
 import semvideo.anew # adds `Stage.make_room` and `Stage.cost`
 from .locks import alone
 from .order import damage, pieces_there
@@ -72,12 +73,12 @@ def claim(self:Stage, shard: tuple[int, int] = (1, 1)) -> Stage:
     if not begun: self.write_record(False)
     return self
 
-# %% ../nbs/080_opening.ipynb #1d1ff506
+# %% ../nbs/080_opening.ipynb #a9edc816
 def _plan_of_replacing(stage, old, own):
     "What `--force` would replace."
     files = list(own) if own else [stage.study.path/f for f in old['files']]
     there = [p for p in files if p.is_file()]
-    size = sum(p.stat().st_size for p in there)
+    size = sum(map(file_size, there))
     return dict(key=stage.key, does='replace', files=len(there), bytes=size, below=stage.above())
 
 @patch

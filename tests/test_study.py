@@ -231,6 +231,22 @@ def test_two_who_discard_at_once_have_an_entry_each(study):
     for _ in names: study.undo()
     assert all((study.path/n).read_text() == n for n in names)
 
+def test_a_file_that_goes_while_it_is_looked_at(study, monkeypatch):
+    "Another process moves it into the trash between a look and a read: it is not there, and nothing is said of Python."
+    from semvideo import files
+    f = study.path/"targets/train.npy"
+    real = files.file_sha256
+    def gone(p):
+        Path(p).unlink()
+        return real(p)
+    monkeypatch.setattr(files, "file_sha256", gone)
+    assert files.hash_files([f], study.path/"seen.json", verify=True) == {f: None}
+    assert files.file_size(f) == 0
+    study.path.joinpath("clips.csv").write_text("x")
+    def broken(p): raise OSError(5, "Input/output error")
+    monkeypatch.setattr(files, "file_sha256", broken)
+    refuses(lambda: files.hash_files([study.path/"clips.csv"], study.path/"seen.json", verify=True), "clips.csv", "Input/output")
+
 def test_a_refused_stage_has_touched_nothing(study):
     want = harness.state(study.path)
     for f in (lambda: study.stage("targets", {}, needs=("nope", ), force=True),
