@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/070_anew.ipynb #73a3c3c3
+# %% ../nbs/070_anew.ipynb #5351c393
 from collections.abc import Mapping, Sequence
 from fastcore.basics import patch
 from .base import Planned, SemvideoError, planning
+from .files import file_size
 from .locks import alone
 from .stages import Stage, check_key, read_record, write_sealed
 from .study import Study
 import semvideo.trash # adds `Study.discard`
 
-# %% ../nbs/070_anew.ipynb #53225060
+# %% ../nbs/070_anew.ipynb #63e5343d
 @patch
 def above(self:Stage) -> list[str]:
     "Keys of the stages that were made of this one."
@@ -24,7 +25,7 @@ def above(self:Stage) -> list[str]:
 def cost(self:Stage, record: Mapping) -> str: # of what is there now
     "What `--force` would move away, in words."
     files = [self.study.path/f for f in record['files']]
-    size = sum(f.stat().st_size for f in files if f.is_file())
+    size = sum(map(file_size, files))
     stale = self.above()
     rest = f'; {", ".join(stale)} would be stale)' if stale else ')'
     return f' ({len(files)} files, {size/1e6:.1f} MB, go into trash{rest}'

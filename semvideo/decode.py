@@ -127,11 +127,6 @@ def _decode_parts(folders, x, subject, split, ids, seed, batch, device, given=No
         module = load(folders[part])
         output,told = module.reads()
         if output in (given or {}): continue
-        if told and told not in decoded:
-            raise SemvideoError(
-                f'{part} is told {told} states',
-                found='no part before it decodes them',
-                expected='its name after theirs')
         kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
         decoded[output] = decode(module, x, subject, batch=batch, device=device, **kw)
     return decoded
@@ -142,7 +137,25 @@ def check_repeats(x, repeats, file): # (N,R,V), as in `decode_study`
     raise SemvideoError(
         'Not so many repeats', file=file, found=f'repeats={repeats}', expected=f'1 to {x.shape[1]}')
 
-# %% ../nbs/360_decode.ipynb #2a622b83
+# %% ../nbs/360_decode.ipynb #2473fd9b
+def _check_parts(folders): # {part: folder} of trained decoders
+    "Raise `SemvideoError` unless the parts fill `Decoded`, in an order that works."
+    decoded = []
+    for part,folder in folders.items():
+        output,told = load(folder).reads()
+        if told and told not in decoded:
+            raise SemvideoError(
+                f'{part} is told {told} states',
+                found='no part before it decodes them',
+                expected='its name after theirs')
+        decoded.append(output)
+    if missing := [name for name in (*LEVELS, 'latents') if name not in decoded]:
+        raise SemvideoError(
+            'These decoders do not fill the four states',
+            found=f'nothing for {", ".join(missing)}',
+            expected=f'parts that together decode {", ".join((*LEVELS, "latents"))}')
+
+# %% ../nbs/360_decode.ipynb #5069a22f
 def decode_study(study: 'Study', subject: int | str,
                   # core.Study, a subject that `train_study` was run for
                  split: str = 'test',
@@ -162,6 +175,8 @@ def decode_study(study: 'Study', subject: int | str,
     file = study.path/f'decode/sub-{subject}/{split}.safetensors'
     x = study.fmri(subject, split)
     check_repeats(x, repeats, study.path/f'fmri/sub-{subject}/{split}.npy')
+    is_trained = all((f/'config.json').is_file() for f in folders.values())
+    if is_trained and (force or not file.is_file()): _check_parts(folders)
     stage = study.stage('decode', dict(split=split, repeats=repeats, seed=seed, **refinement.settings),
                         needs=[f'train/sub-{subject}/{p}' for p in parts],
                         part=f'sub-{subject}/{split}', force=force, inputs=refinement.inputs,

@@ -158,6 +158,11 @@ def _log_rows(study):
                      do=e.remedy)]
     return []
 
+def _unrecorded(study, verb):
+    "How many files of a stage lie there though no record stands for any of them."
+    folder = study.path/verb
+    return sum(p.is_file() for p in folder.rglob('*')) if folder.is_dir() else 0
+
 def study_status(path:Path|str, # study folder
                  verify:bool=False)->list: # read every byte
     """State of every stage in the order of the work: rows stage, state, why, files, bytes, do.
@@ -170,7 +175,10 @@ def study_status(path:Path|str, # study folder
         keys = sorted((k for k in found if k.split('/')[0] == verb), key=pretrained_first)
         for k in keys:
             out.append(dict(stage=k, **found[k], do=todo(study, verb, found[k]['state'])))
-        if not keys:
+        if not keys and (n := _unrecorded(study, verb)):
+            out.append(dict(stage=verb, state='damaged', why=f'{n} files, but their record is gone',
+                            files=n, bytes=0, do=todo(study, verb, 'damaged')))
+        elif not keys:
             out.append(dict(stage=verb, state='not begun', why='', files=0, bytes=0,
                             do=f'semvideo {verb} --study {path}'))
     return out + _log_rows(study)

@@ -72,6 +72,12 @@ def judges_content(models: Models | Path | str, # `Models`, or what `load_models
             file=root,
             expected="'tiny', 'hub' or a folder",
             remedy='check --models')
+    if not any((root/part).is_dir() for part in JUDGES_HUB):
+        raise SemvideoError(
+            'No judging networks here',
+            file=root,
+            expected=f'sub-folders {", ".join(list(JUDGES_HUB)[:3])}',
+            remedy='give a bundle folder, or models="hub"')
     return content(root)
 
 def added_settings(profile: str = 'strict') -> dict:
@@ -192,6 +198,13 @@ def _open_stage(study, subject, split, models, config, force):
         inputs=dict(judges=judges_content(models)), places=dict(judges=root) if root else {},
         verify=(rendered, decoded, f'frames/{split}.npy'))
 
+def _check_counts(least, **counts): # {name: number, or None for all}
+    "Raise `SemvideoError` for a number of clips or resamples that is none."
+    for name,n in counts.items():
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < least):
+            raise SemvideoError('Not a number of clips or resamples', found=f'{name}={n!r}',
+                                expected=f'a whole number from {least}')
+
 def _visible_files(folder):
     return [p for p in folder.rglob('*') if p.is_file() and not p.name.startswith('.')]
 
@@ -212,6 +225,8 @@ def evaluate_study(study: Study,
     shuffle.csv (the paper's shuffle test), frechet.csv, repeats.csv (where the study holds the trained
     decoders), readouts.csv (where judges answer plain questions) and results.csv. -> results, one row a
     system, metric and variant."""
+    _check_counts(1, n_boot=n_boot, shuffle_clips=shuffle_clips)
+    _check_counts(0, ceiling_clips=ceiling_clips)
     config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed,
                   shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips, **added_settings(profile))
     stage = _open_stage(study, subject, split, models, config, force)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cannot_write', 'unreadable', 'host_id', 'left_behind', 'atomic_path', 'write_text', 'write_json', 'read_json',
            'write_csv', 'read_csv', 'write_npy', 'read_npy', 'write_safetensors', 'read_safetensors', 'open_map',
-           'new_map', 'file_sha256', 'array_sha256', 'file_stamp', 'seen_path', 'hash_files', 'content']
+           'new_map', 'file_sha256', 'array_sha256', 'file_stamp', 'seen_path', 'file_size', 'hash_files', 'content']
 
 # %% ../nbs/010_files.ipynb #c3440844
 import contextlib, errno, hashlib, json, os, random
@@ -201,7 +201,26 @@ def _known_hashes(cache):
     except SemvideoError: return {}
     return seen if isinstance(seen, dict) else {}
 
-# %% ../nbs/010_files.ipynb #a07aebcb
+# %% ../nbs/010_files.ipynb #1e0854e3
+def file_size(path: Path | str) -> int:
+    "Bytes of a file; 0 where it is not there, or not any more."
+    try: return os.stat(path).st_size if Path(path).is_file() else 0
+    except FileNotFoundError: return 0
+
+def _hash_of(path, seen, verify): # {path: [size, times, hash]}
+    """SHA-256 of a file, as seen before or read; None where it is not there, or not any more: another
+    process may be moving it away."""
+    if not Path(path).is_file(): return None
+    name = os.path.abspath(path)
+    try:
+        s = os.stat(path)
+        stamp,known = [s.st_size, s.st_mtime_ns, s.st_ctime_ns],seen.get(name)
+        if verify or not isinstance(known, list) or known[:-1] != stamp:
+            seen[name] = known = [*stamp, file_sha256(path)]
+    except FileNotFoundError: return None
+    except OSError as e: raise unreadable(path, e) from None
+    return known[-1]
+
 def hash_files(paths: Iterable, # files; one that is not there gives None
                cache: Path, # where known hashes are kept: `seen_path`
                verify: bool = False, # read every byte, whatever the times say
@@ -212,14 +231,7 @@ def hash_files(paths: Iterable, # files; one that is not there gives None
     before,out = dict(seen),{}
     paths = list(paths)
     for f in progress(paths, desc, total=len(paths)) if desc else paths:
-        if not Path(f).is_file():
-            out[f] = None
-            continue
-        name,stamp = os.path.abspath(f),file_stamp(f)
-        known = seen.get(name)
-        if verify or not isinstance(known, list) or known[:-1] != stamp:
-            seen[name] = known = [*stamp, file_sha256(f)]
-        out[f] = known[-1]
+        out[f] = _hash_of(f, seen, verify)
     if seen != before:
         # no place to keep them: they are taken again next time
         with contextlib.suppress(SemvideoError): write_json(cache, seen)

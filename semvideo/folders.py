@@ -18,7 +18,7 @@ from .metrics import (Models, as_video, check_pair, content_key, judges_needed, 
 from .nulls import derange, ladder, mean_video
 from .protocols import described, missing_judges, protocol
 from .trust import card
-from .video import open_movie, turns
+from .video import open_movie, upright
 
 # %% ../nbs/560_folders.ipynb #a2304b63
 _VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
@@ -30,7 +30,18 @@ def natural_key(name: str) -> list:
     parts = [p for p in re.split(r'(\d+)', name) if p]
     return [(0, int(p), '') if p.isdigit() else (1, 0, p) for p in parts]
 
-# %% ../nbs/560_folders.ipynb #c476713b
+# %% ../nbs/560_folders.ipynb #44e453fa
+def _as_one(frames, path):
+    "Frames of a clip as one array; raises `SemvideoError` where they are of several sizes."
+    sizes = sorted({f.shape[:2] for f in frames})
+    if len(sizes) > 1:
+        raise SemvideoError(
+            'The frames of one clip are of different sizes',
+            file=path,
+            found=' and '.join(f'{h}x{w}' for h,w in sizes[:3]),
+            expected='one size')
+    return np.stack(frames)
+
 def movie_frames(path: Path | str) -> np.ndarray:
     "Every frame of a movie, uint8 RGB (F,H,W,3)."
     import av
@@ -39,7 +50,7 @@ def movie_frames(path: Path | str) -> np.ndarray:
             stream = box.streams.video[0]
             stream.thread_type = 'NONE'
             decoded = box.decode(stream)
-            frames = [np.rot90(f.to_ndarray(format='rgb24'), turns(f)) for f in decoded]
+            frames = [upright(f.to_ndarray(format='rgb24'), f, path) for f in decoded]
     except (av.error.FFmpegError, IndexError) as e:
         raise SemvideoError(
             'Cannot read this movie',
@@ -48,7 +59,7 @@ def movie_frames(path: Path | str) -> np.ndarray:
             expected='a playable video file',
         ) from e
     if not frames: raise SemvideoError('A movie without frames', file=path)
-    return np.stack(frames)
+    return _as_one(frames, path)
 
 # %% ../nbs/560_folders.ipynb #42d15847
 def _broken(what, path, e):
@@ -68,13 +79,15 @@ def _no_other_picture(im, path):
                             expected='opaque frames', remedy='put it on its background first')
 
 def _picture(path):
-    "One picture, uint8 RGB; raises `SemvideoError` on more than 8 bits and on transparency."
-    from PIL import Image
+    """One picture as it is to be shown, uint8 RGB; raises `SemvideoError` on more than 8 bits and on
+    transparency."""
+    from PIL import Image, ImageOps
     try:
         with Image.open(path) as im:
             _no_other_picture(im, path)
-            return np.asarray(im.convert('RGB'))
-    except (OSError, SyntaxError, ValueError) as e: raise _broken('picture', path, e) from None
+            return np.asarray(ImageOps.exif_transpose(im).convert('RGB'))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+        raise _broken('picture', path, e) from None
 
 # %% ../nbs/560_folders.ipynb #7ee74f3b
 def gif_times(path: Path | str) -> list[int]:
@@ -83,7 +96,8 @@ def gif_times(path: Path | str) -> list[int]:
     try:
         with Image.open(path) as im:
             times = [int(f.info.get('duration', 0)) for f in ImageSequence.Iterator(im)]
-    except (OSError, SyntaxError, ValueError, EOFError) as e: raise _broken('GIF', path, e) from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e:
+        raise _broken('GIF', path, e) from None
     return times
 
 def gif_step(paths) -> int | None:
@@ -114,14 +128,16 @@ def _gif_frames(path, step=None, frames=None):
             for f in ImageSequence.Iterator(im):
                 stored.append(np.asarray(f.convert('RGB')))
                 times.append(int(f.info.get('duration', 0)))
-    except (OSError, SyntaxError, ValueError, EOFError) as e: raise _broken('GIF', path, e) from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as e:
+        raise _broken('GIF', path, e) from None
     if step is None: step = min((t for t in times if t > 0), default=None)
     return np.stack([stored[i] for i in _shown(times, step, frames, path)])
 
 def _folder_frames(path):
     "The pictures of a folder in natural order, uint8 RGB (F,H,W,3)."
     pictures = [f for f in path.iterdir() if f.suffix.lower() in _IMAGE_SUFFIXES]
-    return np.stack([_picture(f) for f in sorted(pictures, key=lambda f: natural_key(f.name))])
+    in_order = sorted(pictures, key=lambda f: natural_key(f.name))
+    return _as_one([_picture(f) for f in in_order], path)
 
 # %% ../nbs/560_folders.ipynb #6fc1288b
 LAYOUTS = { # who writes truth and reconstruction side by side, and in which order

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/080_opening.ipynb #c3ff9975
+# %% ../nbs/080_opening.ipynb #70b6ee7b
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from fastcore.basics import patch
 from .base import Planned, SemvideoError, differences, planning
+from .files import file_size
 import semvideo.anew # adds `Stage.make_room` and `Stage.cost`
 from .locks import alone
 from .order import damage, pieces_there
@@ -72,12 +73,12 @@ def claim(self:Stage, shard: tuple[int, int] = (1, 1)) -> Stage:
     if not begun: self.write_record(False)
     return self
 
-# %% ../nbs/080_opening.ipynb #1d1ff506
+# %% ../nbs/080_opening.ipynb #a9edc816
 def _plan_of_replacing(stage, old, own):
     "What `--force` would replace."
     files = list(own) if own else [stage.study.path/f for f in old['files']]
     there = [p for p in files if p.is_file()]
-    size = sum(p.stat().st_size for p in there)
+    size = sum(map(file_size, there))
     return dict(key=stage.key, does='replace', files=len(there), bytes=size, below=stage.above())
 
 @patch
@@ -131,7 +132,7 @@ def stage(self:Study,
         if force: stage.make_room(shard, own)
         return stage.claim(shard)
 
-# %% ../nbs/080_opening.ipynb #170741ce
+# %% ../nbs/080_opening.ipynb #d0e94745
 def _check_still_ours(stage):
     "Raise if the stage was begun anew by another process."
     now = stage.record
@@ -141,25 +142,37 @@ def _check_still_ours(stage):
             file=stage.file,
             remedy='run it again')
 
-def _check_sources_held(stage):
-    "Raise if what the stage was computed from is not what it was when it was opened."
-    have = stage.study.stages()
+def _moved_meanwhile(stage):
+    """Keys of what the stage rests on that were made again since it was opened, even if the same came out:
+    in between their files were not there."""
+    have,now = stage.study.stages(),stage.study.stamps(stage.needs)
     moved = [k for k,was in stage.needs.items() if k not in have or result_of(have[k]) != was]
-    if moved:
-        raise SemvideoError(
-            f'{moved[0]} has changed while {stage.key} was computed from it',
-            file=stage.dir,
-            expected='sources that stay',
-            remedy='run it again with --force')
+    return moved + [k for k,stamp in stage.stood.items() if now.get(k) != stamp]
+
+def _check_sources_held(stage, files): # paths it made
+    """Raise if what the stage was computed from has changed; what it made moves into the trash, so that no
+    later call goes on with it."""
+    moved = _moved_meanwhile(stage)
+    if not moved: return
+    stage.study.discard([stage.dir, stage.file, *files], f'{stage.key}, of what has changed')
+    stage.release()
+    raise SemvideoError(
+        f'{moved[0]} has changed while {stage.key} was computed from it',
+        file=stage.dir,
+        found='what was made lies in the trash',
+        expected='sources that stay',
+        remedy='run it again')
 
 @patch
 def finish(self:Stage,
            files: Iterable = (), # paths made, inside the study
            **facts) -> Stage: # anything worth keeping
     """Mark the stage done and record its files with their SHA-256.
-    Raises `SemvideoError`, and leaves it open, if what it was computed from has changed meanwhile."""
+    Raises `SemvideoError` if what it was computed from has changed meanwhile; what it made is then in the
+    trash."""
     _check_still_ours(self)
-    _check_sources_held(self)
+    files = list(files)
+    _check_sources_held(self, files)
     rels = sorted({Path(f).relative_to(self.study.path).as_posix() for f in files})
     self.write_record(True, self.study.hashes(rels, verify=True), facts)
     return self.release()

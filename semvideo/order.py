@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['damage', 'pieces_there']
 
-# %% ../nbs/060_order.ipynb #dfca0e2a
+# %% ../nbs/060_order.ipynb #c23f2ece
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from fastcore.basics import patch
 from .base import SemvideoError, identity
+from .files import file_size
 import semvideo.places # adds `Study.replaced`
 from .stages import Stage, result_of
 from .study import Study
@@ -79,7 +80,7 @@ def _verdict(damaged, moved, record, folder):
     if record['done']: return 'done', ''
     return 'partial', pieces_there(folder, record)
 
-# %% ../nbs/060_order.ipynb #e6afad38
+# %% ../nbs/060_order.ipynb #5848093e
 @patch
 def check(self:Study,
           keys: Iterable[str] | None = None, # stages to look at, with all they rest on; None: all
@@ -94,8 +95,7 @@ def check(self:Study,
         moved = _moved(record, have, state, rows)
         if not moved: moved = self.replaced(key, record['inputs'], verify is True)
         found,why = _verdict(damaged, moved, record, self.path/key)
-        there = [self.path/f for f in record['files'] if (self.path/f).is_file()]
-        size = sum(f.stat().st_size for f in there)
+        size = sum(file_size(self.path/f) for f in record['files'])
         state[key] = dict(state=found, why=why, files=len(record['files']), bytes=size)
     return state
 

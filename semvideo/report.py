@@ -31,7 +31,7 @@ from .brain_parts import *
 from .provenance import *
 from .explorer import *
 
-# %% ../nbs/729_report.ipynb #48b63111
+# %% ../nbs/729_report.ipynb #37fda4bf
 _all_ = ['side_by_side', 'data_uri', 'video_uri', 'image_uri', 'animation', 'enlarge', 'frame_strip',
          'contact_sheet', 'fill_template', 'row_picture', 'sample_film', 'sample_study',
          'decoded_captions', 'first_captions', 'shared_words', 'states_table', 'standing', 'choose_clips',
@@ -107,7 +107,7 @@ def lost_notes(says:list)->list: # as from `page_verdicts`
     lost = [v for v in says if v['tag'].endswith('loses')]
     return [dict(kind='bad', text=v.get('short', v['text'])) for v in lost]
 
-# %% ../nbs/729_report.ipynb #a163f235
+# %% ../nbs/729_report.ipynb #bc4fbadc
 def clips_part(study:Study, parts:StudyParts, split:str, n:int)->dict: # n: clips of each kind
     "The galleries, and the rule by which their clips were chosen."
     said = rank = None
@@ -188,9 +188,16 @@ def report_stage(study:Study, subject:int|str, split:str, n:int)->Stage:
     have = study.stages()
     shown = (f'render/sub-{subject}/{split}', f'evaluate/sub-{subject}', f'explain/sub-{subject}')
     needs = tuple(k for k in shown if k in have)
+    for key in sorted(set(shown) - set(have)) if have else ():
+        if any(p.is_file() for p in (study.path/key).rglob('*')):
+            raise SemvideoError(
+                f'report cannot print {key}: its record is gone',
+                file=study.path/key,
+                expected='files with the record of the stage that wrote them',
+                remedy=f'restore stages/{key}, or `semvideo {key.split("/")[0]} --force`')
     verify = (*needs, f'decode/sub-{subject}/{split}', 'mine', f'frames/{split}.npy')
     facts = study.require(needs, 'report', verify=verify)
     return Stage(study, 'report', dict(subject=subject, split=split, n=n), facts).rewrite()
 
-# %% ../nbs/729_report.ipynb #1a202f8d
+# %% ../nbs/729_report.ipynb #47c81a70
 __getattr__ = renamed(__name__, dict(CLAIMS='semvideo.report.NO_CLAIM'))

@@ -189,7 +189,7 @@ def _tr_note(run, tr):
     if run.tr is None or abs(run.tr - tr) < 1e-3: return ''
     return f'header says TR {run.tr:g} s; {tr:g} s is used'
 
-# %% ../nbs/140_segments.ipynb #62e11f0c
+# %% ../nbs/140_segments.ipynb #3b1efd80
 def _check_values(segment, run, cfg):
     """Read the part of a run that is used; raise if a value is no number.
     A voxel that holds none at all has no signal, as a constant one has none: a note says how many."""
@@ -198,7 +198,9 @@ def _check_values(segment, run, cfg):
         used = fmri.trim_slice(run.volumes, len(segment), lag=cfg.lag, file=run.path)
     bad, first, empty = 0, None, 0
     for lo in range(0, len(run.gray), VERTICES_PER_READ):
-        odd = ~np.isfinite(run.rows(lo, lo + VERTICES_PER_READ)[:, used])
+        x = run.rows(lo, lo + VERTICES_PER_READ)
+        if np.isfinite(np.vdot(x, x)): continue
+        odd = ~np.isfinite(x[:, used])
         without_signal = odd.all(1)
         empty += int(without_signal.sum())
         odd[without_signal] = False
@@ -323,7 +325,7 @@ def dataset(name: str, # as in `semvideo prepare --dataset NAME`
         return prepare
     return add
 
-# %% ../nbs/140_segments.ipynb #510761fa
+# %% ../nbs/140_segments.ipynb #19e2dda0
 def known_datasets() -> dict:
     """All registered data sets, {name: Dataset}, after the modules of other packages were imported.
     Those of this package register with `semvideo.datasets`."""

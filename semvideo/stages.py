@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['RECORD', 'seal_of', 'read_record', 'write_sealed', 'result_of', 'made_with', 'check_key', 'Stage']
 
-# %% ../nbs/030_stages.ipynb #ce367720
+# %% ../nbs/030_stages.ipynb #c48b7768
 import contextlib, json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from fastcore.basics import patch
 from .base import SemvideoError, identity, plain
-from .files import cannot_write, read_json, unreadable, write_json
+from .files import cannot_write, file_stamp, read_json, unreadable, write_json
 from .study import Study, check_name
 
 # %% ../nbs/030_stages.ipynb #66c61e08
@@ -80,7 +80,7 @@ def write_sealed(path: Path,
     "Write a record under its seal."
     write_json(path, dict(record, seal=seal_of(record)))
 
-# %% ../nbs/030_stages.ipynb #594883e1
+# %% ../nbs/030_stages.ipynb #7bad720f
 def result_of(record: Mapping) -> str:
     "Identity of what a stage gave: its own identity and the bytes of its files."
     return identity([record['hash'], record['files']])
@@ -91,6 +91,18 @@ def stages(self:Study) -> dict[str, dict]:
     top = self.path/'stages'
     files = sorted(top.rglob('stage.json')) if top.is_dir() else []
     return {p.parent.relative_to(top).as_posix(): read_record(p) for p in files}
+
+@patch
+def stamps(self:Study, keys: Iterable[str]) -> dict[str, list]: # of stages
+    """{key: when its record was written} of these stages and all they rest on: a stage that is made again
+    has another stamp, even if the same comes out."""
+    have,out,todo = self.stages(),{},list(keys)
+    while todo:
+        key = todo.pop()
+        if key not in have or key in out: continue
+        out[key] = file_stamp(self.path/'stages'/key/'stage.json')
+        todo += list(have[key]['needs'])
+    return out
 
 @patch
 def settings_of(self:Study, key: str) -> dict:
@@ -106,7 +118,7 @@ def made_with() -> dict:
         with contextlib.suppress(md.PackageNotFoundError): out[name] = md.version(name)
     return out
 
-# %% ../nbs/030_stages.ipynb #25b9396a
+# %% ../nbs/030_stages.ipynb #37278114
 def check_key(key: str) -> str:
     "A stage's key, if each of its parts is a name."
     for part in key.split('/'): check_name(part, 'stage')
@@ -127,6 +139,7 @@ class Stage:
         self.study, self.name, self.part = study, name, part
         self.config, self.version, self.pieces, self.mends = plain(config), version, pieces, mends
         self.needs, self.inputs = dict(needs), dict(inputs or {})
+        self.stood = study.stamps(self.needs) # what it rests on, as it stood when it was opened
         self.key = check_key(name if part is None else f'{name}/{part}')
         self.dir,self.file = study.path/self.key, study.path/'stages'/self.key/'stage.json'
         self.hash = identity([self.key, self.config, self.version, self.needs, self.inputs])

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['TABLE_COLUMNS', 'read_table', 'volume_positions', 'VolumesAt', 'table_segments', 'prepare_table']
 
-# %% ../nbs/160_table.ipynb #9eef416c
+# %% ../nbs/160_table.ipynb #a76ee172
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import video
-from .core import SemvideoError, Study, check_name, file_sha256, read_csv
+from .core import SemvideoError, Study, check_names, file_sha256, read_csv
 from .prepare import prepare_segments
 from .segments import PrepareConfig, Segment, dataset, open_any, option
 
@@ -59,7 +59,7 @@ def _check_columns(t, path):
             remedy=f'rename {near[0]!r} to {c!r}' if near else f'add {c!r}')
     if not len(t): raise SemvideoError('The table is empty', file=path)
 
-# %% ../nbs/160_table.ipynb #739dcc14
+# %% ../nbs/160_table.ipynb #d79cf51e
 def _numbers(t, column, path):
     "A column as numbers; raises `SemvideoError` for one that is none, or out of range."
     v = pd.to_numeric(t[column], errors='coerce')
@@ -82,7 +82,7 @@ def _check_names(t, column, path):
             file=path,
             found=f'row {_row_of(t[column].isna())}',
             expected='a name')
-    for name in dict.fromkeys(t[column].astype(str)): check_name(name, column, path)
+    check_names(t[column].astype(str), column, path)
 
 def _files(t, column, path):
     "A column as paths from the table's folder; raises `SemvideoError` for a file that is not there."

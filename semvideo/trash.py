@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['size_of', 'sweep']
 
-# %% ../nbs/050_trash.ipynb #2b9d3a90
-import os, shutil
+# %% ../nbs/050_trash.ipynb #eed018f4
+import contextlib, itertools, os, shutil
 from collections.abc import Iterable
 from pathlib import Path
 from fastcore.basics import patch
@@ -15,13 +15,22 @@ from .files import cannot_write, left_behind, read_json, write_json
 import semvideo.stages # adds `Study.stages`
 from .study import NAME, STUDY_PARTS, Study
 
-# %% ../nbs/050_trash.ipynb #0057d4bc
+# %% ../nbs/050_trash.ipynb #43f9812e
 def _move(a, b):
     "Rename, making the folder; a refusal of the system is a `SemvideoError`."
     try:
         b.parent.mkdir(parents=True, exist_ok=True)
         os.replace(a, b)
     except OSError as e: raise cannot_write(b, e) from e
+
+def _new_entry(top): # folder of the trash
+    "A new folder in the trash, whoever else makes one at this moment."
+    top.mkdir(exist_ok=True)
+    last = max([int(p.name) for p in top.iterdir() if p.name.isdigit()] or [0])
+    for n in itertools.count(last + 1):
+        with contextlib.suppress(FileExistsError):
+            (top/f'{n:04d}').mkdir()
+            return top/f'{n:04d}'
 
 @patch
 def discard(self:Study,
@@ -33,10 +42,7 @@ def discard(self:Study,
     there = [p for p in dict.fromkeys(map(Path, paths)) if p.exists()]
     there = [p for p in there if not any(q in p.parents for q in there)]
     if not there: return None
-    top = self.path/'trash'
-    top.mkdir(exist_ok=True)
-    last = max([int(p.name) for p in top.iterdir() if p.name.isdigit()] or [0])
-    entry = top/f'{last + 1:04d}'
+    entry = _new_entry(self.path/'trash')
     rels = [p.relative_to(self.path).as_posix() for p in there]
     write_json(entry/'entry.json', dict(why=why, paths=rels, undone=undone))
     for rel in rels: _move(self.path/rel, entry/'kept'/rel)

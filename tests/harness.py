@@ -4,9 +4,11 @@
     python tests/harness.py OUT --only flips --n 300
 
 Writes OUT/attacked.json and goes on where it was stopped. `tests/test_study.py` runs the same functions, fewer times.
-Commands run as processes of their own, forked from one that has imported the libraries: a second saved each.
+Commands run as processes of their own, forked from one that has imported what they use: seconds saved each.
+Two commands at once are started together, or so that they would end together, or anywhere in each other's time.
 """
 import argparse
+import contextlib
 import datetime
 import itertools
 import json
@@ -24,36 +26,57 @@ from pathlib import Path
 ENV = dict(os.environ, SEMVIDEO_QUIET="1", HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1")
 VERBS = ("mine", "targets", "train", "decode", "render", "evaluate", "explain", "report")
 SEEDED = ("train", "decode", "render", "evaluate")
-LIBRARIES = ["numpy", "pandas", "torch", "diffusers", "transformers", "av", "semvideo.cli"]
 
 
 # commands
 
-def child(words, out, err, limit_kb=None, env=None):
-    "What the forked process does: `semvideo words`, its output in two files."
-    for path, number in ((out, 1), (err, 2)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+def no_locks():
+    "A study without locks: what the harness must notice."
+    from semvideo import anew, locks, opening
+    locks._lock_or_refuse = lambda path, key: None
+    locks.alone = anew.alone = opening.alone = lambda path, wait_s=600: contextlib.nullcontext()
+
+
+def nothing_holds():
+    "Without locks, and without a second look, at the end, at what was read in the beginning."
+    from semvideo import opening
+    no_locks()
+    opening._check_sources_held = opening._check_still_ours = lambda stage: None
+
+
+PLANTS = dict(no_locks=no_locks, nothing_holds=nothing_holds)
+
+
+def child(words, folder, limit_kb=None, env=None, plant=None):
+    "What the forked process does: `semvideo words`, its output, its times and its processor seconds in files."
+    began, folder = time.time(), Path(folder)
+    for name, number in (("out", 1), ("err", 2)):
+        os.dup2(os.open(folder/name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.environ.update({**ENV, **(env or {})})
     sys.path[:0] = (env or {}).get("PYTHONPATH", "").split(os.pathsep)
     if limit_kb:
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_kb*1024, resource.RLIM_INFINITY))
+    if plant: PLANTS[plant]()
     from semvideo.cli import main
-    sys.exit(main(words))
+    try: status = main(words)
+    finally: (folder/"times").write_text(json.dumps([began, time.time(), time.process_time()]))
+    sys.exit(status)
 
 
 class Command:
-    "A running `semvideo` command: `poll`, `kill`, `communicate` as of a `Popen`."
+    """A running `semvideo` command: `poll`, `kill`, `communicate` as of a `Popen`; afterwards `began`, `ended`, and `cpu`,
+    the processor seconds it took, unless it was killed."""
     context = None
 
-    def __init__(self, *words, limit_kb=None, env=None):
+    def __init__(self, *words, limit_kb=None, env=None, plant=None):
         if Command.context is None:
-            os.environ.update(ENV)
+            os.environ.update(ENV, PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
             Command.context = multiprocessing.get_context("forkserver")
-            Command.context.set_forkserver_preload(LIBRARIES)
+            Command.context.set_forkserver_preload(["warm"])
         self.folder = Path(tempfile.mkdtemp())
-        files = [str(self.folder/"out"), str(self.folder/"err")]
-        self.process = Command.context.Process(target=child, args=([str(w) for w in words], *files, limit_kb, env))
+        words = [str(w) for w in words]
+        self.process = Command.context.Process(target=child, args=(words, str(self.folder), limit_kb, env, plant))
         self.process.start()
 
     @property
@@ -66,6 +89,8 @@ class Command:
     def communicate(self):
         self.process.join()
         said = [p.read_text() if p.exists() else "" for p in (self.folder/"out", self.folder/"err")]
+        times = self.folder/"times"
+        self.began, self.ended, self.cpu = json.loads(times.read_text()) if times.exists() else (None, None, 0)
         shutil.rmtree(self.folder)
         return said
 
@@ -77,16 +102,18 @@ def run(*words):
     return command.returncode, out, err
 
 
-def words(verb, study, tree, seed=0):
+def words(verb, study, tree, seed=0, shard=None):
     "The command line of a verb on a study."
-    table = tree/"table.csv" # of a short study
-    own = ["--root", table, "--dataset", "table", "--method", "fdr", "--blocks", "4"]
+    own = (tree/"table.csv").is_file() # a short study: few voxels, small pictures, little training
+    table = ["--root", tree/"table.csv", "--dataset", "table", "--method", "topk", "--k", "400", "--blocks", "4"]
     more = dict(
-        prepare=own if table.is_file() else ["--root", tree, "--subject", "1"],
+        prepare=[*table, "--frames", "4", "--size", "64"] if own else ["--root", tree, "--subject", "1"],
         mine=["--backend", "script", "--captions", tree/"truth/scripts.jsonl"],
-        train=["--seed", seed], decode=["--seed", seed], render=["--seed", seed],
-        evaluate=["--seed", seed, "--ceilings", "4"])
-    return [verb, "--study", study, *more.get(verb, []), "--quiet"]
+        train=["--seed", seed, *(["--recipe", tree/"recipe.json"] if own else [])],
+        decode=["--seed", seed],
+        render=["--seed", seed, *(["--mode", "fast"] if own else [])],
+        evaluate=["--seed", seed, "--ceilings", "1" if own else "4"])
+    return [verb, "--study", study, *more.get(verb, []), *(["--shard", shard] if shard else []), "--quiet"]
 
 
 # studies
@@ -107,14 +134,26 @@ def make(out, verbs=VERBS, n_train=2):
     return Path(study), Path(tree)
 
 
-def shorten(tree, out, seconds=56):
-    "The first seconds of each film of a miniature as a data set of its own: a table of runs, and scripts under its names. -> tree"
+def short_recipe():
+    "The miniature's training with small networks and few epochs."
+    from semvideo.train import RECIPES
+    r = RECIPES["miniature"].to_dict()
+    r["sad"].update(hidden=32, mlp=(32, 32, 32), layers=1, dim_head=8, steps=2)
+    r["mad"].update(hidden=32, mlp=(32, 32, 32), embed=16, features=16, channels=(8, 8, 16), groups=4, head_dim=8, motion_filter=4)
+    for part in ("sad_pretrain", "sad_tune", "mad_pretrain", "mad_tune"):
+        r[part].update(epochs=2 if part.endswith("pretrain") else 1, save_every=1)
+    return dict(r, name="short")
+
+
+def shorten(tree, out, train_s=24, test_s=44):
+    """The first seconds of each film of a miniature as a data set of its own: a table of runs, scripts under its names, and a
+    recipe. -> tree"""
     import pandas as pd
     from semvideo.video import read_clip, write_video
     (out/"truth").mkdir(parents=True)
     rows, scripts = [], []
     for film in sorted(tree.rglob("*.mp4")):
-        split = "test" if film.stem.startswith("test") else "train"
+        split, seconds = ("test", test_s) if film.stem.startswith("test") else ("train", train_s)
         write_video(out/film.name, read_clip(film, 0, seconds, int(seconds*30)), 30)
         for run_file in sorted(tree.rglob(f"{film.stem}_*_Atlas.dtseries.nii")):
             repeat = int(run_file.name.split("_")[1])
@@ -127,6 +166,7 @@ def shorten(tree, out, seconds=56):
                 scripts.append(dict(script, clip_id=f"{split}-{segment}_{number}"))
     pd.DataFrame(rows).to_csv(out/"table.csv", index=False)
     (out/"truth/scripts.jsonl").write_text("".join(json.dumps(s) + "\n" for s in scripts))
+    (out/"recipe.json").write_text(json.dumps(short_recipe(), indent=1))
     return out
 
 
@@ -255,42 +295,167 @@ def verbs_of(study):
     return [verb for verb in VERBS if verb in made]
 
 
-def settle(study, tree, verbs):
-    "Run each verb in order, anew where it stands under other settings or on something that changed. -> errors"
-    wrong = []
-    for verb in verbs:
-        status, _, err = run(*words(verb, study, tree))
-        if status == 2: status, _, err = run(*words(verb, study, tree), "--force")
-        if status: wrong.append(f"{verb}: {err[-300:]}")
+def rows_of(study, verify=False):
+    "What `status` says: {stage: its row}."
+    from semvideo.cli import study_status
+    return {r["stage"]: r for r in study_status(study, verify)}
+
+
+def settings_of(study):
+    "{stage: its settings}, the seed among them."
+    from semvideo.core import Study
+    return {k: r["config"] for k, r in Study(study).stages().items()}
+
+
+class Wanted:
+    "States of a study nobody disturbed: as it is, and with each seeded verb and what follows made with seed 1."
+
+    def __init__(self, study, tree):
+        self.study, self.tree, self.made, self.seconds = study, tree, {None: state(study)}, {}
+        self.settings = settings_of(study)
+        copy = study.parent/"timed"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(study, copy)
+        for verb in verbs_of(study): self.ran(verb, copy, "--force")
+        assert not differing(self.made[None], state_after_clean(copy)), "the same commands gave other bytes"
+        shutil.rmtree(copy)
+
+    def ran(self, verb, study, *more, seed=0):
+        "Run a verb that must end well, and keep how long it took."
+        command = Command(*words(verb, study, self.tree, seed), *more)
+        _, err = command.communicate()
+        assert command.returncode == 0, (verb, err)
+        self.seconds[verb] = command.ended - command.began
+
+    def __getitem__(self, verb): # whose seed is 1, or None
+        if verb not in self.made:
+            copy, verbs = self.study.parent/f"seed-1-{verb}", verbs_of(self.study)
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(self.study, copy)
+            for v in verbs[verbs.index(verb):]: self.ran(v, copy, "--force", seed=int(v == verb))
+            self.made[verb] = state_after_clean(copy)
+            shutil.rmtree(copy)
+        return self.made[verb]
+
+
+def state_after_clean(study):
+    "State of a study once its trash and what was left half-written is gone."
+    from semvideo.core import Study
+    Study(study).clean()
+    return state(study)
+
+
+def settle(study, wanted):
+    """Run each verb that `status` does not call done, or that stands under other settings, until all is done.
+    -> (errors, processor seconds)"""
+    wrong, cpu = [], 0
+    for verb in verbs_of(wanted.study):
+        now = settings_of(study)
+        as_wanted = all(now.get(k) == c for k, c in wanted.settings.items() if k.split("/")[0] == verb)
+        if as_wanted and all(r["state"] == "done" for k, r in rows_of(study).items() if k.split("/")[0] == verb): continue
+        for more in ((), ("--force",)):
+            command = Command(*words(verb, study, wanted.tree), *more)
+            _, err = command.communicate()
+            cpu += command.cpu
+            if command.returncode != 2: break # 2: it stands under other settings, or is stale
+        if command.returncode: wrong.append(f"{verb}: {err[-300:]}")
+    return wrong, cpu
+
+
+def start(kind, rng, seconds): # seconds: how long the two take alone
+    "How many seconds the second command starts after the first (before it, if negative)."
+    one, two = seconds
+    together = rng.uniform(-.05, .05)
+    if kind == 0: return together
+    if kind == 1: return one - two + together # they would end together
+    return rng.uniform(-.95*two, .95*one)
+
+
+def is_data(name):
+    "Is it what a stage gives, and not a book it keeps? Those say in how many parts the work was done, and pages print them."
+    return not name.startswith(("stages/", "mine/store/")) and name != "report.html"
+
+
+def both(lines, offset, plant=None):
+    "Start two command lines, the second so many seconds after the first. -> two Commands"
+    jobs = {}
+    for which in (0, 1) if offset >= 0 else (1, 0):
+        jobs[which] = Command(*lines[which], "--force", plant=plant)
+        if len(jobs) == 1: time.sleep(abs(offset))
+    return jobs[0], jobs[1]
+
+
+def believed(study, wanted, seeded, data_only=False):
+    """What `status` calls done though its bytes are not what undisturbed work gives: of seed 1 for stages of the verb `seeded`
+    that stand under it, and for what follows if all of them do; of shards, only what they give. -> list"""
+    from semvideo.core import Study
+    rows, got, now, wrong = rows_of(study, verify=True), state(study), settings_of(study), []
+    other = {k for k, c in now.items() if c != wanted.settings.get(k)}
+    strange = [k for k in other if k.split("/")[0] != seeded]
+    theirs = [k for k in wanted.settings if k.split("/")[0] == seeded]
+    mixed = bool(other) and other != set(theirs)
+    wrong += [f"other settings: {k}" for k in strange]
+    for key, record in Study(study).stages().items():
+        row = rows[key]
+        if row["state"] == "damaged": wrong.append(f"damaged: {key} {row['why']}")
+        if row["state"] != "done": continue
+        follows = seeded and key.split("/")[0] in VERBS[VERBS.index(seeded) + 1:]
+        if follows and mixed: wrong.append(f"called done: {key}, computed from two seeds")
+        want = wanted[seeded if key in other or follows and other else None]
+        for f in (*record["files"], f"stages/{key}/stage.json"):
+            if got.get(f) != want.get(f) and (is_data(f) or not data_only): wrong.append(f"called done: {key}, {f}")
     return wrong
 
 
-def pairs(study, tree, one, two, rounds=1, seeds=(0, 0)):
-    "Two commands at once: each ends well or with one clear line, nothing is damaged, and the chain run to its end gives the bytes of a study nobody disturbed. -> dict"
-    found = dict(verb=one, other=two, seeds=list(seeds), rounds=rounds, refused=0, bad=[], differ=[])
-    want = state(study)
-    for i in range(rounds):
-        copy = study.parent/f"pair-{one}-{two}-{i}"
+def pairs(study, tree, one, two, rounds=1, seeds=(0, 0), shards=(None, None), wanted=None, first=0, plant=None):
+    """Two commands at once: each ends well or with one clear line, nothing is damaged, what is called done has the bytes of a
+    study nobody disturbed, and so has the chain run to its end. -> dict"""
+    wanted = wanted or Wanted(study, tree)
+    found = dict(rounds=rounds, refused=0, met=0, cpu_s=0, bad=[], differ=[], starts=[])
+    seeded = next((v for v, s in zip((one, two), seeds) if s), None)
+    for n in range(first, first + rounds):
+        copy = study.parent/f"pair-{one}-{two}"
+        shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(study, copy)
-        jobs = [Command(*words(verb, copy, tree, seed), "--force") for verb, seed in zip((one, two), seeds)]
-        for job in jobs:
+        offset = start(n % 4, random.Random(f"{one} {two} {seeds} {shards} {n}"), [wanted.seconds[v] for v in (one, two)])
+        jobs = both([words(*w) for w in zip((one, two), (copy, copy), (tree, tree), seeds, shards)], offset, plant)
+        for verb, job in zip((one, two), jobs):
             _, err = job.communicate()
             found["refused"] += job.returncode == 2
+            found["cpu_s"] += job.cpu
             unclear = "Traceback" in err or len(err.strip().splitlines()) > 6
             if job.returncode not in (0, 2) or unclear: found["bad"].append(err[-400:])
-        _, out, _ = run("status", "--study", copy, "--verify", "--json")
-        if any(r["state"] == "damaged" for r in json.loads(out)): found["bad"].append(out[-400:])
-        found["bad"] += settle(copy, tree, verbs_of(study))
-        run("clean", "--study", copy)
-        found["differ"] += differing(want, state(copy))
+            if job.returncode == 0: wanted.seconds[verb] = job.ended - job.began
+        found["met"] += jobs[0].began < jobs[1].ended and jobs[1].began < jobs[0].ended
+        found["starts"].append(round(jobs[1].began - jobs[0].began, 2))
+        found["bad"] += believed(copy, wanted, seeded, any(shards))[:9]
+        wrong, cpu = settle(copy, wanted)
+        found["bad"] += wrong
+        found["cpu_s"] += cpu
+        differ = differing(wanted[None], state_after_clean(copy))
+        found["differ"] += [k for k in differ if not any(shards) or is_data(k)][:9]
+        found["bad"] += [f"not done: {k}" for k, r in rows_of(copy, verify=True).items() if r["state"] not in ("done", "not begun")]
         shutil.rmtree(copy)
+    found["cpu_s"] = round(found["cpu_s"], 1)
     return found
 
 
 def combinations():
-    "Every two verbs, the same one included, and each seeded verb beside itself with another seed."
-    same = [(one, two, (0, 0)) for one, two in itertools.combinations_with_replacement(VERBS, 2)]
-    return same + [(verb, verb, (0, 1)) for verb in SEEDED]
+    "Every two verbs, the same one included, and each seeded verb beside itself with another seed: {name: arguments of `pairs`}."
+    same = {f"{one} + {two}": dict(one=one, two=two) for one, two in itertools.combinations_with_replacement(VERBS, 2)}
+    return same | {f"{v} + {v} other seed": dict(one=v, two=v, seeds=(0, 1)) for v in SEEDED}
+
+
+def harder():
+    """A verb started anew with another seed beside each that is computed from it, and two shards at once: {name: arguments
+    of `pairs`}."""
+    out = {}
+    for one in SEEDED:
+        for two in VERBS[VERBS.index(one) + 1:]:
+            if two == "explain" and one != "train": continue # it reads the decoders, no more
+            out[f"{one} of another seed + {two}"] = dict(one=one, two=two, seeds=(1, 0))
+    for v in ("mine", "render"): out[f"{v} 1/2 + {v} 2/2"] = dict(one=v, two=v, shards=("1/2", "2/2"))
+    return out
 
 
 def main():
@@ -299,6 +464,9 @@ def main():
     p.add_argument("--only", choices=["flips", "kills", "disk", "pairs"])
     p.add_argument("--n", type=int, default=None)
     p.add_argument("--verbs", nargs="+", default=VERBS)
+    p.add_argument("--harder", action="store_true", help="pairs: another seed upstream, and shards")
+    p.add_argument("--plant", choices=PLANTS, help="pairs: break semvideo in this way first; nothing is kept")
+    p.add_argument("--until", default=None, metavar="HH:MM", help="pairs: begin no round after this time")
     a = p.parse_args()
     a.out = a.out.resolve()
     a.out.mkdir(parents=True, exist_ok=True)
@@ -311,28 +479,41 @@ def main():
         found.update(kw)
         file.write_text(json.dumps(found, indent=1).replace(f"{a.out}/", "") + "\n")
 
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    keep(commit=commit, date=str(datetime.date.today()), machine=machine)
-    if a.only in (None, "flips"): keep(flips=flips(study, a.n or 300))
+    def begins(part):
+        "Keep what this part of the results was made with."
+        git = ["git", "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(git, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+        machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        now = dict(commit=commit, date=str(datetime.date.today()), machine=machine)
+        keep(made={**found.get("made", {}), part: now})
+
+    if a.only in (None, "flips"):
+        begins("flips")
+        keep(flips=flips(study, a.n or 300))
     if a.only in (None, "kills"):
+        begins("kills")
         for verb in ("prepare", *a.verbs):
             if verb in found.get("kills", {}): continue
             keep(kills={**found.get("kills", {}), verb: kills(study, tree, verb, a.n or 10)})
     if a.only in (None, "disk"):
+        begins("disk")
         for verb in a.verbs:
             if verb in found.get("disk", {}): continue
             keep(disk={**found.get("disk", {}), verb: disk(study, tree, verb)})
     if a.only in (None, "pairs"):
         study, tree = make_short(a.out, tree)
+        wanted = Wanted(study, tree)
+        begins("pairs")
         for n in range(a.n or 20): # round by round: stopped early, every pair has had the same number
-            for one, two, seeds in combinations():
-                key = " + ".join((one, two)) + (" other seed" if seeds[1] else "")
-                known = found.get("pairs", {}).get(key, dict(rounds=0, refused=0, bad=[], differ=[]))
-                if known["rounds"] > n: continue
-                new = pairs(study, tree, one, two, 1, seeds)
-                keep(pairs={**found.get("pairs", {}), key: {k: known[k] + new[k] for k in known}})
+            for key, what in (harder() if a.harder else combinations()).items():
+                if a.until and time.strftime("%H:%M") >= a.until: return print(file)
+                known = found.get("pairs", {}).get(key)
+                if known and known["rounds"] > n: continue
+                new = pairs(study, tree, **what, first=n, wanted=wanted, plant=a.plant)
+                if a.plant or new["bad"] or new["differ"]: print(n, key, json.dumps(new), flush=True)
+                if known: new = {k: known[k] + new[k] for k in new}
+                new["cpu_s"] = round(new["cpu_s"], 1)
+                if not a.plant: keep(pairs={**found.get("pairs", {}), key: new})
     print(file)
 
 

@@ -323,6 +323,17 @@ def test_a_value_that_is_no_number_never_reaches_an_average(cc, cc_copy, tmp_pat
     assert np.allclose(np.asarray(s.fmri(1, 'test'))[:n, 0], want, atol=1e-5)
 
 
+def test_numbers_that_are_large_and_values_that_are_not_used(cc_copy, tmp_path):
+    "Squares that overflow are numbers still; a NaN in a volume that no clip uses is nobody's."
+    def spoil(x):
+        x = x.copy()
+        x[10, 5] = 1e30
+        x[-1, 6] = np.nan
+        return x
+    rewrite(path(cc_copy, 'test1', 2), spoil)
+    D.prepare_cc2017(cc_copy, tmp_path/'s', (1,), **KW)
+
+
 def test_a_voxel_without_signal_in_one_repeat_keeps_the_average_of_the_others(cc, cc_copy, tmp_path):
     whole = D.prepare_cc2017(cc, tmp_path/'w', (1,), **KW)
     v = int(whole.voxels(1).grayordinate[2])

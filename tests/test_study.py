@@ -181,6 +181,14 @@ def test_a_name_never_leaves_the_study(tmp_path, column, name):
                              CLIPS.assign(**{column: [name, *CLIPS[column][1:]]})), "Not a name")
     assert not (tmp_path/"s").exists() and not list(tmp_path.parent.glob("evil*"))
 
+@pytest.mark.parametrize("name", ["con", "NUL", "nul.txt", "Com1", "LPT9.csv", "aux.tar.gz"])
+def test_a_name_of_a_device_is_none(name): refuses(lambda: check_name(name, "subject"), "Not a name")
+
+def test_names_that_are_one_file_on_many_systems(tmp_path):
+    clips = CLIPS.assign(split=["train", "Train", *CLIPS.split[2:]])
+    refuses(lambda: Study.create(tmp_path/"s", "s", "x", clips), "differ in case only", "train, Train")
+    assert not (tmp_path/"s").exists()
+
 def test_a_lone_surrogate_is_no_name():
     refuses(lambda: check_name("a\ud800", "split"), "Not a name", "ud800")
 
@@ -207,6 +215,37 @@ def test_force_undo_clean(study, capsys):
     assert main(["clean", "--study", str(study.path)]) == 0 and not dead.exists() and there.exists()
     there.unlink()
     assert harness.state(study.path) == want
+
+def test_two_who_discard_at_once_have_an_entry_each(study):
+    import threading
+    names = [f"file{i}" for i in range(8)]
+    for n in names: (study.path/n).write_text(n)
+    ready = threading.Barrier(8)
+    def go(n):
+        ready.wait()
+        study.discard([study.path/n], n)
+    threads = [threading.Thread(target=go, args=(n,)) for n in names]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    assert sorted(t["why"] for t in study.trash()) == names
+    for _ in names: study.undo()
+    assert all((study.path/n).read_text() == n for n in names)
+
+def test_a_file_that_goes_while_it_is_looked_at(study, monkeypatch):
+    "Another process moves it into the trash between a look and a read: it is not there, and nothing is said of Python."
+    from semvideo import files
+    f = study.path/"targets/train.npy"
+    real = files.file_sha256
+    def gone(p):
+        Path(p).unlink()
+        return real(p)
+    monkeypatch.setattr(files, "file_sha256", gone)
+    assert files.hash_files([f], study.path/"seen.json", verify=True) == {f: None}
+    assert files.file_size(f) == 0
+    study.path.joinpath("clips.csv").write_text("x")
+    def broken(p): raise OSError(5, "Input/output error")
+    monkeypatch.setattr(files, "file_sha256", broken)
+    refuses(lambda: files.hash_files([study.path/"clips.csv"], study.path/"seen.json", verify=True), "clips.csv", "Input/output")
 
 def test_a_refused_stage_has_touched_nothing(study):
     want = harness.state(study.path)
@@ -284,8 +323,25 @@ def test_shards_hold_a_claim_each(study):
 def test_sources_that_change_meanwhile_leave_the_stage_open(study):
     d = study.stage("decode", {}, needs=("train/sub-1",))
     study.stage("train", dict(x=1), needs=("targets",), part="sub-1", force=True).finish()
-    refuses(d.finish, "has changed while")
-    assert states(study)["decode"] != "done"
+    write_npy(d.dir/"test.npy", np.arange(3))
+    refuses(lambda: d.finish([d.dir/"test.npy"]), "has changed while", "trash")
+    assert "decode" not in states(study) and not d.dir.exists()
+    assert any("of what has changed" in t["why"] for t in study.trash())
+
+def test_what_lies_further_down_must_hold_still_too(study):
+    """An evaluation rests on renderings and reads decoders and targets as well: made again meanwhile, they were not there
+    for a while, or are not those that were rendered from."""
+    need = ("train/sub-1",)
+    d, other = (study.stage("decode", {}, needs=need, part=p) for p in ("test", "other"))
+    again = study.stage("targets", dict(b=1), needs=("prepare",), force=True)
+    refuses(d.finish, "targets has changed while decode/test")
+    write_npy(study.path/"targets/train.npy", np.arange(12.)) # the same
+    again.finish([study.path/"targets/train.npy"])
+    assert states(study)["train/sub-1"] == "done"
+    refuses(other.finish, "targets has changed while decode/other")
+    assert "decode/other" not in states(study)
+    study.stage("decode", {}, needs=need, part="test").finish()
+    assert states(study)["decode/test"] == "done"
 
 def test_sigterm_ends_in_words(study):
     code = "import sys, time; from semvideo import cli; cli.VERBS['doctor'] = ((lambda a: (print('on', flush=True), __import__('subprocess').Popen(['sleep', '60']), time.sleep(60))), ()); cli.VERBS['doctor'][0].__doc__ = 'x'; sys.exit(cli.main(['doctor']))"
@@ -390,6 +446,46 @@ def test_a_broken_picture_is_named(tmp_path):
         (tmp_path/d/"clip/0.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     refuses(lambda: score(tmp_path/"a", tmp_path/"b", out=tmp_path/"o", models=None), "0.png")
 
+def test_files_whose_record_is_gone_are_not_in_order_nor_printed(study):
+    "Who edits a result and deletes its record has not made a result."
+    from semvideo.report import report_study
+    write_csv(study.path/"evaluate/sub-1/results.csv", pd.DataFrame(dict(metric=["SSIM"], value=[.99])))
+    said = {r["stage"]: r for r in study_status(study.path)}
+    assert said["evaluate"]["state"] == "damaged" and "record is gone" in said["evaluate"]["why"]
+    assert main(["status", "--study", str(study.path)]) == 1 == main(["doctor", "--study", str(study.path)])
+    refuses(lambda: report_study(study, 1, split="train"), "evaluate/sub-1", "record is gone")
+
+NAN = float("nan")
+
+@pytest.mark.parametrize("recipe,says", [([], "list"), ("3", "str"), (dict(sad=3), "sad = 3"), (dict(sad_pretrain=dict(epochs=-1)), "epochs = -1"), (dict(sad_pretrain=dict(epochs="3")), "epochs = '3'"), (dict(mad_tune=dict(lr=NAN)), "lr = nan"), (dict(mad_tune=dict(lr=0)), "lr = 0"), (dict(sad_tune=dict(epoch=3)), "epoch"), (dict(mad=dict(channels=[])), "channels"), (dict(mad=dict(hidden=True)), "hidden"), (dict(sad_tune=dict(precision="fp8")), "fp32 or bf16"), (dict(sad_tune=dict(repeats="mean")), "separate")])
+def test_recipes_that_cannot_be_meant(recipe, says):
+    from semvideo.decoders import as_recipe
+    refuses(lambda: as_recipe(recipe), says)
+
+def test_recipes_that_are_known_can_be_meant():
+    from semvideo.decoders import RECIPES, as_recipe
+    for r in RECIPES.values(): assert as_recipe(r.to_dict()) == r
+
+def test_pictures_that_are_not_what_they_seem(tmp_path, monkeypatch):
+    from PIL import Image
+    from semvideo.folders import clip_frames
+    half = np.zeros((8, 12, 3), np.uint8)
+    half[:4] = 255
+    def folder(name, *pictures, **kw):
+        (tmp_path/name).mkdir()
+        for i, p in enumerate(pictures): p.save(tmp_path/name/f"{i}.png", **kw)
+        return tmp_path/name
+    sizes = folder("sizes", Image.new("RGB", (8, 8)), Image.new("RGB", (8, 9)))
+    refuses(lambda: clip_frames(sizes), "different sizes", "8x8 and 9x8", "sizes")
+    deep = folder("deep", Image.fromarray(np.full((8, 8), 700, np.uint16)))
+    refuses(lambda: clip_frames(deep), "0.png", "more than 8 bits")
+    exif = Image.Exif()
+    exif[0x112] = 6 # lies on its side: shown turned by a quarter, clockwise
+    turned = clip_frames(folder("turned", Image.fromarray(half), exif=exif))[0]
+    assert np.array_equal(turned, np.rot90(half, -1))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    refuses(lambda: clip_frames(sizes), "0.png", "pixels")
+
 @pytest.mark.slow
 def test_the_harness(tmp_path):
     """Flips, kills, a full disk and two commands at once, on a small miniature, each a few times
@@ -402,3 +498,33 @@ def test_the_harness(tmp_path):
     assert d["clear"] and d["rc_again"] == 0 and d["differ"] == [], d
     p = harness.pairs(s, tree, "targets", "targets")
     assert p["bad"] == [] and p["differ"] == [], p
+
+@pytest.mark.slow
+def test_the_harness_sees_what_is_broken(tmp_path):
+    """Without locks and without a second look at the end, two renderings at once mix their seeds and say that all is done:
+    that is not believed. As it is, nothing is found."""
+    _, tree = harness.make(tmp_path, ("mine",), 2)
+    tree = harness.shorten(tree, tmp_path/"short")
+    study = tmp_path/"short-study"
+    harness.complete(study, tree, ("mine", "targets", "train", "decode", "render"))
+    wanted = harness.Wanted(study, tree)
+    p = harness.pairs(study, tree, "render", "render", 4, (0, 1), wanted=wanted, plant="nothing_holds")
+    assert any("render/sub-1/test" in b for b in p["bad"]), p
+    p = harness.pairs(study, tree, "render", "render", 2, (0, 1), wanted=wanted)
+    assert p["bad"] == [] and p["differ"] == [], p
+    want = harness.state(study)
+    recipe = tmp_path/"recipe.json"
+    write_json(recipe, dict(sad_pretrain=dict(epochs=-1)))
+    on = ("--study", str(study), "--force")
+    for words, says in ((("train", "--recipe", str(recipe)), "epochs = -1"), (("decode", "--parts", "mad"), "told motion"), (("decode", "--parts", "sad-anchor", "sad-motion", "sad-holistic"), "latents")):
+        status, _, err = harness.run(words[0], *on, *words[1:])
+        assert status == 2 and says in err and "Traceback" not in err, err
+    assert harness.differing(want, harness.state(study)) == []
+
+def test_an_evaluation_that_cannot_be_meant_touches_nothing(study, tmp_path):
+    from semvideo.evaluate import evaluate_study, judges_content
+    want = harness.state(study.path)
+    for kw in (dict(ceiling_clips=-3), dict(n_boot=0), dict(shuffle_clips=0), dict(n_boot=2.5)):
+        refuses(lambda: evaluate_study(study, 1, force=True, **kw), "Not a number of clips")
+    refuses(lambda: judges_content(tmp_path), "No judging networks")
+    assert harness.state(study.path) == want

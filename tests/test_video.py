@@ -1,5 +1,5 @@
 "Frames by presentation time, against numbered films, another decoder, and every kind of bad file."
-import os, subprocess, sys, tempfile
+import os, struct, subprocess, sys, tempfile
 from fractions import Fraction
 from pathlib import Path
 import av, numpy as np, pytest
@@ -301,7 +301,6 @@ def test_a_film_that_reads_other_files_is_not_opened(tmp_path, text):
 def turned(p, quarter):
     """A film of four coloured fields, shown turned by `quarter` clockwise turns: the matrix of its track
     header is set by hand."""
-    import struct
     f = np.zeros((12, 64, 96, 3), np.uint8)
     f[:, :32, :48] = (200, 30, 30)
     f[:, :32, 48:] = (30, 200, 30)
@@ -328,6 +327,72 @@ def test_a_film_is_shown_as_a_player_shows_it(tmp_path, quarter):
         assert got.shape == want.shape and np.abs(got.astype(int) - want).mean() < 8
     small = video.read_clip(p, 0, .5, 2, size=(32, 16))
     assert small.shape == (2, 32, 16, 3)
+
+FIELDS = np.zeros((4, 32, 64, 3), np.uint8)
+FIELDS[:, :16, :32] = (200, 30, 30)
+FIELDS[:, :16, 32:] = (30, 200, 30)
+FIELDS[:, 16:, :32] = (30, 30, 200)
+FIELDS[:, 16:, 32:] = (200, 200, 30)
+
+def with_matrix(p, matrix, bottom=(0, 0)):
+    "Four coloured fields, the matrix of their track header set by hand."
+    words = lambda m, v: struct.pack('>9i', *(round(65536*x) for x in (m[0][0], m[0][1])), v[0],
+                                     *(round(65536*x) for x in (m[1][0], m[1][1])), v[1], 0, 0, 1 << 30)
+    b = video.write_video(p, FIELDS, 4, crf=1).read_bytes()
+    before, after = b.rsplit(words(np.eye(2), (0, 0)), 1)
+    p.write_bytes(before + words(matrix, bottom) + after)
+    return p
+
+def drawn(picture, matrix):
+    "What a player draws: the pixel at (x, y) stands at (x, y) times the matrix."
+    h,w = picture.shape[:2]
+    y,x = np.mgrid[:h, :w]
+    to = np.stack([x.ravel(), y.ravel()], 1) @ np.asarray(matrix)
+    to -= to.min(0)
+    out = np.zeros((*(to.max(0) + 1)[::-1], 3), np.uint8)
+    out[to[:, 1], to[:, 0]] = picture.reshape(-1, 3)
+    return out
+
+EIGHT = [[[a, 0], [0, d]] for a in (1, -1) for d in (1, -1)] + [[[0, b], [c, 0]] for b in (1, -1) for c in (1, -1)]
+
+@pytest.mark.parametrize('matrix', EIGHT)
+def test_the_eight_ways_to_show_a_film(tmp_path, matrix):
+    from semvideo.folders import movie_frames
+    p, want = with_matrix(tmp_path/'film.mp4', matrix), drawn(FIELDS[0], matrix)
+    info = video.probe(p)
+    assert (info['height'], info['width']) == want.shape[:2]
+    for got in (video.read_clip(p, 0, 1, 2), video.read_clips(p, [0.], 1, 2)[0], movie_frames(p)):
+        assert all(f.shape == want.shape and np.abs(f.astype(int) - want).mean() < 8 for f in got)
+    small = video.read_clip(p, 0, 1, 1, size=(8, 8), fit='squash')[0]
+    assert np.abs(small[::7, ::7].astype(int) - want[2::want.shape[0] - 5, 2::want.shape[1] - 5]).max() < 60
+
+def test_the_eight_ways_are_eight(tmp_path):
+    shown = {drawn(FIELDS[0], m).tobytes() for m in EIGHT}
+    assert len(shown) == 8
+
+def test_a_matrix_of_another_scale_shows_the_same(tmp_path):
+    p = with_matrix(tmp_path/'film.mp4', np.array([[0, 2], [-2, 0]]))
+    assert video.orientation(next(av.open(str(p)).decode(video=0))) == (True, False, True)
+
+@pytest.mark.parametrize('matrix,bottom', [([[.707, .707], [-.707, .707]], (0, 0)), ([[1, .5], [0, 1]], (0, 0)), ([[1, 1], [0, 1]], (0, 0)), ([[0, 0], [0, 0]], (0, 0)), ([[1, 0], [1, 0]], (0, 0)), ([[1, 0], [0, .5]], (0, 0)), ([[-1, 0], [0, 1]], (9, 0))])
+def test_angles_and_shears_are_refused(tmp_path, matrix, bottom):
+    from semvideo.folders import movie_frames
+    p = with_matrix(tmp_path/'film.mp4', matrix, bottom)
+    for f in (lambda: video.probe(p), lambda: video.read_clip(p, 0, 1, 2),
+              lambda: video.read_clips(p, [0.], 1, 2), lambda: movie_frames(p)):
+        with pytest.raises(SemvideoError, match='odd angle or sheared') as e: f()
+        assert 'film.mp4' in str(e.value)
+
+def test_a_film_whose_size_changes(tmp_path):
+    "Two broadcasts joined: frames of two sizes fit together only at a size that was asked for."
+    from semvideo.folders import movie_frames
+    a = write(tmp_path/'a.ts', np.arange(30)/30, 90000, fmt='mpegts')
+    b = write(tmp_path/'b.ts', 1 + np.arange(30)/30, 90000, fmt='mpegts', size=(32, 64))
+    p = tmp_path/'film.ts'
+    p.write_bytes(a.read_bytes() + b.read_bytes())
+    for f in (lambda: video.read_clip(p, 0, 2, 4), lambda: video.read_clips(p, [0.], 2, 4), lambda: movie_frames(p)):
+        with pytest.raises(SemvideoError, match='film.ts'): f()
+    assert video.read_clip(p, 0, 2, 4, size=16).shape == (4, 16, 16, 3)
 
 @pytest.mark.parametrize('start,length,n', [(0, float('nan'), 2), (float('nan'), 1, 2), (0, float('inf'), 2), (0, 1, 0), (0, 1, -1)])
 def test_times_that_are_none(tmp_path, start, length, n):
