@@ -29,6 +29,7 @@ from .flow import *
 from .judges import *
 from .bench import *
 from .meaning import *
+from fastcore.basics import patch
 
 # %% ../nbs/529_metrics.ipynb #fdac14a2
 _all_ = ['METRIC_SOURCES', 'ClipFile', 'open_clips', 'write_clips', 'as_video', 'check_pair',
@@ -120,6 +121,7 @@ class Pair(_Both):
         k = min(n-1, max(4, 2000//n))
         by = (n*(np.arange(k)+.5)/k).astype(int) if k < n-1 else np.arange(1, n)
         return (np.arange(n)+by[:, None]) % n
+
     @cached_property
     def image(self) -> tuple: return self.both(self.models.image_logits)
     @cached_property
@@ -140,6 +142,12 @@ class Pair(_Both):
     def flow(self) -> np.ndarray: return self.flows('strict')
     @cached_property
     def flow_paper(self) -> np.ndarray: return self.flows('paper')
+
+# %% ../nbs/529_metrics.ipynb #c1d2e3f4
+@patch(as_prop=True)
+def turn(self:Pair) -> np.ndarray:
+    "One of `turns`, int (B,), for a metric whose chance may rest on one pairing."
+    return self.turns[len(self.turns)//2]
 
 # %% ../nbs/529_metrics.ipynb #978a7187
 def _chance_cos(pair):

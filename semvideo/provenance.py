@@ -53,7 +53,8 @@ def frechet_table(d:pd.DataFrame)->dict: # frechet.csv
 # %% ../nbs/718_provenance.ipynb #38871c2b
 def readouts_shown(d:pd.DataFrame)->dict: # readouts.csv
     "What a linear read-out gets, and the share of it that the video shows, as a table."
-    share = [f'{r.share:.2f} [{r.share_low:.2f}, {r.share_high:.2f}]' for r in d.itertuples()]
+    sure = lambda r: f' [{r.share_low:.2f}, {r.share_high:.2f}]' if r.share_low == r.share_low else ''
+    share = [f'{r.share:.2f}{sure(r)}' for r in d.itertuples()]
     shown = d[['question', 'read_from', 'value', 'chance', 'shown']].assign(share=share)
     shown = shown.rename(columns=dict(read_from='read from', value='read-out', shown='video',
                                       share='share shown'))

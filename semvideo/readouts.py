@@ -12,7 +12,7 @@ from .core import Decoded, Study
 from .metrics import Models
 from .simulate import DIRECTIONS
 from .targets import LEVELS, target
-from .stats import block_labels, time_blocks
+from .stats import mean_interval, time_blocks
 from .baselines import Ridge, mean_repeats
 from .questions import class_names, marginals, same, two_parts
 from .results import interval
@@ -78,20 +78,17 @@ def read_out(x: np.ndarray, # (N,...) of the training clips
 # %% ../nbs/588_readouts.ipynb #5b8037b6
 def share_shown(shown: np.ndarray, # (N,) 1 where the video answers right, 0, or NaN
                 read: np.ndarray, # (N,) the same of a read-out
-                blocks: np.ndarray, # (N,) block of each clip
-                n_boot: int = 2000, seed: int = 0) -> tuple[float, float, float]:
-    "Ratio of the two accuracies with its 95 % interval over blocks; NaN where the read-out has none right."
+                blocks: np.ndarray, # (N,) stretches that are independent of each other
+                ) -> tuple[float, float, float]:
+    """Ratio of the two accuracies with its 95 % interval (delta method over independent pieces of time);
+    NaN where the read-out has none right, or where time has too few pieces for an interval."""
     ok = np.isfinite(shown) & np.isfinite(read)
     if not ok.any() or not read[ok].any(): return (np.nan,)*3
     share = float(shown[ok].sum()/read[ok].sum())
-    if len(set(blocks[ok])) < 2: return share, np.nan, np.nan
-    block = block_labels(blocks[ok], ok.sum())
-    sums = np.stack([np.bincount(block, v[ok]) for v in (shown, read)])
-    k = sums.shape[1]
-    draws = np.random.default_rng(seed).multinomial(k, np.full(k, 1/k), n_boot)
-    a,b = sums@draws.T
-    low,high = np.percentile(a[b > 0]/b[b > 0], [2.5, 97.5])
-    return share, float(low), float(high)
+    # to first order the ratio's error is the mean of these
+    error = (shown[ok] - share*read[ok])/read[ok].mean()
+    around = mean_interval(error, blocks[ok])
+    return share, share+around.low, share+around.high
 
 # %% ../nbs/588_readouts.ipynb #50fdb6c4
 def _sources(study, subject, split, decoded):
@@ -139,7 +136,7 @@ def readouts_table(study: Study, subject: int, split: str, # whose clips are ask
         for name,(x,new) in _sources(study, subject, split, decoded).items():
             read = same(read_out(x, asked, groups, new), right[question].p, asked.asked)
             row = dict(zip(('value', 'low', 'high'), interval(read, blocks, n_boot, seed)))
-            share = share_shown(shown, read, blocks, n_boot, seed)
+            share = share_shown(shown, read, blocks)
             row |= dict(question=question, read_from=name, chance=chance, n=int(np.isfinite(read).sum()),
                         classes=len(asked.asked), shown=interval(shown, blocks, n_boot, seed)[0],
                         **dict(zip(('share', 'share_low', 'share_high'), share)))

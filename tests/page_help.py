@@ -74,14 +74,14 @@ def wide_results(study):
     return pd.DataFrame(out)
 
 
-@pytest.fixture
-def study(tmp_path):
+def make_study(path):
+    "A study of N test clips whose words are hostile."
     ids = [f'test1-{i:03d}' for i in range(N)] + [f'seg1-{i:03d}' for i in range(40)]
     clips = pd.DataFrame(
         dict(clip_id=ids, split=['test']*N + ['train']*40, segment=['test1']*N + ['seg1']*40,
              onset_s=[2.*i for i in range(N)] + [2.*i for i in range(40)], duration_s=2.,
              source='x.mp4'))
-    s = Study.create(tmp_path/'study', 'a <b>bold</b> study', 'made & tested', clips)
+    s = Study.create(path, 'a <b>bold</b> study', 'made & tested', clips)
     r = rng_for('test_report')
     for split, n in (('test', N), ('train', 40)):
         write_npy(s.path/f'frames/{split}.npy', r.integers(0, 256, (n, F, 16, 16, 3),
@@ -100,3 +100,7 @@ def study(tmp_path):
                       r.standard_normal((n, 3, 4)).astype(np.float32))
     s.save_fmri(1, 'test', np.zeros((N, 1, 3), np.float32))
     return s
+
+
+@pytest.fixture
+def study(tmp_path): return make_study(tmp_path/'study')

@@ -239,7 +239,7 @@ def test_card_and_page_know_the_rungs(scored):
             }
         }))
     d = page_data(s, 1, n=1)
-    assert "true conditions (4)" in d["rivals_rule"] and any("FVD" in x["caption"]
+    assert "true conditions (4)" in d["rivals_rule"] and any("of the set of clips" in x["caption"]
                                                              for x in d["trust"])
 
 def test_scoring_again_changes_nothing_and_another_setting_is_refused(scored):

@@ -1,4 +1,6 @@
 """710_verdicts: what is not won is not said."""
+import numpy as np
+import page_help
 import pandas as pd
 import pytest
 from semvideo.core import write_csv
@@ -6,15 +8,28 @@ from semvideo.report import OURS, is_rival, page_data, report_study, verdicts
 from page_help import decoded_of, full, recon_of, row, study as study
 
 
-def test_missing_ridge_is_said_and_a_lost_one_is_on_top(study):
+def test_missing_ridge_is_said_and_few_clips_prove_nothing(study):
     full(study, noise=3.)
     assert 'Ridge regression was not run' in report_study(study, 1, recon=recon_of(study),
                                                           n=1).read_text(encoding='utf-8')
     decoded_of(study, .1).save(study.path/'decode/sub-1/test-ridge.safetensors')
     d = page_data(study, 1, recon=recon_of(study), n=1)
-    assert [n['kind'] for n in d['notes']
-            ] == ['bad'] and 'SAD is worse than ridge' in d['notes'][0]['text'] and any(
-                v['tag'] == 'SAD loses' for v in d['verdicts'])
+    assert not d['notes'], 'two dozen clips of one film are no evidence'
+    assert [v['tag'] for v in d['verdicts'] if 'Identification' in v['text']] == ['too few clips']
+
+
+@pytest.mark.parametrize('ours, ridge, tag', [(6., .1, 'SAD loses'), (.1, 6., 'SAD holds')])
+def test_a_lost_ridge_is_on_top(tmp_path, monkeypatch, ours, ridge, tag):
+    "With clips enough for an interval a decoder that is surely worse than ridge is said before all else."
+    monkeypatch.setattr(page_help, 'N', 144)
+    s = page_help.make_study(tmp_path/'s')
+    full(s, noise=ours)
+    decoded_of(s, ridge).save(s.path/'decode/sub-1/test-ridge.safetensors')
+    frames = np.repeat(np.asarray(s.frames('train'))[:1], 144, 0)
+    d = page_data(s, 1, recon=frames, n=1)
+    assert any(v['tag'] == tag for v in d['verdicts']), [v['tag'] for v in d['verdicts']]
+    said = [n['text'] for n in d['notes'] if n['kind'] == 'bad']
+    assert bool(said) == (tag == 'SAD loses') and all('SAD is worse than ridge' in t for t in said)
 
 
 def test_ridge_of_the_results_table_is_used_and_not_said_twice(study):
