@@ -49,10 +49,15 @@ def training_data(study: 'Study', # core.Study
     _check_fit(data, module, study.path/f'targets/{split}/{name}.npy')
     return data
 
-# %% ../nbs/350_batches.ipynb #e83ee170
+# %% ../nbs/350_batches.ipynb #637b8d2e
 def _check_fit(data, module, file): # Data, decoder, file of the targets
-    "Raise `SemvideoError` if voxels or targets are not of the decoder's size."
+    "Raise `SemvideoError` if voxels or targets are not of the decoder's size, or fMRI is infinite."
     for s,x in data.fmri.items():
+        if torch.isinf(x).any():
+            raise SemvideoError(
+                f'fMRI of subject {s} holds infinity',
+                found=f'{torch.isinf(x).sum().item()} values',
+                expected='finite values, NaN where a repeat is missing')
         if x.shape[2] != module.n_voxels.get(s):
             raise SemvideoError(
                 f'Subject {s} does not fit the decoder',
@@ -84,10 +89,10 @@ def row_count(x: torch.Tensor, # (N,R,V)
     clip = torch.arange(len(x), device=x.device)
     return torch.stack([clip, torch.full_like(clip, -1)], 1)[there.any(1)]
 
-# %% ../nbs/350_batches.ipynb #323feece
+# %% ../nbs/350_batches.ipynb #b46fb0a1
 def _random_weights(there, how): # (B,R) 1 where there is a repeat, random or mix
     "Weights of the repeats (B,R): one of them, or a blend."
-    u = torch.rand(there.shape).to(there.device)*there
+    u = torch.rand(there.shape, device=there.device)*there
     if how == 'mix': return u
     return (u == u.amax(1, keepdim=True)).float()*(there>0)
 
@@ -101,7 +106,15 @@ def draw_repeats(x: torch.Tensor, # (N,R,V)
     if how != 'average': w = _random_weights(w, how)
     return (torch.nan_to_num(x[clip])*(w/w.sum(1, keepdim=True))[...,None]).sum(1)
 
-# %% ../nbs/350_batches.ipynb #363f6bf9
+# %% ../nbs/350_batches.ipynb #7397bf20
+def _rows_of_a_step(batch, n, world, subject): # rows per process, clips, processes
+    "Rows of all processes together: as many for each."
+    if n < world:
+        raise SemvideoError(
+            f'Subject {subject} has fewer training rows than there are processes',
+            found=f'{n} rows', expected=f'{world} or more', remedy='train in fewer processes')
+    return min(batch*world, n)//world*world
+
 def batches(rows: dict, # {subject: (n,2)}
             batch: int, # rows per process
             seed: int, epoch: int, rank: int = 0, world: int = 1) -> list:
@@ -109,7 +122,7 @@ def batches(rows: dict, # {subject: (n,2)}
     out = []
     for s,r in rows.items():
         generator = torch_generator('order', seed, epoch, s)
-        size = min(batch*world, len(r))
+        size = _rows_of_a_step(batch, len(r), world, s)
         order = r[torch.randperm(len(r), generator=generator).to(r.device)]
         out += [(s, order[k*size:(k+1)*size][rank::world]) for k in range(len(r)//size)]
     order = torch.randperm(len(out), generator=torch_generator('order', seed, epoch))

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ROLES', 'PARCEL_ROLE', 'DT', 'MiniatureConfig', 'subject_vertices', 'picture_features', 'motion_features',
-           'meaning_features', 'film_features', 'tuning', 'hrf', 'volume_times', 'drive_of', 'noiseless_bold', 'noise']
+           'meaning_features', 'film_features', 'tuning', 'hrf', 'volume_times', 'drive_of', 'bold_of',
+           'noiseless_bold', 'noise']
 
 # %% ../nbs/180_brain.ipynb #6db9f917
 import math
@@ -63,12 +64,12 @@ def picture_features(frames: np.ndarray) -> np.ndarray: # uint8 (T,64,64,3)
     maps = (light, red_green, blue_yellow, np.sqrt(gx**2+gy**2))
     return np.stack([m.reshape(-1,8,8,8,8).mean((2,4)) for m in maps], 1)
 
-# %% ../nbs/180_brain.ipynb #ddc28323
+# %% ../nbs/180_brain.ipynb #2a9ee02d
 def _directions(preferred=0):
     "Answers (8,) to the eight directions, highest for the preferred one."
     return np.exp(2*(np.cos((np.arange(8)-preferred)*math.pi/4)-1))
 
-def motion_features(clip, # a Clip
+def motion_features(clip: 'Clip', # a Clip
                     t: float # seconds from its start
                    ) -> np.ndarray:
     """Directions (8, cosine tuning), log speed, expansion, contraction, two senses of rotation,
@@ -84,8 +85,8 @@ def motion_features(clip, # a Clip
     elif s.motion == 'pan': out[13 + (s.spin < 0)] = speed
     return out
 
-# %% ../nbs/180_brain.ipynb #b0b61ba9
-def meaning_features(clip, # a Clip
+# %% ../nbs/180_brain.ipynb #93de6c3c
+def meaning_features(clip: 'Clip', # a Clip
                      t: float # seconds from its start
                     ) -> np.ndarray:
     "Kind (8), colour (8), background (6), post (1): float32 (23,)."
@@ -164,13 +165,24 @@ def volume_times(n: int) -> np.ndarray: # 245 (training, test1) or 246 (test2 an
     "Movie time of each recorded volume, seconds: kept volume k falls at 5 + 2k."
     return 2.*np.arange(n) + (3. if n == 245 else 1.)
 
-# %% ../nbs/180_brain.ipynb #43c7ac4b
+# %% ../nbs/180_brain.ipynb #f9a98289
 def drive_of(features: dict, # of film_features
              weights: dict # of tuning
             ) -> np.ndarray:
     "What the film does to every vertex, before any blood flows: float32 (T,V)."
     centred = {k: features[k] - features[k].mean(0) for k in ('picture', 'motion', 'meaning')}
     return sum(x @ weights[k] for k,x in centred.items())
+
+def bold_of(drive: np.ndarray, # (T,V), every 0.25 s
+            n: int, # volumes
+            cfg: MiniatureConfig) -> np.ndarray:
+    "A drive through the HRF, at the volumes of a run: float32 (n,V)."
+    h = hrf(cfg.hrf_peak_s)
+    size = len(drive)+len(h)
+    spectrum = np.fft.rfft(drive, size, axis=0)*np.fft.rfft(h, size)[:,None]
+    bold = np.fft.irfft(spectrum, size, axis=0)
+    at, samples = volume_times(n), np.arange(size)*DT
+    return np.stack([np.interp(at, samples, b) for b in bold.T], 1).astype(np.float32)
 
 def noiseless_bold(features: dict, # of film_features
                    weights: dict, # of tuning
@@ -182,14 +194,9 @@ def noiseless_bold(features: dict, # of film_features
     films, through the HRF."""
     drive = drive_of(features, weights)
     if scale is not None: drive = drive/scale
-    h = hrf(cfg.hrf_peak_s)
-    size = len(drive)+len(h)
-    spectrum = np.fft.rfft(drive, size, axis=0)*np.fft.rfft(h, size)[:,None]
-    bold = np.fft.irfft(spectrum, size, axis=0)
-    at, samples = volume_times(n), np.arange(size)*DT
-    return np.stack([np.interp(at, samples, b) for b in bold.T], 1).astype(np.float32)
+    return bold_of(drive, n, cfg)
 
-# %% ../nbs/180_brain.ipynb #28cd5404
+# %% ../nbs/180_brain.ipynb #6548a959
 def _ar1(rng, n, m, rho):
     "AR(1) noise of unit variance, float32 (n,m)."
     from scipy.signal import lfilter
@@ -202,7 +209,7 @@ def _drift(rng, n, m):
     legendre = lambda k: np.polynomial.legendre.legval(t, [0]*k + [1])
     return sum(rng.standard_normal(m, dtype=np.float32)*legendre(k) for k in (1, 2, 3))
 
-def noise(rng, # NumPy generator
+def noise(rng: np.random.Generator, # NumPy generator
           n: int, # volumes
           parcels: np.ndarray, # (V,) names with hemisphere
           cfg: MiniatureConfig) -> np.ndarray:

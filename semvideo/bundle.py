@@ -7,8 +7,9 @@ __all__ = ['HUB', 'REVISIONS', 'SD15', 'BUNDLES', 'BUNDLE_PARTS', 'BundleConfig'
            'register_bundle', 'load_part', 'tokens', 'TextEncoder', 'to_model', 'to_bytes', 'to_frames', 'PictureCode',
            'pack_bundle', 'folder_mb']
 
-# %% ../nbs/195_bundle.ipynb #27e68b36
+# %% ../nbs/195_bundle.ipynb #95076314
 import importlib.util, shutil, warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -36,6 +37,7 @@ class BundleConfig(Config):
     guidance: float = 2. # classifier-free guidance of mode `faithful`
     anchor_strength: float = .6 # share of the schedule run on the first motion frame (T2I)
     video_strength: float = .8 # share of the schedule run on the motion frames (T2V)
+    noise_shared: float = 0. # share of the noise's variance that all frames of a clip have in common
     # gain on the motion latents' deviation from their mean over time; decoders shrink it
     motion_gain: float = 4.
     fast_steps: int = 3 # steps of mode `fast`, without guidance
@@ -85,9 +87,9 @@ def bundle_config(bundle: str | Path) -> BundleConfig: # 'sd15', a name in BUNDL
     if bundle == 'sd15': return SD15
     return BundleConfig.from_dict(read_json(bundle_path(bundle)/'bundle.json'))
 
-# %% ../nbs/195_bundle.ipynb #6680cf4c
+# %% ../nbs/195_bundle.ipynb #17c0d8af
 def register_bundle(name: str, # what `--bundle` and `load_part` will know it by
-                    folder: str | Path): # in the layout of 'tiny', with bundle.json
+                    folder: str | Path) -> None: # in the layout of 'tiny', with bundle.json
     "Make a bundle known by name; raises `SemvideoError` if the folder is none or the name is taken."
     folder = bundle_path(Path(folder))
     if name == 'sd15' or BUNDLES.get(name, folder) != folder:
@@ -156,17 +158,17 @@ def _from_hub(part, cls, kw):
             f'a network, or use --bundle tiny',
         ) from None
 
-# %% ../nbs/195_bundle.ipynb #1206fa63
+# %% ../nbs/195_bundle.ipynb #be61404d
 def load_part(bundle: str | Path, # 'sd15', a name in BUNDLES, or a folder
               part: str, # a key of HUB
-              **kw): # for from_pretrained, such as torch_dtype
+              **kw) -> object: # for from_pretrained, such as torch_dtype
     "Load one part; raises `SemvideoError` naming what is missing and how to get it."
     cls = _classes()[part]
     if bundle == 'sd15': return _from_hub(part, cls, kw)
     return _from_folder(bundle, part, cls, kw)
 
-# %% ../nbs/195_bundle.ipynb #f21afb79
-def tokens(tok, texts): # tokenizer, list of str
+# %% ../nbs/195_bundle.ipynb #8e323eca
+def tokens(tok: 'CLIPTokenizer', texts: Sequence[str]) -> torch.Tensor: # tokenizer, list of str
     "Token ids (B,77), padded and cut as Stable Diffusion does."
     return tok(list(texts), padding='max_length', max_length=77, truncation=True,
                return_tensors='pt').input_ids
@@ -177,7 +179,7 @@ class TextEncoder:
         self.tok = load_part(bundle, 'tokenizer')
         self.model = load_part(bundle, 'text_encoder').eval().to(device)
     @torch.no_grad()
-    def __call__(self, texts, batch: int = 128) -> torch.Tensor: # list of str
+    def __call__(self, texts: Sequence[str], batch: int = 128) -> torch.Tensor: # list of str
         out = []
         for i in range(0, len(texts), batch):
             ids = tokens(self.tok, texts[i:i+batch]).to(self.model.device)
@@ -264,6 +266,7 @@ def _copy_parts(src, dest):
     for part in ('unet', 'motion_adapter'):
         network = _classes()[part].from_pretrained(str(dest/part)).half()
         shutil.rmtree(dest/part)
+        network.register_to_config(_name_or_path='')
         network.save_pretrained(str(dest/part))
 
 def pack_bundle(src: str | Path, # folder the trainers wrote

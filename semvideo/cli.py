@@ -12,12 +12,12 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'more_backends', 'BACKEND_NAMES', 'DATASET_NAMES', 'CHOICES', 'ONLY', 'given_options', 'prepare_settings',
            'parts_of', 'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'caption_files',
            'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES', 'do_targets',
-           'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate', 'do_explain', 'do_report',
-           'caption_source', 'check_source', 'hub_clip', 'caption_stats', 'merge_captions', 'compare_captions',
-           'adopt_captions', 'take_captions', 'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions',
-           'CAPTIONS_NEED', 'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'study_scores',
-           'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps', 'decoding_steps', 'demo',
-           'do_demo']
+           'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate', 'say_readouts',
+           'do_explain', 'do_report', 'plan_ablate', 'do_ablate', 'caption_source', 'check_source', 'hub_clip',
+           'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions', 'give_captions',
+           'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED', 'check_captions_options', 'do_captions',
+           'SCORED', 'do_score', 'do_row', 'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings',
+           'data_steps', 'decoding_steps', 'demo', 'do_demo']
 
 # %% ../nbs/790_cli.ipynb #4ddbc3bf
 import argparse
@@ -28,11 +28,12 @@ from .running import *
 from .prepare_verb import *
 from .mine_verb import *
 from .stage_verbs import *
+from .ablate_verb import *
 from .captions_verbs import *
 from .demo import *
 from .base import renamed
 
-# %% ../nbs/790_cli.ipynb #db8362dd
+# %% ../nbs/790_cli.ipynb #f6b7f309
 _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_machine', 'check_parts',
          'MADE_BY_STAGES', 'check_download', 'STAGES', 'todo', 'study_status', 'stages_in_order',
          'VERBS', 'PLANS', 'opt', 'verb', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE',
@@ -44,10 +45,11 @@ _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_m
          'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'caption_files',
          'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES',
          'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges',
-         'do_evaluate', 'do_explain', 'do_report', 'caption_source', 'check_source', 'hub_clip',
+         'do_evaluate', 'say_readouts', 'do_explain', 'do_report', 'plan_ablate', 'do_ablate',
+         'caption_source', 'check_source', 'hub_clip',
          'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions',
          'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED',
-         'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'study_scores',
+         'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'do_row', 'study_scores',
          'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps',
          'decoding_steps', 'demo', 'do_demo']
 
@@ -130,7 +132,7 @@ def do_doctor(a: argparse.Namespace) -> int:
     else: say('nothing is missing: semvideo demo --out demo')
     return int(bool(bad))
 
-# %% ../nbs/790_cli.ipynb #6ffdb9f8
+# %% ../nbs/790_cli.ipynb #828dc390
 __getattr__ = renamed(__name__, dict(
     BACKENDS='semvideo.cli.BACKEND_NEEDS',
     check_study='semvideo.cli.stages_in_order'))

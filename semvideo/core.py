@@ -9,9 +9,10 @@ __all__ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differen
            'read_json', 'write_csv', 'read_csv', 'write_npy', 'read_npy', 'write_safetensors', 'read_safetensors',
            'open_map', 'new_map', 'file_sha256', 'array_sha256', 'file_stamp', 'file_size', 'seen_path', 'hash_files',
            'content', 'NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'CAPTION_LEVELS', 'STUDY_PARTS', 'check_name',
-           'check_names', 'need_columns', 'check_clips', 'Study', 'join_rows', 'Decoded', 'RECORD', 'seal_of',
-           'read_record', 'write_sealed', 'result_of', 'made_with', 'check_key', 'Stage', 'alone', 'size_of', 'sweep',
-           'places_path', 'known_places', 'damage', 'pieces_there', 'load_plugins', 'renamed']
+           'check_names', 'need_columns', 'check_clips', 'Study', 'join_rows', 'Decoded', 'refined_file',
+           'conditions_of', 'RECORD', 'seal_of', 'read_record', 'write_sealed', 'result_of', 'made_with', 'check_key',
+           'Stage', 'alone', 'size_of', 'sweep', 'places_path', 'known_places', 'damage', 'pieces_there',
+           'load_plugins', 'renamed']
 
 # %% ../nbs/090_core.ipynb #51b18479
 from .base import *
@@ -27,7 +28,7 @@ from .anew import *
 from .opening import *
 from .plugins import *
 
-# %% ../nbs/090_core.ipynb #7dc55498
+# %% ../nbs/090_core.ipynb #23234d27
 _all_ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differences', 'seed_for',
          'rng_for', 'torch_generator', 'parse_shard', 'shard', 'progress', 'Planned', 'plans',
          'ensure_torchvision', 'whole_weights', 'cannot_write', 'unreadable', 'host_id',
@@ -36,6 +37,7 @@ _all_ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'difference
          'new_map', 'file_sha256', 'array_sha256', 'file_stamp', 'file_size', 'seen_path', 'hash_files',
          'content', 'NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'CAPTION_LEVELS', 'STUDY_PARTS',
          'check_name', 'check_names', 'need_columns', 'check_clips', 'Study', 'join_rows', 'Decoded',
+         'refined_file', 'conditions_of',
          'RECORD',
          'seal_of', 'read_record', 'write_sealed', 'result_of', 'made_with', 'check_key', 'Stage',
          'alone', 'size_of', 'sweep', 'places_path', 'known_places', 'damage', 'pieces_there',

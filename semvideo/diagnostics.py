@@ -6,38 +6,39 @@
 __all__ = ['ceiling_scaled', 'score_by_repeats', 'clusters', 'cluster_identification', 'held_out_cluster', 'effective_rank',
            'outside_span', 'nearest_distance', 'distance_slope', 'diagnostics']
 
-# %% ../nbs/550_diagnostics.ipynb #b69536a1
+# %% ../nbs/550_diagnostics.ipynb #96865f66
+from collections.abc import Callable, Sequence
 import numpy as np, pandas as pd
-from .core import rng_for
-from .intervals import block_bootstrap, block_labels, finite_values
+from .intervals import finite_values, mean_interval
 from .metrics import identification, unit_rows
 
-# %% ../nbs/550_diagnostics.ipynb #057f0ed4
-def ceiling_scaled(value, # measured: a number, or an array of them
-                   chance, # its chance level
-                   ceiling): # what true conditions, or a second repeat, reach
+# %% ../nbs/550_diagnostics.ipynb #bd7ce10a
+def ceiling_scaled(value: np.ndarray | float, # measured: a number, or an array of them
+                   chance: np.ndarray | float, # its chance level
+                   # what true conditions, or a second repeat, reach
+                   ceiling: np.ndarray | float) -> np.ndarray:
     "Share of the way from chance to the ceiling; NaN where the ceiling is not above chance."
     room = np.asarray(ceiling, float)-chance
     has_room = abs(room) > 1e-12
     return np.where(has_room, (np.asarray(value, float)-chance)/np.where(has_room, room, 1), np.nan)
 
-# %% ../nbs/550_diagnostics.ipynb #9945eeec
+# %% ../nbs/550_diagnostics.ipynb #b94a1572
 def score_by_repeats(fmri: np.ndarray, # (N,R,V) test responses, NaN where a repeat is missing
-                     scores, # function: mean responses (N,V) -> (N,) scores
-                     blocks, # as `block_bootstrap`
-                     repeats=None # numbers of repeats; all by default
+                     scores: Callable, # function: mean responses (N,V) -> (N,) scores
+                     blocks: np.ndarray | int = None, # as `mean_interval`
+                     repeats: Sequence[int] | None = None # numbers of repeats; all by default
                      ) -> pd.DataFrame:
     """Mean score with an interval when the first k repeats are averaged: DataFrame (repeats, value, low,
     high)."""
     rows = []
     for k in repeats or range(1, fmri.shape[1]+1):
         values = scores(np.nanmean(fmri[:, :k], 1))
-        low, high = block_bootstrap(values, blocks, 1000)
-        rows.append(dict(repeats=k, value=values.mean(), low=low, high=high))
+        mean, low, high, *_ = mean_interval(values, blocks)
+        rows.append(dict(repeats=k, value=mean, low=low, high=high))
     return pd.DataFrame(rows)
 
-# %% ../nbs/550_diagnostics.ipynb #2a9c7671
-def clusters(features, # (N,D)
+# %% ../nbs/550_diagnostics.ipynb #8628cb1c
+def clusters(features: np.ndarray, # (N,D)
              k: int = 10, # clusters
              seed: int = 0 # of the first centres
              ) -> np.ndarray:
@@ -45,10 +46,10 @@ def clusters(features, # (N,D)
     from sklearn.cluster import KMeans
     return KMeans(k, n_init=4, random_state=seed).fit_predict(np.asarray(features, np.float64))
 
-# %% ../nbs/550_diagnostics.ipynb #5de82444
-def cluster_identification(pred, # (B,D) decoded features
-                           true, # (B,D)
-                           labels # (B,) cluster of each clip
+# %% ../nbs/550_diagnostics.ipynb #5dbd0bc3
+def cluster_identification(pred: np.ndarray, # (B,D) decoded features
+                           true: np.ndarray, # (B,D)
+                           labels: np.ndarray # (B,) cluster of each clip
                            ) -> dict:
     """Pairwise identification against clips of the same cluster and of others: dict of within, across,
     all, and what pure classification would give."""
@@ -63,9 +64,9 @@ def cluster_identification(pred, # (B,D) decoded features
     guessed = float((1 - share_same)*across + share_same*.5) if np.isfinite(across) else np.nan
     return dict(within=mean(same & off), across=across, all=mean(off), classification_alone=guessed)
 
-# %% ../nbs/550_diagnostics.ipynb #beec85f3
-def held_out_cluster(train, # (N,D) features of training clips
-                     test, # (M,D) features of test clips
+# %% ../nbs/550_diagnostics.ipynb #2e4d2471
+def held_out_cluster(train: np.ndarray, # (N,D) features of training clips
+                     test: np.ndarray, # (M,D) features of test clips
                      k: int = 10, # clusters
                      seed: int = 0 # as `clusters`
                      ) -> list:
@@ -79,8 +80,8 @@ def held_out_cluster(train, # (N,D) features of training clips
         if len(tested) and len(kept): out.append((tested, kept))
     return out
 
-# %% ../nbs/550_diagnostics.ipynb #8092e723
-def effective_rank(x # (N,D)
+# %% ../nbs/550_diagnostics.ipynb #0ca50dbd
+def effective_rank(x: np.ndarray # (N,D)
                    ) -> float:
     "Exponential of the entropy of the normalised variances: how many directions the rows really use."
     variances = np.linalg.svd(np.asarray(x, np.float64)-np.mean(x, 0), compute_uv=False)**2
@@ -88,9 +89,9 @@ def effective_rank(x # (N,D)
     share = variances[variances > 0]/total if total > 0 else np.ones(1)
     return float(np.exp(-(share*np.log(share)).sum()))
 
-# %% ../nbs/550_diagnostics.ipynb #74fd8ce9
-def outside_span(test, # (M,D) test targets
-                 train # (N,D) training targets
+# %% ../nbs/550_diagnostics.ipynb #b7e79af2
+def outside_span(test: np.ndarray, # (M,D) test targets
+                 train: np.ndarray # (N,D) training targets
                  ) -> float:
     """Share of the test targets' variance that no linear combination of training targets can reach,
     0..1."""
@@ -100,52 +101,44 @@ def outside_span(test, # (M,D) test targets
     spanned = directions[strength > strength.max()*1e-9]
     return float(np.square(test-test @ spanned.T @ spanned).sum()/np.square(test).sum())
 
-# %% ../nbs/550_diagnostics.ipynb #acd74d92
-def nearest_distance(test, # (M,D)
-                     train, # (N,D)
+# %% ../nbs/550_diagnostics.ipynb #ebce668b
+def nearest_distance(test: np.ndarray, # (M,D)
+                     train: np.ndarray, # (N,D)
                      block: int = 1024 # test rows at once
                      ) -> np.ndarray:
     "Cosine distance of each test row to its nearest training row, (M,)."
     a, b = unit_rows(test), unit_rows(train)
     return np.concatenate([1-(a[i:i+block] @ b.T).max(1) for i in range(0, len(a), block)])
 
-def _correlation_of_sums(sums, chosen):
-    "Correlation from the sums (6,K) of 1, x, y, xx, yy, xy over blocks, for draws (...,K) of blocks."
-    m, sx, sy, xx, yy, xy = sums[:, chosen].sum(-1)
-    norm = np.sqrt(np.maximum((m*xx-sx**2)*(m*yy-sy**2), 0))
-    return np.where(norm > 1e-9, (m*xy-sx*sy)/np.where(norm > 1e-9, norm, 1), 0.)
-
-# %% ../nbs/550_diagnostics.ipynb #7563ce3e
-def distance_slope(scores, # (N,) one a test clip
-                   distance, # (N,) from `nearest_distance`
-                   blocks, # as `block_bootstrap`
-                   n: int = 2000, # draws
-                   seed: int = 0 # of the draws
+def distance_slope(scores: np.ndarray, # (N,) one a test clip
+                   distance: np.ndarray, # (N,) from `nearest_distance`
+                   blocks: np.ndarray | int = None # as `mean_interval`
                    ) -> dict:
-    """Spearman correlation of score and distance with a blocked interval: clearly negative means that
-    what is far from training is not decoded."""
+    """Spearman correlation of score and distance with an interval over independent pieces of time: clearly
+    negative means that what is far from training is not decoded. Correlation and interval are 0 and NaN where
+    all scores or all distances are the same."""
     from scipy.stats import rankdata
-    x, y = rankdata(finite_values(distance)), rankdata(finite_values(scores))
-    labels = block_labels(blocks, len(x))
-    x, y = x-x.mean(), y-y.mean()
-    sums = np.stack([np.bincount(labels, v) for v in (np.ones(len(x)), x, y, x*x, y*y, x*y)])
-    k = labels.max()+1
-    draws = _correlation_of_sums(sums, rng_for('slope', seed).integers(0, k, (n, k)))
-    return dict(rho=float(_correlation_of_sums(sums, np.arange(k))),
-                low=float(np.percentile(draws, 2.5)), high=float(np.percentile(draws, 97.5)))
+    def standard(v):
+        v = rankdata(finite_values(v))
+        return (v-v.mean())/max(v.std(), 1e-12)
+    x, y = standard(distance), standard(scores)
+    rho = float((x*y).mean())
+    if min(x.std(), y.std()) < .5: return dict(rho=0., low=np.nan, high=np.nan)
+    sure = mean_interval(x*y-rho*(x*x+y*y)/2, blocks)
+    return dict(rho=rho, low=rho+sure.low-sure.mean, high=rho+sure.high-sure.mean)
 
-# %% ../nbs/550_diagnostics.ipynb #5197d0e7
-def diagnostics(pred, # (B,D) decoded features of the test clips
-                true, # (B,D) their targets
-                train, # (N,D) targets of the training clips
-                blocks, # as `block_bootstrap`
+# %% ../nbs/550_diagnostics.ipynb #3dedfcc9
+def diagnostics(pred: np.ndarray, # (B,D) decoded features of the test clips
+                true: np.ndarray, # (B,D) their targets
+                train: np.ndarray, # (N,D) targets of the training clips
+                blocks: np.ndarray | int = None, # as `mean_interval`
                 k: int = 10, # clusters, at most half as many as clips
-                seed: int = 0 # of clusters and draws
+                seed: int = 0 # of the clusters
                 ) -> dict:
     "All four instruments in one dict; see the functions it calls."
     scores, distance = identification(pred, true), nearest_distance(true, train)
     kinds = clusters(true, min(k, len(true) // 2), seed)
-    slope = distance_slope(scores, distance, blocks, seed=seed)
+    slope = distance_slope(scores, distance, blocks)
     return dict(**cluster_identification(pred, true, kinds),
                 rank_predicted=effective_rank(pred), rank_true=effective_rank(true),
                 outside_span=outside_span(true, train),

@@ -7,8 +7,9 @@ __all__ = ['KINDS', 'COLOURS', 'BACKGROUNDS', 'DIRECTIONS', 'MOTIONS', 'SPEEDS',
            'DRAW', 'S', 'DARK', 'LIGHT', 'WOOD', 'SKIN', 'TILE', 'sprite', 'texture', 'Shot', 'Clip', 'captions_of',
            'held_out', 'random_shot', 'random_clip', 'other_captions', 'write_film']
 
-# %% ../nbs/170_film.ipynb #6656d764
+# %% ../nbs/170_film.ipynb #c7d1a3da
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, asdict
 from functools import lru_cache
 import cv2
@@ -257,7 +258,7 @@ def frame(self:Shot, t: float) -> np.ndarray: # seconds from the start of the cl
         im[:, self.post] = im[:, self.post+5] = (80,80,80)
     return im
 
-# %% ../nbs/170_film.ipynb #6c9f2a65
+# %% ../nbs/170_film.ipynb #62b38ebc
 @dataclass(frozen=True)
 class Clip:
     "What happens in two seconds: one shot, or two with a cut between them."
@@ -265,14 +266,15 @@ class Clip:
     scene: int # scene of the film it belongs to
     shots: tuple # of one or two Shot
     cut_s: float = 0. # time of the cut, 0 for none
-    def shot(self, t):
+    def shot(self, t: float) -> Shot:
         return self.shots[1] if self.cut_s and t >= self.cut_s else self.shots[0]
-    def frames(self, times): return np.stack([self.shot(t).frame(t) for t in times]) # uint8 (F,64,64,3)
-    def to_dict(self):
+    def frames(self, times: Iterable[float]) -> np.ndarray: # uint8 (F,64,64,3)
+        return np.stack([self.shot(t).frame(t) for t in times])
+    def to_dict(self) -> dict:
         return dict(clip_id=self.clip_id, scene=self.scene, cut_s=self.cut_s,
                     shots=[asdict(s) for s in self.shots], **captions_of(self))
     @classmethod
-    def from_dict(cls, d):
+    def from_dict(cls, d: dict) -> 'Clip':
         return cls(d['clip_id'], d['scene'], tuple(Shot(**s) for s in d['shots']), d['cut_s'])
 
 # %% ../nbs/170_film.ipynb #20fad744
@@ -293,8 +295,8 @@ def _does(shot):
                  pan=f'is followed by a camera that pans {pace} to the {side}')
     return words[shot.motion]
 
-# %% ../nbs/170_film.ipynb #85c27fd0
-def captions_of(clip) -> dict: # a Clip
+# %% ../nbs/170_film.ipynb #fc940058
+def captions_of(clip: Clip) -> dict: # a Clip
     "The exact captions of a clip: dict(basic, anchor, motion, holistic)."
     first, last, cut = clip.shots[0], clip.shots[-1], len(clip.shots) > 1
     x, y, *_ = first.pose(0.)
@@ -333,7 +335,7 @@ def flow(self:Clip, t0: float, t1: float) -> np.ndarray: # seconds
     if s.post >= 0: out[:, s.post:s.post+6] = 0
     return out
 
-# %% ../nbs/170_film.ipynb #8e09a9f9
+# %% ../nbs/170_film.ipynb #f92f14bc
 def held_out(kind: str, colour: str) -> bool:
     "Is this pair kept for the test film?"
     return (KINDS.index(kind) + list(COLOURS).index(colour)) % 8 == 0
@@ -346,7 +348,7 @@ def _draw_pair(rng, split):
         pairs = [p for p in pairs if held_out(*p) == want]
     return pairs[rng.integers(len(pairs))]
 
-def random_shot(rng, # NumPy generator
+def random_shot(rng: np.random.Generator, # NumPy generator
                 # 'train' never shows a held-out pair, 'test' does in half of the scenes, 'any'
                 # draws freely
                 split: str = 'train',
@@ -368,8 +370,9 @@ def random_shot(rng, # NumPy generator
     drawn['spin'] = int(rng.choice([-1, 1]))
     return Shot(**{**drawn, **fixed})
 
-# %% ../nbs/170_film.ipynb #697c87cd
-def random_clip(rng, p_cut: float = .05) -> Clip: # NumPy generator, share of clips with a cut
+# %% ../nbs/170_film.ipynb #c20550ab
+def random_clip(rng: np.random.Generator,
+                p_cut: float = .05) -> Clip: # NumPy generator, share of clips with a cut
     "A clip for training: any pair of kind and colour, sometimes with a cut."
     cut = rng.random() < p_cut
     first = random_shot(rng, 'any')

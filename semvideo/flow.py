@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['FARNEBACK', 'clip_flow', 'flow_scores', 'FlowCache', 'flow_table', 'flow_epe']
 
-# %% ../nbs/515_flow.ipynb #55d72bb0
+# %% ../nbs/515_flow.ipynb #9e7fef42
 import threading
+from collections.abc import Callable
 from collections import OrderedDict
 import numpy as np
 from .frames import check_pair, content_key, each_clip, source_of
@@ -53,11 +54,11 @@ def flow_scores(r: np.ndarray, # recon's flow (P,h,w,2)
     if rr == 0 or tt == 0: return epe, still, float(rr == tt)
     return epe, still, _dot(r, t)/np.sqrt(rr*tt)
 
-# %% ../nbs/515_flow.ipynb #11936edf
+# %% ../nbs/515_flow.ipynb #58383976
 class FlowCache:
     """Flow and hue fields by clip content, newest kept, at most `budget` bytes: a truth is not measured
     again for every null."""
-    def __init__(self, budget: int = 400 << 20):
+    def __init__(self, budget: int = 64 << 20): # bytes
         self.budget,self.used = budget,0
         self.d,self.lock = OrderedDict(),threading.Lock()
     def _known(self, key):
@@ -73,7 +74,7 @@ class FlowCache:
             self.d[key] = value
             while self.used > self.budget and len(self.d) > 1:
                 self.used -= self.d.popitem(last=False)[1].nbytes
-    def get(self, clip, what, fn):
+    def get(self, clip: np.ndarray, what: object, fn: Callable) -> object:
         "fn(clip), or what it gave before for the same content and `what`."
         key = content_key(clip),what
         value = self._known(key)
@@ -81,11 +82,12 @@ class FlowCache:
             value = fn(clip)
             self._keep(key, value)
         return value
-    def __call__(self, clip, size, swapped):
+    def __call__(self, clip: np.ndarray, size: int | tuple | str | None,
+                 swapped: bool) -> np.ndarray:
         return self.get(clip, ('flow', size, swapped), lambda c: clip_flow(c, size, swapped))
-    def hue(self, clip): return self.get(clip, 'hue', hue_field)
+    def hue(self, clip: np.ndarray) -> np.ndarray: return self.get(clip, 'hue', hue_field)
 
-# %% ../nbs/515_flow.ipynb #1bc57e22
+# %% ../nbs/515_flow.ipynb #1b86d64c
 def _flow_size(size, paper):
     "Side at which flow is measured, or None for the frames' own."
     if size is None: return 512 if paper else None
@@ -94,7 +96,8 @@ def _flow_size(size, paper):
 def flow_table(recon: np.ndarray, # uint8 (B,F,H,W,3)
                truth: np.ndarray, # the same shape
                profile: str = 'strict', # 'strict', 'paper' or a source
-               size=None, # side in px; 'native', or None in `strict`: the frames' own; else 512 px
+               # side in px; 'native', or None in `strict`: the frames' own; else 512 px
+               size: int | tuple | str | None = None,
                cache: FlowCache | None = None,
                ) -> np.ndarray:
     "EPE, EPE of a still video, flow correlation: (B,3)."
@@ -105,7 +108,8 @@ def flow_table(recon: np.ndarray, # uint8 (B,F,H,W,3)
     one = lambda i: flow_scores(flow(r[i], size, paper), flow(t[i], size, paper))
     return np.array(each_clip(one, len(r)))
 
-def flow_epe(recon: np.ndarray, truth: np.ndarray, profile: str = 'strict', size=None,
+def flow_epe(recon: np.ndarray, truth: np.ndarray, profile: str = 'strict',
+             size: int | tuple | str | None = None,
              cache: FlowCache | None = None) -> np.ndarray:
     """Endpoint error in px/frame at the size measured, (B,); 0 is perfect.
     Arguments as `flow_table`."""

@@ -69,6 +69,6 @@ def shared_space(spaces: dict, # {subject: (scores, left-out shared space)} of `
     i = rows[:,0]
     ok = (~torch.isnan(h[:,0])).nonzero()[:,0]
     gain = (h*z)[ok].mean(0)/(z*z)[ok].mean(0).clamp_min(1e-6)
-    j = ok[torch.randint(len(ok), (len(i),)).to(ok.device)]
+    j = ok[torch.randint(len(ok), (len(i),), device=ok.device)]
     swapped = gain*z[i] + (h-gain*z)[j]
-    return torch.where(torch.rand(len(i), 1).to(h.device) < share, swapped, h[i])
+    return torch.where(torch.rand(len(i), 1, device=h.device) < share, swapped, h[i])

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
 from .core import renamed, Config, SemvideoError
-from .decoder_parts import Standardiser, as_config, check_fmri, four_layers
+from .decoder_parts import Standardiser, all_rows, as_config, check_fmri, four_layers
 from .tripartite import *
 from .motion_filter import *
 
@@ -84,9 +84,10 @@ class LatentDecoder(nn.Module):
         self.norm = nn.GroupNorm(c.groups, widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], c.latent[0], 3, padding=1)
 
-# %% ../nbs/344_mad.ipynb #66d9fda6
+# %% ../nbs/344_mad.ipynb #39177910
 @patch
-def forward(self:LatentDecoder, x, text, frames): # (B*F,64,h/4,w/4), (B,T,D), F
+def forward(self:LatentDecoder, x: torch.Tensor, text: torch.Tensor,
+            frames: int) -> torch.Tensor: # (B*F,64,h/4,w/4), (B,T,D), F
     "Latents (B*F,4,h,w)."
     x = self.mid.resnets[0](self.conv_in(x), None)
     for attend,resnet in zip(self.mid.attentions, self.mid.resnets[1:]):
@@ -140,9 +141,9 @@ class MAD(nn.Module):
         shapes = dict(channel=(1, ch, 1, 1), position=(1, ch, h, w), none=(1, 1, 1, 1))
         self.latents = Standardiser(shapes[c.standardise])
 
-# %% ../nbs/344_mad.ipynb #999630e2
+# %% ../nbs/344_mad.ipynb #fba23e0d
 @patch
-def add_linear_path(self:MAD):
+def add_linear_path(self:MAD) -> None:
     "The linear map to latents and the filters over its still picture, where the settings ask for them."
     c,n_numbers = self.config,self.config.latent[0]*self.config.latent[1]*self.config.latent[2]
     self.linear = self.filter = None
@@ -154,21 +155,23 @@ def add_linear_path(self:MAD):
         self.filter = MotionFilter(c.motion_filter, c.filter_size, self.n_frames, c.latent[0],
                                    c.text_tokens*c.text_dim)
 
-# %% ../nbs/344_mad.ipynb #cc5c0d70
+# %% ../nbs/344_mad.ipynb #3ce03f20
 @patch
-def project(self:MAD, fmri, subject): # (B,V), key of n_voxels
+def project(self:MAD, fmri: torch.Tensor,
+            subject: int | str) -> torch.Tensor: # (B,V), key of n_voxels
     """Space after the subject's linear layer (B,H).
     Raises `SemvideoError` on fMRI that does not fit."""
     check_fmri(fmri, subject, self.n_voxels)
     return self.projector[str(subject)](self.voxels[str(subject)](fmri))
 
 @patch
-def still(self:MAD, h): # (B,H)
+def still(self:MAD, h: torch.Tensor) -> torch.Tensor: # (B,H)
     "Mean frame of the linear path, standardised (B,4,h,w)."
     return self.linear(h).view(len(h), self.n_frames, *self.config.latent).mean(1)
 
 @patch
-def frames(self:MAD, h, text): # (B,H), (B,T,D) standardised
+def frames(self:MAD, h: torch.Tensor,
+           text: torch.Tensor) -> torch.Tensor: # (B,H), (B,T,D) standardised
     "Standardised latents (B,F,4,h,w)."
     e = self.mlp(h).unflatten(1, (self.n_frames, -1)) + self.frame
     y = self.decoder(self.norm(self.embedder(e.flatten(0, 1))), text, self.n_frames)
@@ -178,12 +181,12 @@ def frames(self:MAD, h, text): # (B,H), (B,T,D) standardised
     still = self.still(h)
     return y + still[:,None] + self.filter(still, text)
 
-# %% ../nbs/344_mad.ipynb #3141c84f
+# %% ../nbs/344_mad.ipynb #299fde46
 @patch
 def forward(self:MAD,
             fmri: torch.Tensor, # (B,V)
             motion_text: torch.Tensor, # (B,T,D) as the text encoder gives them
-            subject) -> torch.Tensor: # key of n_voxels
+            subject: int | str) -> torch.Tensor: # key of n_voxels
     "Latents (B,F,4,h,w) in the VAE's scale."
     c = self.config
     want = (len(fmri), c.text_tokens, c.text_dim)
@@ -194,40 +197,45 @@ def forward(self:MAD,
             expected=f'{want}')
     return self.latents.inverse(self.frames(self.project(fmri, subject), self.text(motion_text)))
 
-# %% ../nbs/344_mad.ipynb #6ff85aff
-def frame_contrast(pred: torch.Tensor, true: torch.Tensor, tau: float): # (N,P) decoded, true frames
-    "Bidirectional InfoNCE over frames with cosine similarity."
-    s = F.normalize(pred.flatten(1), dim=1)@F.normalize(true.flatten(1), dim=1).T/tau
+# %% ../nbs/344_mad.ipynb #79dc5dfe
+def frame_contrast(pred: torch.Tensor, true: torch.Tensor,
+                   tau: float) -> torch.Tensor: # (N,P) decoded, true frames
+    "Bidirectional InfoNCE over the frames of all processes, with cosine similarity."
+    p,t = (F.normalize(all_rows(v).flatten(1), dim=1) for v in (pred, true))
+    s = p@t.T/tau
     i = torch.arange(len(s), device=s.device)
     return (F.cross_entropy(s, i)+F.cross_entropy(s.T, i))/2
 
-# %% ../nbs/344_mad.ipynb #c0e2c203
+# %% ../nbs/344_mad.ipynb #1df27ae6
 @patch
 def loss(self:MAD,
-         fmri, # (B,V)
-         motion_text, # (B,T,D) motion text states
-         target, # (B,F,4,h,w) true latents
-         subject, # key of n_voxels
-         progress=0., # of training; not used, for the same call as SAD's
-         generator=None, # torch generator of the text mixing
-         projected=None): # (B,H), if it is known already; fmri is then not used
+         fmri: torch.Tensor, # (B,V)
+         motion_text: torch.Tensor, # (B,T,D) motion text states
+         target: torch.Tensor, # (B,F,4,h,w) true latents
+         subject: int | str, # key of n_voxels
+         progress: float = 0., # of training; not used, for the same call as SAD's
+         generator: torch.Generator | None = None, # torch generator of the text mixing
+         # (B,H), if it is known already; fmri is then not used
+         projected: torch.Tensor | None = None) -> dict:
     "Dict of losses: loss (what to minimise), l1, contrast."
     c = self.config
     h = self.project(fmri, subject) if projected is None else projected
     text,y = self.text(motion_text),self.latents(target)
     if self.training and c.text_mix:
         n = len(h)
-        way = torch.rand(n, generator=generator) # from a row's own text to another's
-        way = way*(torch.rand(n, generator=generator) < c.text_mix)
-        perm = torch.randperm(n, generator=generator).to(h.device)
+        # drawn where the generator is, on the rows' device without one: a GPU need not wait
+        draw = dict(generator=generator, device=generator.device if generator else h.device)
+        way = torch.rand(n, **draw) # from a row's own text to another's
+        way = way*(torch.rand(n, **draw) < c.text_mix)
+        perm = torch.randperm(n, **draw).to(h.device)
         text = text + way.to(h)[:,None,None]*(text[perm]-text)
     p = self.frames(h, text)
     l1,contrast = F.l1_loss(p, y),frame_contrast(p.flatten(0,1), y.flatten(0,1), c.tau)
     return dict(loss=l1+c.lambda_contrast*contrast, l1=l1, contrast=contrast)
 
-# %% ../nbs/344_mad.ipynb #efed51cd
+# %% ../nbs/344_mad.ipynb #24638132
 @patch
-def reads(self:MAD):
+def reads(self:MAD) -> tuple:
     "Name of the target it learns, and of the text it is told."
     return 'latents', 'motion'
 
@@ -241,13 +249,13 @@ def scale(self:MAD) -> Standardiser:
     "Scaling of its targets."
     return self.latents
 
-# %% ../nbs/344_mad.ipynb #56d5da24
+# %% ../nbs/344_mad.ipynb #844b9848
 @patch
 def fit_filter(self:MAD,
                held: dict, # {subject: left-out shared space (N,H)}
                text: torch.Tensor, # (N,T,D) motion text, standardised
                y: torch.Tensor, # (N,F,4,h,w) true latents, standardised
-               folds: torch.Tensor): # (N,) whole segments
+               folds: torch.Tensor) -> None: # (N,) whole segments
     "Fit the motion filters to the left-out still pictures of all subjects."
     with torch.no_grad(): still = torch.cat([self.still(h) for h in held.values()])
     k = len(held)

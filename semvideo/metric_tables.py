@@ -14,7 +14,7 @@ from .evaluate import OURS
 from .pictures import row_picture
 from .verdicts import *
 
-# %% ../nbs/712_metric_tables.ipynb #170dffb3
+# %% ../nbs/712_metric_tables.ipynb #ab0ee6af
 def number_text(x:float, sign:str='')->str: # sign: '+' to write it always
     "A number short enough to read; zero has no sign."
     if not np.isfinite(x): return '–'
@@ -22,7 +22,8 @@ def number_text(x:float, sign:str='')->str: # sign: '+' to write it always
     return t.lstrip('+-') if re.fullmatch('[+-]0[.]0+', t) else t
 
 def span_text(low:float, high:float, sign:str='')->str: # as `number_text`
-    "An interval in words."
+    "An interval in words, or that the clips were too few for one."
+    if not np.isfinite([low, high]).all(): return 'too few clips'
     return f'{number_text(low, sign)} to {number_text(high, sign)}'
 
 # %% ../nbs/712_metric_tables.ipynb #25a571c6
@@ -85,7 +86,7 @@ def metric_rows(results:pd.DataFrame)->tuple: # results.csv
     ordered = [g for g in [*GROUPS, 'Other'] if g in groups]
     return [dict(name=g, rows=groups[g]) for g in ordered], names
 
-# %% ../nbs/712_metric_tables.ipynb #ebecc239
+# %% ../nbs/712_metric_tables.ipynb #9c3f56d6
 def fewer_clips(results:pd.DataFrame)->str: # results.csv
     "Which systems were scored on fewer clips than ours, in words."
     videos = results[~results.variant.astype(str).str.endswith('text state')]

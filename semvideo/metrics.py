@@ -4,17 +4,20 @@
 
 # %% auto #0
 __all__ = ['IDEAL', 'TEN', 'LOWER', 'NETLESS', 'JUDGED', 'DEFINITIONS', 'ADDED_METRICS', 'Pair', 'Definition', 'definitions',
-           'evaluate', 'register_metric', 'forget_metric', 'METRIC_SOURCES', 'as_video', 'check_pair', 'resize',
-           'resample', 'each_clip', 'content_key', 'source_of', 'disc', 'example_clips', 'chance_n_way', 'miss_table',
-           'n_way_accuracy', 'cosine', 'unit_rows', 'cosine_blocks', 'identification', 'nearest_rows', 'SSIM', 'ssim',
-           'psnr', 'hue_field', 'hue_agreement', 'hue_pcc', 'FARNEBACK', 'clip_flow', 'flow_scores', 'FlowCache',
-           'flow_table', 'flow_epe', 'JUDGES_HUB', 'IMAGENET', 'pixel_settings', 'prepare_frames', 'FeatureCache',
-           'Models', 'JUDGES_FROM_HUB', 'JUDGE_LOADERS', 'JUDGES_ALWAYS', 'LPIPS_BACKBONES', 'load_judge',
-           'openai_to_hf', 'load_vifi', 'load_efficientnet', 'load_lpips', 'register_judge', 'forget_judge',
-           'load_models', 'random_judges', 'TRIALS', 'GIF', 'vifi_score', 'smoothness', 'clip_pcc', 'frechet', 'fvd',
-           'lpips_distance', 'drawn', 'gif_pair']
+           'judges_needed', 'evaluate', 'register_metric', 'forget_metric', 'METRIC_SOURCES', 'ClipFile', 'open_clips',
+           'write_clips', 'as_video', 'check_pair', 'resize', 'resample', 'each_clip', 'content_key', 'source_of',
+           'disc', 'example_clips', 'chance_n_way', 'miss_table', 'n_way_accuracy', 'cosine', 'unit_rows',
+           'cosine_blocks', 'identification', 'nearest_rows', 'SSIM', 'ssim', 'psnr', 'hue_field', 'hue_agreement',
+           'hue_pcc', 'FARNEBACK', 'clip_flow', 'flow_scores', 'FlowCache', 'flow_table', 'flow_epe', 'JUDGES_HUB',
+           'IMAGENET', 'pixel_settings', 'prepare_frames', 'FeatureCache', 'Models', 'JUDGES_FROM_HUB', 'JUDGE_LOADERS',
+           'JUDGES_ALWAYS', 'LPIPS_BACKBONES', 'load_judge', 'openai_to_hf', 'load_vifi', 'load_efficientnet',
+           'load_lpips', 'register_judge', 'forget_judge', 'load_models', 'random_judges', 'TRIALS', 'GIF', 'GIF_PATHS',
+           'GIF_NAMES', 'gif_path', 'FRECHET', 'vifi_score', 'smoothness', 'clip_pcc', 'frechet', 'clips_frechet',
+           'lpips_distance', 'drawn', 'trial_sd', 'gif_clips', 'gif_pair', 'avi_clips', 'half_softmax',
+           'sampled_weights', 'vifi_pixels']
 
-# %% ../nbs/529_metrics.ipynb #8337926d
+# %% ../nbs/529_metrics.ipynb #f810cf6e
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Callable, NamedTuple
 import numpy as np, pandas as pd
@@ -27,8 +30,9 @@ from .judges import *
 from .bench import *
 from .meaning import *
 
-# %% ../nbs/529_metrics.ipynb #86997d32
-_all_ = ['METRIC_SOURCES', 'as_video', 'check_pair', 'resize', 'resample', 'each_clip', 'content_key',
+# %% ../nbs/529_metrics.ipynb #fdac14a2
+_all_ = ['METRIC_SOURCES', 'ClipFile', 'open_clips', 'write_clips', 'as_video', 'check_pair',
+         'resize', 'resample', 'each_clip', 'content_key',
          'source_of', 'disc', 'example_clips',
          'chance_n_way', 'miss_table', 'n_way_accuracy', 'cosine', 'unit_rows', 'cosine_blocks',
          'identification', 'nearest_rows',
@@ -39,10 +43,12 @@ _all_ = ['METRIC_SOURCES', 'as_video', 'check_pair', 'resize', 'resample', 'each
          'openai_to_hf', 'load_vifi', 'load_efficientnet', 'load_lpips', 'register_judge', 'forget_judge',
          'load_models',
          'random_judges',
-         'TRIALS', 'GIF', 'vifi_score', 'smoothness', 'clip_pcc', 'frechet', 'fvd', 'lpips_distance',
-         'drawn', 'gif_pair']
+         'TRIALS', 'GIF', 'GIF_PATHS', 'GIF_NAMES', 'gif_path', 'FRECHET', 'vifi_score',
+         'smoothness', 'clip_pcc', 'frechet', 'clips_frechet',
+         'lpips_distance', 'drawn', 'trial_sd', 'gif_clips', 'gif_pair', 'avi_clips',
+         'half_softmax', 'sampled_weights', 'vifi_pixels']
 
-# %% ../nbs/529_metrics.ipynb #5f489dc3
+# %% ../nbs/529_metrics.ipynb #88dda7b5
 class _Both:
     "Reconstructions and truths of one shape, and how they are scored."
     def __init__(self, recon, truth, # as `check_pair`
@@ -50,10 +56,18 @@ class _Both:
                  size=None, # side at which flow is measured
                  gate: float = .6, # CLIP-pcc counts 0 where VIFI is not above it
                  draw: bool = False, # n-way scores with the noise of trials
-                 fields: FlowCache | None = None): # the models' own by default
+                 fields: FlowCache | None = None, # the models' own by default
+                 half: bool = False, # n-way scores in half precision
+                 watched: int | None = None): # frames the video judge is built for; None: as it was loaded
         self.recon,self.truth = check_pair(recon, truth)
         self.models,self.size,self.gate,self.draw = models,size,gate,draw
+        self.half,self.watched = half,watched
+        self.gated_by = self # the pair whose VIFI opens the gate of CLIP-pcc
         self.fields = fields or getattr(models, 'flow', None) or FlowCache()
+    def seen_as(self, recon, truth):
+        "Other arrays, scored in the same way."
+        return type(self)(recon, truth, self.models, self.size, self.gate, self.draw, self.fields,
+                          self.half, self.watched)
     def __len__(self): return len(self.recon)
     def both(self, fn):
         "fn of the reconstructions and of the truths."
@@ -67,39 +81,67 @@ class _Both:
         "`flow_table` of the pair: (B,3)."
         return flow_table(self.recon, self.truth, profile, self.size, self.fields)
 
-# %% ../nbs/529_metrics.ipynb #e8563ab6
+# %% ../nbs/529_metrics.ipynb #8aeea727
+def _refit(clips, size):
+    "Clips at a size (h, w) by OpenCV's bilinear, as `cv2.resize` does unasked."
+    import cv2
+    h,w = size
+    one = lambda clip: np.stack([cv2.resize(np.ascontiguousarray(f), (w, h)) for f in clip])
+    return np.stack(each_clip(lambda i: one(clips[i]), len(clips)))
+
 class Pair(_Both):
     """Reconstructions and truths that are scored together, `recon` and `truth` uint8 (B,F,H,W,3), and
     what the definitions share of them, computed when first asked for."""
     @cached_property
-    def gif(self):
+    def gif(self) -> 'Pair':
         "The same pair after a GIF."
-        halves = gif_pair(self.recon, self.truth)
-        return Pair(*halves, self.models, self.size, self.gate, self.draw, self.fields)
+        return self.seen_as(*gif_pair(self.recon, self.truth))
     @cached_property
-    def turn(self):
-        "Which other clip's truth each is compared with for chance: half a turn of the list."
-        return np.roll(np.arange(len(self)), len(self)//2 or 1)
+    def gif_own(self):
+        "The reconstructions after a GIF of their own, beside the truths as they are."
+        return self.seen_as(gif_clips(self.recon), self.truth)
     @cached_property
-    def image(self): return self.both(self.models.image_logits)
+    def gif_refit(self):
+        "The pair after a GIF, brought back to the size of the frames."
+        return self.seen_as(*(_refit(x, self.recon.shape[2:4]) for x in (self.gif.recon, self.gif.truth)))
     @cached_property
-    def video(self): return self.both(self.models.video_logits)
+    def gif_mixed(self):
+        "The reconstructions after a GIF of their own, beside the truths of the grid."
+        return self.seen_as(self.gif_own.recon, self.gif_refit.truth)
     @cached_property
-    def feats(self): return self.both(self.models.vifi)
+    def avi(self):
+        "The same pair after an XVID film with swapped colours."
+        return self.seen_as(avi_clips(self.recon), avi_clips(self.truth))
     @cached_property
-    def vifi(self): return cosine(*self.feats)
+    def turns(self):
+        """Whose truths each is compared with for chance, int (k,B): all other clips', or those of k turns
+        of the list, at least four and 2000 pairs."""
+        n = len(self)
+        k = min(n-1, max(4, 2000//n))
+        by = (n*(np.arange(k)+.5)/k).astype(int) if k < n-1 else np.arange(1, n)
+        return (np.arange(n)+by[:, None]) % n
     @cached_property
-    def smooth(self): return smoothness(self.models.clip_image(self.recon))
+    def image(self) -> tuple: return self.both(self.models.image_logits)
     @cached_property
-    def hue(self): return self.hues(range(len(self)))
+    def video(self) -> tuple: return self.both(lambda x: self.models.video_logits(x, self.watched))
     @cached_property
-    def hue_turned(self): return self.hues(self.turn)
+    def feats(self) -> tuple: return self.both(self.models.vifi)
     @cached_property
-    def flow(self): return self.flows('strict')
+    def vifi(self) -> np.ndarray: return cosine(*self.feats)
     @cached_property
-    def flow_paper(self): return self.flows('paper')
+    def smooth(self) -> np.ndarray: return smoothness(self.models.clip_image(self.recon))
+    @cached_property
+    def hue(self) -> np.ndarray: return self.hues(range(len(self)))
+    @cached_property
+    def hue_turned(self) -> np.ndarray:
+        if len(self) < 2: return np.full((len(self), 2), np.nan)
+        return np.mean([self.hues(t) for t in self.turns], 0)
+    @cached_property
+    def flow(self) -> np.ndarray: return self.flows('strict')
+    @cached_property
+    def flow_paper(self) -> np.ndarray: return self.flows('paper')
 
-# %% ../nbs/529_metrics.ipynb #3d14606f
+# %% ../nbs/529_metrics.ipynb #978a7187
 def _chance_cos(pair):
     "Mean cosine of a reconstruction with other clips' truths, in one pass over sums."
     n = len(pair)
@@ -114,44 +156,55 @@ def _chance_gated(pair):
     def passed(first, cosines): # by other clips' truths
         own = np.diagonal(cosines, first) > pair.gate
         return (cosines > pair.gate).sum(1)-own
-    opened = np.concatenate([passed(i, s) for i,s in cosine_blocks(*pair.feats)])
+    opened = np.concatenate([passed(i, s) for i,s in cosine_blocks(*pair.gated_by.feats)])
     return (pair.smooth*opened/(n-1)).mean()
 
 def _turned(fn, step=64, **kw):
-    """Chance by half a turn of the list: mean of fn over reconstructions and the truths of other clips,
+    """Chance: mean of fn over reconstructions and the truths of other clips (`Pair.turns`),
     `step` clips in memory at a time."""
     def chance(pair):
         if len(pair) < 2: return np.nan
-        part = lambda i: fn(pair.recon[i:i+step], pair.truth[pair.turn[i:i+step]], **kw)
-        return np.concatenate([part(i) for i in range(0, len(pair), step)]).mean()
+        part = lambda t, i: fn(pair.recon[i:i+step], pair.truth[t[i:i+step]], **kw)
+        return np.concatenate([part(t, i) for t in pair.turns for i in range(0, len(pair), step)]).mean()
     return chance
 
-# %% ../nbs/529_metrics.ipynb #6ff7d162
+# %% ../nbs/529_metrics.ipynb #141a566f
 def _frames_n_way(pair, level, n, top):
-    "(values, n actually possible, classes): frames averaged after scoring, as in the peers."
+    "(values of every frame or clip (B,F), n actually possible, classes)."
     r,t = getattr(pair, level)
     classes = r.shape[-1]
     n = min(n, classes-top+1)
     r,t = (v.reshape(-1, classes) for v in (r, t))
+    if pair.half: r,t = half_softmax(r),t.astype(np.float16)
     blocks = range(0, len(r), 4096)
     v = np.concatenate([n_way_accuracy(r[i:i+4096], t[i:i+4096], n, top) for i in blocks])
-    return v.reshape(len(pair), -1).mean(1), n, classes
+    return v.reshape(len(pair), -1), n, classes
+
+def _watched_note(pair):
+    "What a score by the video judge has to say of the frames it was shown."
+    frames = pair.watched or pair.models.nets['video_classifier'][0].config.num_frames
+    return '' if frames == pair.recon.shape[1] else f', judged at {frames} frames'
 
 def _n_way(pair, level, n, top, trials):
-    "(values, chance, what the variant has to say)."
-    value,possible,classes = _frames_n_way(pair, level, n, top)
-    if pair.draw and trials: value = drawn(value, trials)
+    """(values, chance, what the variant has to say, spread).
+    Each frame is scored, and drawn for, on its own and then averaged, as in the peers."""
+    items,possible,classes = _frames_n_way(pair, level, n, top)
+    if pair.draw and trials: items = drawn(items, trials)
     note = '' if possible == n else f', {possible}-way: the classifier has {classes} classes'
-    return value, chance_n_way(possible, top), note
+    if level == 'video': note += _watched_note(pair)
+    if pair.half: note += ', half precision'
+    spread = (trial_sd(items, trials), f'mean sd of {trials} trials') if trials else None
+    return items.mean(1), chance_n_way(possible, top), note, spread
 
-# %% ../nbs/529_metrics.ipynb #42d0a1f8
+# %% ../nbs/529_metrics.ipynb #9ee5bacb
 class Definition(NamedTuple):
     "One row of a profile."
     metric: str
     variant: str
     unit: str
-    value: Callable # of a `Pair`: (B,), or (values, chance, note for the variant)
+    value: Callable # of a `Pair`: (B,), or (values, chance, note for the variant, spread)
     chance: Callable | None # of a `Pair`: float
+    judge: str | None = None # 'vifi' or 'clip_large', where CLIP B/32 might be asked instead
 
 IDEAL = {
     '2-way-I': 1.,
@@ -172,7 +225,7 @@ LOWER = ['EPE', 'LPIPS'] # less is better
 NETLESS = ['SSIM', 'PSNR', 'Hue-pcc', 'EPE', 'Flow-correlation'] # need no judge
 JUDGED = {'LPIPS': 'lpips'} # metrics that are left out where this part is not loaded
 
-# %% ../nbs/529_metrics.ipynb #1b175079
+# %% ../nbs/529_metrics.ipynb #9f66746c
 def _way_rows(variants, # {variant: classes of the truth that count as right}
               trials=(None, None)): # draws of frames and of clips
     "Definitions of the n-way scores."
@@ -186,13 +239,13 @@ def _way_rows(variants, # {variant: classes of the truth that count as right}
 
 def _gated(pair):
     "Smoothness where the reconstruction means the same, 0 elsewhere."
-    return np.where(pair.vifi > pair.gate, pair.smooth, 0.)
+    return np.where(pair.gated_by.vifi > pair.gate, pair.smooth, 0.)
 
-# %% ../nbs/529_metrics.ipynb #bc9f2523
+# %% ../nbs/529_metrics.ipynb #df4fae28
 def _strict_meaning():
     "The strict definitions that ask judges about meaning."
     return _way_rows({'strict top-1': 1, 'strict top-3': 3})+[
-        Definition('VIFI-score', 'strict', 'cosine', lambda p: p.vifi, _chance_cos)]
+        Definition('VIFI-score', 'strict', 'cosine', lambda p: p.vifi, _chance_cos, 'vifi')]
 
 def _strict_pixels():
     "The strict definitions of pixels."
@@ -207,13 +260,13 @@ def _strict_pixels():
 def _strict_motion():
     "The strict definitions of smoothness and motion."
     return [
-        Definition('CLIP-pcc', 'strict gated', 'cosine', _gated, _chance_gated),
+        Definition('CLIP-pcc', 'strict gated', 'cosine', _gated, _chance_gated, 'vifi'),
         Definition('CLIP-pcc', 'strict ungated', 'cosine',
                    lambda p: p.smooth, lambda p: p.smooth.mean()),
         Definition('EPE', 'strict', 'px/frame', lambda p: p.flow[:, 0], lambda p: p.flow[:, 1]),
         Definition('Flow-correlation', 'strict', 'r', lambda p: p.flow[:, 2], lambda p: 0.)]
 
-# %% ../nbs/529_metrics.ipynb #df7e3c06
+# %% ../nbs/529_metrics.ipynb #40afd22c
 def _lpips(pair): return lpips_distance(pair.recon, pair.truth, pair.models.lpips)
 
 def _chance_lpips(pair): return _turned(lpips_distance, net=pair.models.lpips)(pair)
@@ -222,13 +275,14 @@ def _strict_rows():
     "What a sceptic would compute."
     return _strict_meaning()+_strict_pixels()+_strict_motion()+[
         Definition('Identification', 'strict', 'accuracy',
-                   lambda p: identification(*p.feats), lambda p: .5),
+                   lambda p: identification(*p.feats), lambda p: .5, 'vifi'),
         Definition('LPIPS', 'strict', 'distance', _lpips, _chance_lpips)]
 
-# %% ../nbs/529_metrics.ipynb #8d80d846
+# %% ../nbs/529_metrics.ipynb #7fb5524c
 def _paper_rows(source):
     "The field's definitions as `source` computes them."
-    row = lambda metric, unit, value, chance: Definition(metric, source, unit, value, chance)
+    def row(metric, unit, value, chance, judge=None):
+        return Definition(metric, source, unit, value, chance, judge)
     rows = _way_rows({source: 3}, TRIALS[source])
     rows.append(row('SSIM', 'ssim', lambda p: ssim(p.recon, p.truth, source),
                     _turned(ssim, profile=source)))
@@ -236,12 +290,12 @@ def _paper_rows(source):
     rows.append(row('PSNR', 'dB', lambda p: psnr(p.recon, p.truth), _turned(psnr)))
     if source == 'NEURONS':
         smooth = lambda p: clip_pcc(p.recon, p.truth, 'NEURONS', p.models)
-        return rows+[row('CLIP-pcc', 'cosine', smooth, lambda p: smooth(p).mean())]
+        return rows+[row('CLIP-pcc', 'cosine', smooth, lambda p: smooth(p).mean(), 'clip_large')]
     return rows+[
         row('Hue-pcc', 'cosine', lambda p: hue_pcc(p.recon, p.truth, 'paper'),
             _turned(hue_pcc, profile='paper')),
-        row('VIFI-score', 'cosine', lambda p: p.vifi, _chance_cos),
-        row('CLIP-pcc', 'cosine', _gated, _chance_gated),
+        row('VIFI-score', 'cosine', lambda p: p.vifi, _chance_cos, 'vifi'),
+        row('CLIP-pcc', 'cosine', _gated, _chance_gated, 'vifi'),
         row('EPE', 'px/frame', lambda p: p.flow_paper[:, 0], lambda p: p.flow_paper[:, 1])]
 
 # %% ../nbs/529_metrics.ipynb #d8983633
@@ -277,86 +331,151 @@ def _names(clip_ids, n):
             expected=f'{n} different')
     return ids
 
-# %% ../nbs/529_metrics.ipynb #5806102f
+# %% ../nbs/529_metrics.ipynb #e78a7273
 def _can_be_judged(metric, models):
     "Is the part loaded that this metric cannot do without?"
     part = JUDGED.get(metric)
     if part == 'lpips': return bool(getattr(models, 'lpips', None))
     return part is None or part in models.nets
 
+def _refused(definition, models):
+    "Why a metric is not computed here though others are: its own judge is not there, and no other may stand in."
+    if models is None or models.standins or not definition.judge: return ''
+    instead = models.stands_for(definition.judge)
+    if not instead: return ''
+    give = 'give vifi=FILE (--vifi FILE)' if definition.judge == 'vifi' else 'load clip_large'
+    return f'{JUDGES_HUB[definition.judge][0]} is not loaded: {give}'
+
 def _wanted(rows, metrics, models):
-    "The definitions that are asked for and can be computed."
+    "(definitions that are asked for and can be computed, {metric: why not} of the others)."
     if models is None: metrics = [m for m in NETLESS if metrics is None or m in metrics]
     if metrics is not None: rows = [d for d in rows if d.metric in metrics]
-    return [d for d in rows if _can_be_judged(d.metric, models)]
+    rows = [d for d in rows if _can_be_judged(d.metric, models)]
+    why = {f'{d.metric} ({d.variant})': w for d in rows if (w := _refused(d, models))}
+    if why and len(why) == len(rows):
+        what,reason = next(iter(why.items()))
+        raise SemvideoError(f'{what} has no judge', found=', '.join(models.nets), expected=reason.split(':')[0],
+                            remedy=reason.split(': ')[1])
+    return [d for d in rows if f'{d.metric} ({d.variant})' not in why], why
 
-def _scored(definition, pair, chance, gif):
-    "(values, chance, variant) of one definition."
-    metric,variant,_,value,luck = definition
-    after_gif = gif and variant in GIF
-    if after_gif: pair = pair.gif
-    note = ' after GIF' if after_gif else ''
+def _as_source_saw(definition, pair, gif, avi):
+    "(pair as the source's scoring of this metric sees it, what the variant says of it)."
+    path,note = gif_path(definition.variant, definition.metric),''
+    gate = pair.gif if path and gif and gif != 'given' else pair # VIFI has been measured before, on the grid
+    if path and gif == 'given': note = GIF_NAMES['grid']
+    elif path and gif:
+        names = dict(grid='gif', own='gif_own', refit='gif_refit', mixed='gif_mixed')
+        pair,note = getattr(pair, names[path]),GIF_NAMES[path]
+    if definition.variant != 'Mind-Animator': return pair, note
+    if avi and definition.metric == 'VIFI-score': pair,note = pair.avi,note+' and AVI'
+    if definition.metric == 'CLIP-pcc': pair.gated_by = gate.avi if avi else gate
+    return pair, note
+
+def _scored(definition, pair, chance, gif, avi):
+    "(values, chance, variant, spread) of one definition."
+    variant,value,luck = definition.variant,definition.value,definition.chance
+    pair,note = _as_source_saw(definition, pair, gif, avi)
+    if definition.judge: note += pair.models.stands_for(definition.judge)
     found = value(pair)
     if isinstance(found, tuple):
-        values,level,more = found
-        return values, level, variant+note+more
+        values,level,more,spread = (*found, None)[:4]
+        return values, level, variant+note+more, spread
     level = luck(pair) if chance and luck else np.nan
-    return found, level, variant+note
+    return found, level, variant+note, None
 
-# %% ../nbs/529_metrics.ipynb #ae5d8ca8
+# %% ../nbs/529_metrics.ipynb #1ae27bef
+def _watched_frames(video_frames, kind, models, count):
+    "Frames that the video judge is built for; None: as it was loaded."
+    if models is None or 'video_classifier' not in models.nets: return None
+    if video_frames == 'clip': return count
+    if video_frames is not None or kind == 'strict': return video_frames
+    return count if models.can_watch(count) else None
+
+def judges_needed(profile: str = 'strict', # 'strict', 'paper' or a source
+                  source: str = 'SemVideo', # paper profile: a source, or 'all'
+                  ) -> list:
+    "Parts that the definitions of a profile ask, but for ViFi-CLIP, whose file the user gives."
+    named = source if profile == 'paper' else profile
+    clips = {'MinD-Video': [], 'NEURONS': ['clip_large'], 'all': ['clip', 'clip_large']}.get(named, ['clip'])
+    own = [p for p in JUDGES_FROM_HUB if p in JUDGE_LOADERS]
+    return ['image_classifier', 'video_classifier', *clips, *own]
+
+# %% ../nbs/529_metrics.ipynb #9900b334
 def evaluate(recon: np.ndarray, # uint8 (B,F,H,W,3)
              truth: np.ndarray, # the same shape
-             profile: str = 'strict', # 'strict' or 'paper': never in one table
-             models='tiny', # `Models`, or what `load_models` takes; None: no metric that needs a network
-             clip_ids=None, # B names; '0000', '0001' ... by default
+             profile: str = 'strict', # 'strict', 'paper' or a source: never two in one table
+             # `Models`, or what `load_models` takes; None: no metric that needs a network
+             models: 'Models | Path | str | None' = 'tiny',
+             clip_ids: Sequence | None = None, # B names; '0000', '0001' ... by default
              source: str = 'SemVideo', # paper profile: whose definitions, or 'all'
-             epe_size=None, # side at which flow is measured, as in `flow_table`
+             # side at which flow is measured, as in `flow_table`
+             epe_size: int | tuple | str | None = None,
              fps: float | None = None, # frames a second, to print with EPE
-             metrics=None, # names to compute; all by default
+             metrics: Sequence[str] | None = None, # names to compute; all by default
              chance: bool = True, # compute chance levels too
-             gif: bool = False, # paper profile: score after a GIF the sources that did so (`GIF`)
+             gif: bool | str | None = None, # paper: after a GIF; None: where the source did (`GIF`); 'given': they are
              draw: bool = False, # paper profile: n-way scores with the noise of the source's trials
              gate: float = .6, # CLIP-pcc counts 0 where VIFI is not above it
              fields: FlowCache | None = None, # shared between calls; the models' own by default
+             avi: bool = False, # Mind-Animator's VIFI: after its XVID film too
+             half: bool = False, # n-way scores ranked in half precision, as all sources but NEURONS did
+             video_frames=None, # of the video judge: a number, or 'clip'; None: paper the clip's, strict as loaded
              ) -> pd.DataFrame:
     """Every metric of a profile for every clip: tidy DataFrame (clip_id, metric, variant, value, chance,
-    unit). `attrs` holds what was used."""
-    if models is not None: models = load_models(models)
+    unit). `attrs` holds what was used, the spread of each metric as its source prints it, and what was
+    left out and why. Raises `SemvideoError` where all that is asked for has no judge."""
+    if models == 'hub': models = load_models(models, parts=judges_needed(profile, source))
+    elif models is not None: models = load_models(models)
     kind = 'strict' if profile == 'strict' else 'paper'
-    pair = Pair(recon, truth, models, epe_size, gate, draw and kind == 'paper', fields)
-    ids,tables = _names(clip_ids, len(pair)),[]
-    for row in _wanted(definitions(profile, source), metrics, models):
-        values,level,variant = _scored(row, pair, chance, gif)
-        unit = _unit(row.unit, pair, kind, fps)
+    watched = _watched_frames(video_frames, kind, models, recon.shape[1])
+    pair = Pair(recon, truth, models, epe_size, gate, draw and kind == 'paper', fields, half, watched)
+    ids,tables,spreads = _names(clip_ids, len(pair)),[],[]
+    rows,left_out = _wanted(definitions(profile, source), metrics, models)
+    gif = (gif is None or gif) if kind == 'paper' else False
+    for row in rows:
+        values,level,variant,spread = _scored(row, pair, chance, gif or False, avi)
+        values = np.asarray(values, np.float64)
+        spreads.append(_spread(row.metric, variant, values, spread))
         tables.append(pd.DataFrame(dict(
-            clip_id=ids, metric=row.metric, variant=variant, value=np.asarray(values, np.float64),
-            chance=level, unit=unit)))
+            clip_id=ids, metric=row.metric, variant=variant, value=values,
+            chance=level, unit=_unit(row.unit, pair, kind, fps))))
     if not tables:
         raise SemvideoError('No such metrics', found=metrics, expected=', '.join(IDEAL))
     table = pd.concat(tables, ignore_index=True)
-    table.attrs.update(profile=kind, shape=list(pair.recon.shape), fps=fps, gate=gate)
-    if models: _note_judges(table, models)
+    table.attrs.update(profile=kind, shape=list(pair.recon.shape), fps=fps, gate=gate, half=half,
+                       spread=spreads, left_out=left_out)
+    if models: _note_judges(table, models, watched)
     return table
 
-# %% ../nbs/529_metrics.ipynb #2c154d65
-def _note_judges(table, models):
-    "Keep new features on disk, and write into the table who judged."
+# %% ../nbs/529_metrics.ipynb #8dace178
+def _spread(metric, variant, values, spread):
+    "What is printed behind the mean: as the source makes it, else the standard deviation across clips."
+    across = float(values.std()) if len(values) else np.nan
+    value,of = spread or (across, 'sd across clips')
+    return dict(metric=metric, variant=variant, spread=value, spread_of=of, sd=across)
+
+def _note_judges(table, models, watched):
+    "Keep new features on disk, and write into the table who judged, and how many frames of a clip."
     models.cache.save()
     names = {part: name for part,(_,_,name) in models.nets.items()}
     table.attrs.update(models=names, vifi=models.vifi_name())
+    if 'video_classifier' in names:
+        table.attrs['video_frames'] = watched or models.nets['video_classifier'][0].config.num_frames
 
-# %% ../nbs/529_metrics.ipynb #29c5c0a4
+# %% ../nbs/529_metrics.ipynb #59e167b3
 ADDED_METRICS = [] # (profile or source, metric, variant) of the definitions that `register_metric` added
 
 def register_metric(metric: str, # its name in the tables
-                    value, # of a `Pair` (`recon`, `truth`, `models`, ...): (B,)
+                    value: Callable, # of a `Pair` (`recon`, `truth`, `models`, ...): (B,)
                     unit: str, # such as 'r' or 'dB'
                     profile: str = 'strict', # 'strict', 'paper', or a source
-                    chance=None, # of a `Pair`, or a number; None: unknown
+                    # of a `Pair`, or a number; None: unknown
+                    chance: Callable | float | None = None,
                     variant: str | None = None, # the profile's name by default
                     ideal: float = 1., # its value for the truth itself
                     lower: bool = False, # less is better
-                    judge: str | None = None): # part of `Models.nets` that it asks; None: it needs no network
+                    # part of `Models.nets` that it asks; None: it needs no network
+                    judge: str | None = None) -> None:
     "Add a metric to a profile; raises `SemvideoError` if the profile has it already."
     profile = source_of(profile)
     variant = variant or profile
@@ -374,8 +493,8 @@ def register_metric(metric: str, # its name in the tables
     if judge is None: NETLESS.append(metric)
     else: JUDGED[metric] = judge
 
-# %% ../nbs/529_metrics.ipynb #30c9167d
-def forget_metric(metric: str):
+# %% ../nbs/529_metrics.ipynb #c64fa616
+def forget_metric(metric: str) -> None:
     "Take out all definitions of a metric that `register_metric` added."
     mine = [a for a in ADDED_METRICS if a[1] == metric]
     if not mine:
@@ -391,7 +510,8 @@ def forget_metric(metric: str):
     for names in (LOWER, NETLESS):
         if metric in names: names.remove(metric)
 
-# %% ../nbs/529_metrics.ipynb #1ad5a6c9
+# %% ../nbs/529_metrics.ipynb #fef695d5
 __getattr__ = renamed(__name__, dict(
     HUB='semvideo.metrics.JUDGES_HUB',
+    fvd='semvideo.metrics.clips_frechet',
     SOURCES='semvideo.metrics.METRIC_SOURCES'))

@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from .core import SemvideoError
 from .linear_start import principal_space
 
-# %% ../nbs/342_motion_filter.ipynb #011e7fc6
+# %% ../nbs/342_motion_filter.ipynb #312b3e55
 class MotionFilter(nn.Module):
     "Filters over a still latent that depend on the motion text."
     def __init__(self,
@@ -30,27 +30,29 @@ class MotionFilter(nn.Module):
         self.register_buffer('basis', torch.zeros(text, components))
         inputs = (components+1)*(channels*size**2+1)
         self.weight = nn.Parameter(torch.zeros(inputs, n_frames*channels))
-    def gates(self, text): # (B,T,D) standardised
+    def gates(self, text: torch.Tensor) -> torch.Tensor: # (B,T,D) standardised
         "1 and the text's components (B,K+1)."
         c = text.flatten(1)@self.basis
         return torch.cat([torch.ones_like(c[:,:1]), c], 1)
-    def patches(self, still): # (B,C,h,w)
+    def patches(self, still: torch.Tensor) -> torch.Tensor: # (B,C,h,w)
         "What each cell sees, and 1: (B,h*w,C*size^2+1)."
         p = F.unfold(F.pad(still, (self.size//2,)*4, mode='replicate'), self.size)
         return torch.cat([p, torch.ones_like(p[:,:1])], 1).transpose(1,2)
 
-# %% ../nbs/342_motion_filter.ipynb #6564ab60
+# %% ../nbs/342_motion_filter.ipynb #231b9929
 @patch
-def forward(self:MotionFilter, still, text): # (B,C,h,w), (B,T,D) standardised
+def forward(self:MotionFilter, still: torch.Tensor,
+            text: torch.Tensor) -> torch.Tensor: # (B,C,h,w), (B,T,D) standardised
     "Change of the still picture in each frame (B,F,C,h,w)."
     g = self.gates(text)
     kernel = torch.einsum('bk,kio->bio', g, self.weight.unflatten(0, (g.shape[1], -1)))
     change = (self.patches(still)@kernel).mT.unflatten(1, (self.n_frames, -1))
     return change.unflatten(3, still.shape[2:])
 
-# %% ../nbs/342_motion_filter.ipynb #5b9c7589
+# %% ../nbs/342_motion_filter.ipynb #b6c6e60b
 @patch
-def sums_of(self:MotionFilter, still, text, change, rows): # training arrays as in `fit`, (n,) clips
+def sums_of(self:MotionFilter, still: torch.Tensor, text: torch.Tensor, change: torch.Tensor,
+            rows: torch.Tensor) -> torch.Tensor: # training arrays as in `fit`, (n,) clips
     "Sums of squares and products over some clips, (Q,Q+F*C): inputs times inputs and outputs."
     total = 0.
     for i in rows.split(32):
@@ -67,7 +69,7 @@ def ridge_of_sums(sums: torch.Tensor, # (Q,Q+P) of `sums_of`
     eye = torch.eye(q, dtype=sums.dtype, device=sums.device)
     return torch.linalg.solve(sums[:,:q] + penalty*eye, sums[:,q:])
 
-# %% ../nbs/342_motion_filter.ipynb #14ee9c6a
+# %% ../nbs/342_motion_filter.ipynb #7ef4248d
 @patch
 @torch.no_grad()
 def fit(self:MotionFilter,
@@ -75,7 +77,7 @@ def fit(self:MotionFilter,
         text: torch.Tensor, # (N,T,D) their motion text, standardised
         change: torch.Tensor, # (N,F,C,h,w) true latents less the still picture
         folds: torch.Tensor, # (N,) whole segments
-        alphas=10.**torch.arange(0, 6)) -> float: # penalties to try
+        alphas: torch.Tensor = 10.**torch.arange(0, 6)) -> float: # penalties to try
     "Set basis and filters; returns the penalty chosen."
     _,basis = principal_space(text.flatten(1)-text.flatten(1).mean(0), self.basis.shape[1])
     self.basis.copy_((basis/basis.square().sum(1, keepdim=True).clamp_min(1e-12)).T)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['NULLS', 'ADDED_NULLS', 'still_frames', 'register_null', 'forget_null', 'null_makers', 'null_videos']
 
-# %% ../nbs/580_null_videos.ipynb #651d828e
+# %% ../nbs/580_null_videos.ipynb #f86416c7
+from collections.abc import Callable
 from functools import partial
 import numpy as np
 from .core import SemvideoError, rng_for
@@ -17,13 +18,14 @@ def still_frames(recon: np.ndarray, train: np.ndarray, seed: int = 0) -> np.ndar
     clips = random_clips(train, len(recon), 64, rng_for('static first frame', seed))
     return np.repeat(clips[:, :1], recon.shape[1], 1)
 
-# %% ../nbs/580_null_videos.ipynb #b84ca340
+# %% ../nbs/580_null_videos.ipynb #b1317eed
 NULLS = ('static first frame', 'mean image', 'mean video', 'random training clip',
          'frozen first frame', 'shuffled fMRI', 'shifted fMRI')
 ADDED_NULLS = {} # name: function (recon, train, seed, segments) -> uint8 like recon
 
 def register_null(name: str, # as it stands in the tables
-                  make): # (recon, train, seed, segments) -> uint8 (N,F,H,W,3); arguments as `null_makers`
+                  # (recon, train, seed, segments) -> uint8 (N,F,H,W,3); arguments as `null_makers`
+                  make: Callable) -> None:
     "Add a null to every study that is evaluated; raises `SemvideoError` if the name is taken."
     if name in NULLS or name in ADDED_NULLS:
         raise SemvideoError(
@@ -33,7 +35,7 @@ def register_null(name: str, # as it stands in the tables
             remedy='forget_null(name) first, if it is yours')
     ADDED_NULLS[name] = make
 
-def forget_null(name: str):
+def forget_null(name: str) -> None:
     "Take out a null that `register_null` added."
     if name not in ADDED_NULLS:
         known = ', '.join(ADDED_NULLS) or 'none'

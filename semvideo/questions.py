@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['marginals', 'same', 'class_names', 'two_parts', 'plain_questions']
 
-# %% ../nbs/582_questions.ipynb #1e78171b
+# %% ../nbs/582_questions.ipynb #29f75f4e
+from collections.abc import Sequence
 import numpy as np
 from .metrics import Models
 from .simulate import DIRECTIONS
@@ -26,10 +27,10 @@ def marginals(logits: np.ndarray, # (N,K) class scores
     first,rest = ([s.partition(' ')[i] for s in names] for i in (0, 2))
     return _summed(p, first), _summed(p, rest)
 
-# %% ../nbs/582_questions.ipynb #d7c46392
+# %% ../nbs/582_questions.ipynb #560a777c
 def same(recon: np.ndarray, # (N,k) probabilities for the reconstructions
          truth: np.ndarray, # (N,k) for the true clips
-         asked=None, # columns that count as an answer; default all
+         asked: Sequence[int] | None = None, # columns that count as an answer; default all
          ) -> np.ndarray:
     """1 where the likeliest class is the one of the true clip, 0 where not, NaN where the true clip's
     class is not asked about; (N,)."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from .core import *
 from .metrics import identification, nearest_rows
-from .stats import block_bootstrap, time_blocks
+from .stats import mean_interval, time_blocks
 
 # %% ../nbs/705_readings.ipynb #6b12a9eb
 def first_captions(words:pd.DataFrame, # clip_id, level, rank, caption, ...
@@ -21,7 +21,7 @@ def first_captions(words:pd.DataFrame, # clip_id, level, rank, caption, ...
     first = words[(words.level == level) & (words['rank'] == 1)]
     return first.set_index('clip_id').caption.loc[list(clip_ids)].to_numpy()
 
-# %% ../nbs/705_readings.ipynb #c0c5630a
+# %% ../nbs/705_readings.ipynb #bd9e6579
 def decoded_captions(study:Study,
                      decoded:Decoded, # of the split
                      split:str='test',
@@ -45,12 +45,12 @@ def shared_words(a:str, b:str)->float: # captions
     a, b = (set(re.findall(r'\w+', s.lower())) for s in (a, b))
     return 2*len(a & b)/max(len(a) + len(b), 1)
 
-# %% ../nbs/705_readings.ipynb #c1d40362
-def _interval(v, blocks, seed=0):
-    "Mean and 95% interval blocked by time, as text."
-    low, high = np.nan, np.nan
-    if len(set(blocks)) > 1: low, high = block_bootstrap(v, blocks, 2000, seed)
-    return f'{np.mean(v):.3f} [{low:.3f}, {high:.3f}]'
+# %% ../nbs/705_readings.ipynb #33ec0aa9
+def _interval(v, blocks):
+    "Mean and 95% interval over independent pieces of time, as text."
+    mean, low, high, *_ = mean_interval(v, blocks)
+    if np.isnan(low): return f'{mean:.3f} (too few clips for an interval)'
+    return f'{mean:.3f} [{low:.3f}, {high:.3f}]'
 
 def _mean_shared(true, said): return [shared_words(t, s) for t, s in zip(true, said)]
 

@@ -13,9 +13,9 @@ __all__ = ['RULES', 'SECTIONS', 'FOOT', 'NO_RIDGE', 'page_verdicts', 'lost_notes
            'results_summary', 'StudyParts', 'load_parts', 'as_truth', 'is_simulated', 'reader_notes', 'page_heading',
            'even_clips', 'frames_per_second', 'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image',
            'repeats_part', 'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures', 'level_tables',
-           'brain_part', 'STAGE_ORDER', 'trust_table', 'fvd_table', 'selection_tables', 'ceiling_tables', 'leak_tables',
-           'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer',
-           'register_view']
+           'brain_part', 'STAGE_ORDER', 'trust_table', 'frechet_table', 'selection_tables', 'ceiling_tables',
+           'leak_tables', 'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part',
+           'Explorer', 'register_view']
 
 # %% ../nbs/729_report.ipynb #1ccbffdf
 from pathlib import Path
@@ -42,15 +42,15 @@ _all_ = ['side_by_side', 'data_uri', 'video_uri', 'image_uri', 'animation', 'enl
          'is_simulated', 'reader_notes', 'page_heading', 'even_clips', 'frames_per_second',
          'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image', 'repeats_part',
          'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures',
-         'level_tables', 'brain_part', 'STAGE_ORDER', 'trust_table', 'fvd_table',
+         'level_tables', 'brain_part', 'STAGE_ORDER', 'trust_table', 'frechet_table',
          'selection_tables', 'ceiling_tables', 'leak_tables', 'reader_tables', 'stages_of_page',
          'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer', 'register_view']
 
 # %% ../nbs/729_report.ipynb #9bf3f5d7
 RULES = dict(
     verdict='A null is a video that knows nothing of the clip it is scored against. It counts '
-    'as beaten only if the whole 95% interval of the paired difference, from a bootstrap '
-    'that keeps stretches of time together, lies on our side.',
+    'as beaten only if the whole 95% interval of the paired difference, a t interval over '
+    'pieces of time that are independent of each other, lies on our side.',
     watch='Left: what the person saw. Right: what was reconstructed from brain activity '
     'alone. The clips were chosen by rule: {rule} Each clip plays at its own speed '
     'and repeats; a click pauses it.',

@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['OURS', 'score_system', 'same_chance', 'interval', 'results_table']
 
-# %% ../nbs/585_results.ipynb #7eb67eca
+# %% ../nbs/585_results.ipynb #321782d2
+from collections.abc import Sequence
 import numpy as np, pandas as pd
 from .metrics import LOWER, Models, evaluate
-from .stats import block_bootstrap, corrected
+from .stats import corrected, mean_interval
 from .questions import plain_questions
 
-# %% ../nbs/585_results.ipynb #9520b451
+# %% ../nbs/585_results.ipynb #04ee1a5a
 def score_system(recon: np.ndarray, # uint8 (N,F,H,W,3)
                  truth: np.ndarray, # the same shape
                  models: Models,
-                 clip_ids, # N names
+                 clip_ids: Sequence, # N names
                  profile: str = 'strict', # or 'paper'
                  fps: float | None = None, # frames a second of what is scored
                  chance: bool = True, # compute chance levels too
@@ -40,25 +41,25 @@ def same_chance(scores: pd.DataFrame, # clip_id, system, metric, variant, value,
     level = pd.Series(ours.reindex(key).to_numpy(), index=scores.index)
     return scores.assign(chance=scores.chance.fillna(level))
 
-# %% ../nbs/585_results.ipynb #ab9d7658
+# %% ../nbs/585_results.ipynb #0184180f
 def interval(values: np.ndarray, # (N,)
-             blocks: np.ndarray, # (N,) block of each
-             n_boot: int, # resamples
-             seed: int) -> tuple[float, float, float]:
-    "Mean and 95 % interval; clips without a value are left out."
+             blocks: np.ndarray, # (N,) stretch of time of each: its segment
+             n_boot: int = 0, # of former callers: an interval by t is not resampled
+             seed: int = 0 # likewise
+             ) -> tuple[float, float, float]:
+    """Mean and 95 % interval by t over independent pieces of time, NaN where there are too few; clips without
+    a value are left out."""
     ok = np.isfinite(values)
-    mean = float(values[ok].mean()) if ok.any() else np.nan
-    if len(set(blocks[ok])) < 2: return mean, np.nan, np.nan
-    low,high = block_bootstrap(values[ok], blocks[ok], n_boot, seed)
-    return mean, float(low), float(high)
+    if not ok.any(): return np.nan, np.nan, np.nan
+    return mean_interval(values[ok], blocks[ok])[:3]
 
-# %% ../nbs/585_results.ipynb #099e3633
+# %% ../nbs/585_results.ipynb #48352c10
 def _gain(ours, theirs, sign, sure):
     "Paired gain of ours, with its interval, and whether that lies above zero."
     if ours is None: gain = (np.nan,)*3
     else: gain = sure(sign*(ours-theirs))
     row = dict(zip(('gain', 'gain_low', 'gain_high'), gain))
-    if np.isnan(gain[0]): return dict(row, beaten='')
+    if np.isnan(gain[1]): return dict(row, beaten='') # not compared, or too few pieces of time to tell
     return dict(row, beaten='yes' if gain[1] > 0 else 'no')
 
 def _value(metric, values, chance, sure):
@@ -67,19 +68,22 @@ def _value(metric, values, chance, sure):
     row |= dict(chance=chance, n=int(np.isfinite(values).sum()))
     return dict(row, corrected=float(corrected(metric, row['value'], row['chance'])))
 
-# %% ../nbs/585_results.ipynb #af52c71b
+# %% ../nbs/585_results.ipynb #80ff8186
 def results_table(scores: pd.DataFrame, # clip_id, system, metric, variant, value, chance, unit
-                  blocks: np.ndarray, # (N,) block of each clip, in the order of the first system
-                  n_boot: int = 2000, # resamples
-                  seed: int = 0) -> pd.DataFrame:
+                  blocks: np.ndarray, # (N,) stretch of time of each clip, in the order of the first system
+                  n_boot: int = 0, # of former callers: an interval by t is not resampled
+                  seed: int = 0 # likewise
+                  ) -> pd.DataFrame:
     """One row a system, metric and variant: value with interval, chance and corrected for it, and the
-    paired gain of `OURS` over it, on the clips that the system has."""
+    paired gain of `OURS` over it, on the clips that the system has. `beaten` is empty where the clips are too
+    few to tell."""
     rows,block_of = [],dict(zip(scores.clip_id.unique(), blocks))
     for (metric,variant),group in scores.groupby(['metric', 'variant'], sort=False):
         wide = group.pivot(index='clip_id', columns='system', values='value')
+        wide = wide.loc[[i for i in block_of if i in wide.index]] # in the order of time
         block = np.array([block_of[i] for i in wide.index])
         sign = -1 if metric in LOWER else 1
-        sure = lambda values: interval(values, block, n_boot, seed)
+        sure = lambda values: interval(values, block)
         for system,own in group.groupby('system', sort=False):
             values = wide[system].to_numpy()
             compared = system != OURS and OURS in wide

@@ -6,12 +6,13 @@
 __all__ = ['decoded_systems', 'state_scores', 'nearest_training', 'rendered_systems', 'has_decoders', 'repeat_states',
            'repeats_table']
 
-# %% ../nbs/587_rivals.ipynb #8657fd26
+# %% ../nbs/587_rivals.ipynb #2206f1f0
 import copy
+from collections.abc import Iterator
 import numpy as np, pandas as pd
-from .core import Decoded, Study, progress
+from .core import Decoded, Study, conditions_of, progress
 from .metrics import identification
-from .cvr import CVR
+from .cvr import CVR, motion_gain_of
 from .fmri import repeat_curve
 from .train import decode, load
 from .baselines import nearest_clips, save_ridge
@@ -50,7 +51,7 @@ def state_scores(decoded: dict, # {system: Decoded}
                 value=value, chance=.5, unit='accuracy')))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/587_rivals.ipynb #b03e4469
+# %% ../nbs/587_rivals.ipynb #588834a5
 def nearest_training(decoded: Decoded, # of the split
                      study: Study, split: str, train: str = 'train') -> np.ndarray:
     "The training clip whose holistic text state is nearest to the decoded one: uint8 (N,F,H,W,3)."
@@ -61,14 +62,16 @@ def _true_conditions(study, split, some):
     rows = lambda what: np.asarray(target(study, split, what)[some], np.float32)
     return Decoded(**{what: rows(what) for what in (*LEVELS, 'latents')})
 
-def _renderers(bundle, settings):
-    "The study's own renderer, and the same for true latents, which have not shrunk."
+def _renderers(bundle, settings, refined):
+    """The study's own renderer, the same for true latents, which have not shrunk, and for those of a
+    regression, which have: where ours were refined, with the bundle's gain."""
     ours = CVR(bundle, **settings)
-    exact = copy.copy(ours)
+    exact,shrunk = copy.copy(ours),copy.copy(ours)
     exact.config = ours.config.replace(motion_gain=1.)
-    return ours, exact
+    if refined: shrunk.config = ours.config.replace(motion_gain=None)
+    return ours, exact, shrunk
 
-# %% ../nbs/587_rivals.ipynb #e75d00ad
+# %% ../nbs/587_rivals.ipynb #86ece501
 def rendered_systems(study: Study, subject: int, split: str, # what was rendered
                      decoded: dict, # {system: Decoded}, `OURS` among them
                      some: np.ndarray, # rows of the clips to render
@@ -77,28 +80,31 @@ def rendered_systems(study: Study, subject: int, split: str, # what was rendered
     uint8 (n,F,H,W,3)}."""
     settings = dict(study.settings_of(f'render/sub-{subject}/{split}'))
     bundle,seed,mode = (settings.pop(k) for k in ('bundle', 'seed', 'mode'))
-    ours,exact = _renderers(bundle, settings)
+    refined = motion_gain_of(study, subject, split) is not None
+    ours,exact,shrunk = _renderers(bundle, settings, refined)
     all_ids = study.clip_ids(split)
     ids = [all_ids[i] for i in some]
     true = _true_conditions(study, split, some)
+    drawn = conditions_of(study.path/f'decode/sub-{subject}/{split}.safetensors')
     todo = { # system: renderer, conditions, seed
         'true conditions': (exact, true, seed),
-        'second seed': (ours, decoded[OURS][some], seed+1)}
+        'second seed': (ours, drawn[some], seed+1)}
     for system,states in decoded.items():
-        if system != OURS: todo[system] = ours,states[some],seed
+        if system != OURS: todo[system] = shrunk,states[some],seed
     videos = {'VAE round trip': ours.motion_frames(true.latents)}
     for system,(renderer,states,own_seed) in progress(todo.items(), 'evaluate: ceilings'):
         videos[system] = renderer.render(states, own_seed, mode, ids)
     return videos
 
-# %% ../nbs/587_rivals.ipynb #e3c4e188
+# %% ../nbs/587_rivals.ipynb #0892d005
 def has_decoders(study: Study, subject: int) -> bool:
     "Does the study hold the trained text decoders of a subject?"
     return all((study.path/f'train/sub-{subject}/sad-{level}').is_dir() for level in LEVELS)
 
 def repeat_states(study: Study, subject: int, split: str,
                   decoded: Decoded, # of all repeats
-                  repeats: int | None = None): # that were averaged for it; None: all there are
+                  # that were averaged for it; None: all there are
+                  repeats: int | None = None) -> Iterator[tuple]:
     """States that the trained decoders give for the mean of the first k repeats: yields (k, {level:
     (N,T,D)}); a k for which a clip has no response is left out. The last is `decoded` itself."""
     x = np.asarray(study.fmri(subject, split))[:, :repeats]

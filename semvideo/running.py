@@ -11,15 +11,15 @@ import argparse, os, sys
 from collections.abc import Callable
 from .verbs import *
 
-# %% ../nbs/745_running.ipynb #81f631a5
+# %% ../nbs/745_running.ipynb #9f831729
 # stage: (what it does, seconds on two cores)
 DEMO = dict(
-    simulate=('a scripted film and a brain with planted truth', 18),
+    simulate=('scripted films and a brain with planted truth', 45),
     prepare=('film and scans to a study', 5),
     mine=('captions from the scene scripts', 1),
     targets=('captions to text states, frames to latents', 16),
     train=('fMRI to text states and latents', 41),
-    decode=('the test segment, from fMRI alone', 1),
+    decode=('the test segment, from fMRI alone', 40),
     render=('decoded states to video', 42),
     evaluate=('metrics, chance levels, nulls', 37),
     explain=('which voxels carry what', 7),
@@ -134,7 +134,7 @@ def keep_memory()->bool:
     from_heap = mallopt(m_mmap, 1 << 30) or mallopt(m_mmap, 32 << 20)
     return bool(from_heap) and bool(mallopt(m_trim, (1 << 31) - 1))
 
-# %% ../nbs/745_running.ipynb #c1e12de0
+# %% ../nbs/745_running.ipynb #bbe9a674
 def _run(a):
     "Run a verb, or only plan it: what it returns."
     return plan_verb(a) if getattr(a, 'dry_run', False) else a.run(a)

@@ -24,11 +24,11 @@ def _brain_axis(hemisphere, vertex, mesh):
         if here.any(): parts.append(BrainModelAxis.from_surface(vertex[here], mesh, name))
     return functools.reduce(lambda a,b: a + b, parts)
 
-# %% ../nbs/110_runs.ipynb #f2499c83
+# %% ../nbs/110_runs.ipynb #a81f7e6f
 def write_run(path: Path | str, # .dtseries.nii to write
               x: np.ndarray, # (T,V) float32
-              hemisphere, # (V,) 'L' or 'R', all L before all R
-              vertex, # (V,) vertex on the fsLR-32k mesh
+              hemisphere: np.ndarray, # (V,) 'L' or 'R', all L before all R
+              vertex: np.ndarray, # (V,) vertex on the fsLR-32k mesh
               tr: float = 2.0, # seconds between volumes
               mesh: int = MESH) -> Path: # vertices of a whole hemisphere
     """Write a surface series as CIFTI-2, as Connectome Workbench does: uncompressed float32, time
@@ -43,7 +43,7 @@ def write_run(path: Path | str, # .dtseries.nii to write
             img.to_file_map(img.make_file_map(dict(header=f, image=f)))
     return Path(path)
 
-# %% ../nbs/110_runs.ipynb #0e161c44
+# %% ../nbs/110_runs.ipynb #c70c0e90
 @dataclass(frozen=True)
 class Grayordinates:
     "Which cortical vertex each column is."
@@ -54,12 +54,12 @@ class Grayordinates:
     mesh: int # vertices a hemisphere
     key: str # hash of the three arrays: runs with one key have the same columns
     def __len__(self): return len(self.column)
-    def take(self, i):
+    def take(self, i: np.ndarray) -> 'Grayordinates':
         "Only these vertices."
         return Grayordinates(self.column[i], self.hemisphere[i], self.vertex[i], self.total,
                              self.mesh, self.key)
 
-# %% ../nbs/110_runs.ipynb #48be0c1d
+# %% ../nbs/110_runs.ipynb #f12d550d
 _SIDES = dict(CIFTI_STRUCTURE_CORTEX_LEFT='L', CIFTI_STRUCTURE_CORTEX_RIGHT='R')
 
 def _key(column, hemisphere, vertex):
@@ -67,7 +67,7 @@ def _key(column, hemisphere, vertex):
     arrays = [column.astype('<i8'), hemisphere == 'L', vertex.astype('<i8')]
     return hashlib.sha256(b'|'.join(a.tobytes() for a in arrays)).hexdigest()[:12]
 
-def cortex_of(axis) -> Grayordinates: # nibabel BrainModelAxis
+def cortex_of(axis: 'BrainModelAxis') -> Grayordinates: # nibabel BrainModelAxis
     "The cortical vertices of a brain-model axis."
     parts = axis.iter_structures()
     found = [(_SIDES[name], where, part) for name,where,part in parts if name in _SIDES]

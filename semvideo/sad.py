@@ -86,36 +86,39 @@ class SAD(nn.Module):
         shapes = dict(token=(c.tokens, c.width), channel=(1, c.width), none=(1, 1))
         self.states = Standardiser(shapes[c.standardise])
 
-# %% ../nbs/338_sad.ipynb #55594899
+# %% ../nbs/338_sad.ipynb #7219c5ea
 @patch
 def project(self:SAD,
             fmri: torch.Tensor, # (B,V) fMRI of B clips
-            subject) -> torch.Tensor: # a key of n_voxels
+            subject: int | str) -> torch.Tensor: # a key of n_voxels
     "Shared space (B,H). Raises `SemvideoError` on an unknown subject, another voxel count, or NaN."
     check_fmri(fmri, subject, self.n_voxels)
     return self.projector[str(subject)](self.voxels[str(subject)](fmri))
 
-# %% ../nbs/338_sad.ipynb #de9b33de
+# %% ../nbs/338_sad.ipynb #60ad4772
 @patch
-def tokens(self:SAD, h): # (B,H) shared space
+def tokens(self:SAD, h: torch.Tensor) -> torch.Tensor: # (B,H) shared space
     "Standardised tokens (B,T,D) from the shared space."
     y = self.mlp(h)
     if self.linear is not None: y = y + self.linear(h)
     return y.unflatten(1, (self.config.tokens, self.config.width))
 
 @patch
-def forward(self:SAD, fmri, subject): # (B,V), key of n_voxels
+def forward(self:SAD, fmri: torch.Tensor,
+            subject: int | str) -> torch.Tensor: # (B,V), key of n_voxels
     "Text states (B,T,D) before refinement."
     return self.states.inverse(self.tokens(self.project(fmri, subject)))
 
-# %% ../nbs/338_sad.ipynb #b927624f
+# %% ../nbs/338_sad.ipynb #669edbb0
 @patch
 @torch.no_grad()
 def refine(self:SAD,
            tokens: torch.Tensor, # (B,T,D) from `forward`
            steps: int = None, # sampler steps, default from the config
-           generator=None, # torch generator, or a list with one for each clip
-           samples: int = None): # samples averaged for each clip, default from the config
+           # torch generator, or a list with one for each clip
+           generator: torch.Generator | list | None = None,
+           # samples averaged for each clip, default from the config
+           samples: int = None) -> torch.Tensor:
     "Refined text states (B,T,D)."
     k = samples or self.config.samples or 1
     cond = self.states(tokens).repeat_interleave(k, 0)
@@ -131,15 +134,16 @@ def _starting_noise(shape, k, generator, device): # (B*k,T,D), samples of a clip
     return torch.cat([torch.randn((k, *shape[1:]), generator=g, device=g.device)
                       for g in generator])
 
-# %% ../nbs/338_sad.ipynb #c7ca97fc
+# %% ../nbs/338_sad.ipynb #e0769816
 @patch
 def loss(self:SAD,
-         fmri, # (B,V)
-         target, # (B,T,D) true text states
-         subject, # key of n_voxels
-         progress=0., # of training, 0..1: moves the temperature and ends MixCo
-         generator=None, # torch generator of MixCo and noise
-         projected=None): # (B,H) shared space, if it is known already; fmri is then not used
+         fmri: torch.Tensor, # (B,V)
+         target: torch.Tensor, # (B,T,D) true text states
+         subject: int | str, # key of n_voxels
+         progress: float = 0., # of training, 0..1: moves the temperature and ends MixCo
+         generator: torch.Generator | None = None, # torch generator of MixCo and noise
+         # (B,H) shared space, if it is known already; fmri is then not used
+         projected: torch.Tensor | None = None) -> dict:
     "Dict of losses: loss (what to minimise), mse, softclip, refine."
     c = self.config
     h = self.project(fmri, subject) if projected is None else projected
@@ -156,9 +160,10 @@ def loss(self:SAD,
     total = parts['mse']+c.lambda_softclip*parts['softclip']+c.lambda_refine*parts['refine']
     return dict(loss=total, **parts)
 
-# %% ../nbs/338_sad.ipynb #a73d994b
+# %% ../nbs/338_sad.ipynb #919be8c4
 @patch
-def refine_loss(self:SAD, p, y, generator=None): # tokens and truth (B,T,D), standardised
+def refine_loss(self:SAD, p: torch.Tensor, y: torch.Tensor,
+                generator: torch.Generator | None = None) -> torch.Tensor: # tokens and truth (B,T,D), standardised
     "Squared error of the clean states guessed from one random noise level per row."
     n = self.config.refine_rows or len(p)
     p,y,net = p[:n],y[:n],self.refineformer
@@ -168,9 +173,9 @@ def refine_loss(self:SAD, p, y, generator=None): # tokens and truth (B,T,D), sta
     a = net.abar[t][:,None,None]
     return F.mse_loss(net(a.sqrt()*y+(1-a).sqrt()*eps, t, p), y)
 
-# %% ../nbs/338_sad.ipynb #56acaa8e
+# %% ../nbs/338_sad.ipynb #babced88
 @patch
-def reads(self:SAD):
+def reads(self:SAD) -> tuple:
     "Name of the target it learns, and of the text it is told: none."
     return self.config.level, None
 

@@ -14,7 +14,7 @@ import pandas as pd
 from .core import *
 from .evaluate import OURS
 from .simulate import write_film
-from .stats import block_bootstrap, time_blocks
+from .stats import mean_interval, time_blocks
 
 # %% ../nbs/702_sample.ipynb #63957aa9
 STATE_LEVELS = CAPTION_LEVELS[1:] # the levels that have a text state
@@ -118,20 +118,20 @@ def sample_scores(study:Study, film:dict, matches:list)->pd.DataFrame:
                      chance=1/8 if share else np.nan, unit='share' if share else 'dB')))
     return pd.concat(parts, ignore_index=True)
 
-# %% ../nbs/702_sample.ipynb #2d0559be
+# %% ../nbs/702_sample.ipynb #022bf3ea
 def _gain(gain, blocks):
     "Paired gain over a system, its interval, and whether the system is beaten."
-    low, high = block_bootstrap(gain, blocks, 500)
+    low, high = mean_interval(gain, blocks)[1:3]
     return dict(gain=gain.mean(), gain_low=low, gain_high=high, beaten='yes' if low > 0 else 'no')
 
 def sample_results(study:Study,
                    scores:pd.DataFrame)->pd.DataFrame: # as from `sample_scores`
     "The table results.csv: a row for each system and metric."
-    blocks, rows = time_blocks(study.select('test')), []
+    blocks, rows = time_blocks(study.select('test'), 20.), []
     by = {k: g.value.to_numpy() for k, g in scores.groupby(['system', 'metric'], sort=False)}
     for (system, metric), g in scores.groupby(['system', 'metric'], sort=False):
         v = g.value.to_numpy()
-        low, high = block_bootstrap(v, blocks, 500)
+        low, high = mean_interval(v, blocks)[1:3]
         r = dict(subject=1, split='test', profile='strict', system=system, metric=metric,
                  variant='made up', unit=g.unit.iloc[0], direction='higher', n=len(v),
                  value=v.mean(), low=low, high=high, chance=g.chance.iloc[0])

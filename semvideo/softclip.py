@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['mixco', 'softclip', 'ramp']
 
-# %% ../nbs/332_softclip.ipynb #b3e5df19
+# %% ../nbs/332_softclip.ipynb #78479044
 import math
 import torch
 import torch.nn.functional as F
+from .decoder_parts import all_rows, rows_before
 
 # %% ../nbs/332_softclip.ipynb #39d8c337
 def mixco(x: torch.Tensor, # (B,H) rows in the shared space
@@ -17,13 +18,17 @@ def mixco(x: torch.Tensor, # (B,H) rows in the shared space
           generator: torch.Generator | None = None
          ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     "Mixed rows, partner of each row, weight of the row itself (1 where it is not mixed)."
-    n,device = len(x),x.device
-    perm = torch.randperm(n, generator=generator, device='cpu').to(device)
+    n = len(x)
+    # drawn where the generator is, on the rows' device without one: a GPU need not wait
+    where = dict(generator=generator, device=generator.device if generator else x.device)
+    perm = torch.randperm(n, **where)
     # two Gamma draws a row make one Beta draw
-    gamma = torch._standard_gamma(torch.full((2,n), float(alpha)), generator=generator)
+    alphas = torch.full((2,n), float(alpha), device=where['device'])
+    gamma = torch._standard_gamma(alphas, generator=generator)
     gamma = gamma.clamp_min(1e-30)
-    is_mixed = torch.rand(n, generator=generator) < rows
-    lam = torch.where(is_mixed, gamma[0]/gamma.sum(0), torch.ones(n)).to(device)
+    is_mixed = torch.rand(n, **where) < rows
+    lam = torch.where(is_mixed, gamma[0]/gamma.sum(0), 1.).to(x.device)
+    perm = perm.to(x.device)
     return x*lam[:,None] + x[perm]*(1-lam[:,None]), perm, lam
 
 # %% ../nbs/332_softclip.ipynb #a95ce5c0
@@ -32,10 +37,12 @@ def softclip(pred: torch.Tensor, # (B,P) predictions
              tau: float, # temperature
              perm: torch.Tensor | None = None, # (B,) partner of each row under MixCo
              lam: torch.Tensor | None = None) -> torch.Tensor: # (B,) weight of the row itself
-    "SoftCLIP loss, both directions, with mixed labels under MixCo."
-    p,t = F.normalize(pred.flatten(1), dim=1),F.normalize(target.flatten(1), dim=1)
+    "SoftCLIP loss, both directions, with mixed labels under MixCo, over the rows of all processes."
+    p,t = (F.normalize(all_rows(v).flatten(1), dim=1) for v in (pred, target))
     logits,labels = p@t.T/tau,(t@t.T/tau).softmax(1)
-    if lam is not None: labels = lam[:,None]*labels + (1-lam[:,None])*labels[perm]
+    if lam is not None:
+        own = all_rows(lam)[:,None]
+        labels = own*labels + (1-own)*labels[all_rows(perm+rows_before(len(perm)))]
     to_caption = (labels*logits.log_softmax(1)).sum(1).mean()
     to_prediction = (labels.T*logits.T.log_softmax(1)).sum(1).mean()
     return -.5*(to_caption + to_prediction)

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'NOT_ONE_COLUMN', 'published', 'judged_as_published', 'why_not_comparable', 'run_means', 'leaderboard',
-           'corrected', 'time_blocks', 'block_labels', 'finite_values', 'block_bootstrap', 'n_eff', 'p_value',
-           'sign_flip', 'compare', 'holm', 'derange', 'shift_within', 'random_rows', 'random_clips', 'mean_video',
-           'nulls', 'disc_film', 'ladder', 'rungs', 'pair_flows', 'shuffle_table', 'frame_orders', 'order_code',
-           'order_p', 'shuffle_p', 'shuffle_test', 'p_curve', 'counterfactuals', 'ceiling_scaled', 'score_by_repeats',
-           'clusters', 'cluster_identification', 'held_out_cluster', 'effective_rank', 'outside_span',
-           'nearest_distance', 'distance_slope', 'diagnostics', 'CLAIMS', 'STILL', 'claim_rows', 'verdict',
-           'baseline_check', 'shuffle_check', 'metric_table', 'TrustCard', 'claim_checks', 'card', 'selection_check',
-           'leak_check', 'seed_check', 'trust_card', 'LAYOUTS', 'natural_key', 'movie_frames', 'split_grid',
-           'clip_frames', 'list_clips', 'align', 'load_pairs', 'swapped_channels', 'different_check', 'clips_hash',
-           'write_parquet', 'score']
+           'corrected', 'time_blocks', 'block_labels', 'finite_values', 'block_length', 'FEWEST', 'LEAST',
+           'time_pieces', 'Interval', 'mean_interval', 'block_bootstrap', 'n_eff', 'compare', 'p_value', 'sign_flip',
+           'holm', 'derange', 'shift_within', 'pairings', 'random_rows', 'random_clips', 'mean_video', 'nulls',
+           'disc_film', 'ladder', 'rungs', 'pair_flows', 'shuffle_table', 'frame_orders', 'order_code', 'order_p',
+           'shuffle_p', 'swapped_p', 'shuffle_test', 'order_gain', 'p_curve', 'counterfactuals', 'ceiling_scaled',
+           'score_by_repeats', 'clusters', 'cluster_identification', 'held_out_cluster', 'effective_rank',
+           'outside_span', 'nearest_distance', 'distance_slope', 'diagnostics', 'CLAIMS', 'STILL', 'MOVING',
+           'claim_rows', 'verdict', 'baseline_check', 'shuffle_check', 'epe_words', 'metric_table', 'interval_check',
+           'TrustCard', 'claim_checks', 'card', 'selection_check', 'leak_check', 'seed_check', 'trust_card', 'LAYOUTS',
+           'natural_key', 'movie_frames', 'split_grid', 'clip_frames', 'list_clips', 'align', 'load_pairs',
+           'swapped_channels', 'different_check', 'clips_hash', 'write_parquet', 'score']
 
 # %% ../nbs/569_stats.ipynb #4d35532e
 from .published import *
@@ -24,27 +25,28 @@ from .diagnostics import *
 from .trust import *
 from .folders import *
 
-# %% ../nbs/569_stats.ipynb #9861c385
+# %% ../nbs/569_stats.ipynb #e7b59b2c
 _all_ = [
     # published
     'PUBLISHED', 'NOT_ONE_COLUMN', 'published', 'judged_as_published', 'why_not_comparable',
     'run_means', 'leaderboard',
     # intervals
-    'corrected', 'time_blocks', 'block_labels', 'finite_values', 'block_bootstrap', 'n_eff',
-    'p_value', 'sign_flip', 'compare', 'holm',
+    'corrected', 'time_blocks', 'block_labels', 'finite_values', 'block_length', 'FEWEST', 'LEAST',
+    'time_pieces', 'Interval', 'mean_interval', 'block_bootstrap', 'n_eff', 'compare', 'p_value',
+    'sign_flip', 'holm',
     # nulls
-    'derange', 'shift_within', 'random_rows', 'random_clips', 'mean_video', 'nulls',
+    'derange', 'shift_within', 'pairings', 'random_rows', 'random_clips', 'mean_video', 'nulls',
     'disc_film', 'ladder', 'rungs',
     # motion
     'pair_flows', 'shuffle_table', 'frame_orders', 'order_code', 'order_p', 'shuffle_p',
-    'shuffle_test', 'p_curve', 'counterfactuals',
+    'swapped_p', 'shuffle_test', 'order_gain', 'p_curve', 'counterfactuals',
     # diagnostics
     'ceiling_scaled', 'score_by_repeats', 'clusters', 'cluster_identification',
     'held_out_cluster', 'effective_rank', 'outside_span', 'nearest_distance', 'distance_slope',
     'diagnostics',
     # trust
-    'CLAIMS', 'STILL', 'claim_rows', 'verdict', 'baseline_check', 'shuffle_check',
-    'metric_table', 'TrustCard', 'claim_checks', 'card', 'selection_check', 'leak_check',
+    'CLAIMS', 'STILL', 'MOVING', 'claim_rows', 'verdict', 'baseline_check', 'shuffle_check',
+    'epe_words', 'metric_table', 'interval_check', 'TrustCard', 'claim_checks', 'card', 'selection_check', 'leak_check',
     'seed_check', 'trust_card',
     # folders
     'LAYOUTS', 'natural_key', 'movie_frames', 'split_grid', 'clip_frames', 'list_clips',

@@ -6,31 +6,33 @@
 __all__ = ['PICTURE_CLASSES', 'MOTION_CLASSES', 'picture_class', 'motion_class', 'clip_batch', 'train_image_judge',
            'train_video_judge']
 
-# %% ../nbs/314_tiny_judges.ipynb #37a5f4bb
+# %% ../nbs/314_tiny_judges.ipynb #c92fbc73
+from functools import partial
 from pathlib import Path
 import numpy as np
 from .core import *
 from .simulate import *
 from .bundle import to_model
-from .tiny_picture import N_FRAMES, TIMES, picture_batch, train_loop
+from .tiny_picture import (N_FRAMES, TIMES, Ema, arithmetic, draw_ahead, picture_batch,
+                                   train_loop)
 
 # %% ../nbs/314_tiny_judges.ipynb #6fa805cb
 import torch
 import torch.nn.functional as F
 
-# %% ../nbs/314_tiny_judges.ipynb #c9456966
+# %% ../nbs/314_tiny_judges.ipynb #b7d2661d
 PICTURE_CLASSES = [f'{c} {k}' for k in KINDS for c in COLOURS] # 64
 MOTION_CLASSES = [f'{k} {m}' for k in KINDS for m in MOTIONS] # 104
 
-def picture_class(s) -> int: # Shot
+def picture_class(s: Shot) -> int: # Shot
     "Index in PICTURE_CLASSES."
     return KINDS.index(s.kind)*len(COLOURS) + list(COLOURS).index(s.colour)
 
-def motion_class(s) -> int: # Shot
+def motion_class(s: Shot) -> int: # Shot
     "Index in MOTION_CLASSES."
     return KINDS.index(s.kind)*len(MOTIONS) + MOTIONS.index(s.motion)
 
-def clip_batch(n: int, *seed):
+def clip_batch(n: int, *seed) -> tuple:
     "n clips of 8 frames, uint8 (n,8,64,64,3), with their first shots; no cuts."
     rng = rng_for('bundle', *seed)
     shots = [random_shot(rng, 'any') for _ in range(n)]
@@ -54,23 +56,50 @@ def _labels(names):
     "What a classifier's config stores of its classes."
     return dict(id2label=dict(enumerate(names)), label2id={v: k for k,v in enumerate(names)})
 
-# %% ../nbs/314_tiny_judges.ipynb #1e386dd2
-def train_image_judge(out: str | Path, steps: int = 2000, batch: int = 64, lr: float = 1.5e-3,
-                      seed: int = 1) -> list:
-    "Train the ViT on single frames; saves `image_classifier`."
+# %% ../nbs/314_tiny_judges.ipynb #1131313a
+def _pictures(seed, first, n): # place of the first picture
+    "Single frames uint8 (n,64,64,3) and their classes (n,)."
+    x,shots,_ = picture_batch(n, 'judge', seed, 'ahead', first)
+    return x, np.array([picture_class(s) for s in shots])
+
+def _new_image_judge():
+    "Untrained ViT over 8-pixel patches."
     from transformers import ViTConfig, ViTForImageClassification
-    torch.manual_seed(seed)
-    vit = ViTForImageClassification(
+    return ViTForImageClassification(
         ViTConfig(hidden_size=96, num_hidden_layers=4, num_attention_heads=4, intermediate_size=256,
                   image_size=SIZE, patch_size=8, hidden_dropout_prob=0.,
                   attention_probs_dropout_prob=0., **_labels(PICTURE_CLASSES)))
+
+def train_image_judge(out: str | Path, steps: int = 2000, batch: int = 64, lr: float = 1.5e-3,
+                      seed: int = 1, device: str = 'cpu',
+                      precision: str = 'tf32', # as in `arithmetic`
+                      minutes: float = None, # longest training
+                      n_pictures: int = 20000, # drawn ahead
+                      workers: int = 1, # processes that draw
+                      start: str | Path = None) -> list: # folder of a judge to go on from
+    "Train the ViT on single frames; saves `image_classifier`."
+    torch.manual_seed(seed)
+    vit = _new_image_judge()
+    if start: vit = type(vit).from_pretrained(start)
+    vit.to(device).train()
+    g = torch_generator('bundle', 'judge', seed, device=device)
+    blocks = draw_ahead(partial(_pictures, seed), n_pictures, workers)
+    blocks = progress(blocks, 'draw', -(-n_pictures//16))
+    pool,classes = ([torch.as_tensor(a).to(device) for a in part] for part in zip(*blocks))
+    pool,classes = torch.cat(pool),torch.cat(classes)
+    ema = Ema(vit.parameters(), .998)
     def loss_of(i):
-        x,shots,_ = picture_batch(batch, 'judge', seed, i)
-        y = torch.tensor([picture_class(s) for s in shots])
-        z = vit(_blur(to_model(x), i)).logits
+        ema.update()
+        j = torch.randint(0, n_pictures, (batch,), generator=g, device=device)
+        x,y = pool[j].movedim(-1, -3).float()/127.5 - 1,classes[j]
+        z = vit(_blur(x, i)).logits.float()
         return _joint_loss(z, y, 8)[0], (z.argmax(-1) == y).float().mean()
-    history = train_loop('image_classifier', loss_of, vit.parameters(), steps, lr, out)
-    vit.eval().save_pretrained(Path(out)/'image_classifier')
+    with arithmetic(device, precision):
+        history = train_loop('image_classifier', loss_of, vit.parameters(), steps, lr, out,
+                             minutes=minutes)
+    ema.update()
+    ema.apply()
+    vit.eval().to('cpu').save_pretrained(Path(out)/'image_classifier')
     return history
 
 # %% ../nbs/314_tiny_judges.ipynb #201da9fc

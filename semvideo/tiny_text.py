@@ -19,7 +19,7 @@ from .tiny_picture import train_loop
 import torch
 import torch.nn.functional as F
 
-# %% ../nbs/312_tiny_text.ipynb #9ce5ce25
+# %% ../nbs/312_tiny_text.ipynb #e2033f95
 def _learned_merges(texts, alphabet, size):
     "Merges of byte pairs, the most frequent first: list of (left, right)."
     from tokenizers import Tokenizer, models, trainers
@@ -31,7 +31,7 @@ def _learned_merges(texts, alphabet, size):
     learner.train_from_iterator(texts, trainer)
     return [tuple(m) for m in json.loads(learner.to_str())['model']['merges']]
 
-def make_tokenizer(n_captions: int = 4000, size: int = 1000):
+def make_tokenizer(n_captions: int = 4000, size: int = 1000) -> 'CLIPTokenizer':
     """A `CLIPTokenizer` whose merges are learned on captions; 77 tokens, padded with the end token as
     Stable Diffusion does."""
     from tokenizers.pre_tokenizers import ByteLevel
@@ -46,9 +46,9 @@ def make_tokenizer(n_captions: int = 4000, size: int = 1000):
     vocabulary = {word: i for i,word in enumerate(dict.fromkeys(words))}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
 
-# %% ../nbs/312_tiny_text.ipynb #ca567b6f
+# %% ../nbs/312_tiny_text.ipynb #1c5da7d0
 WIDTH = 64 # width of a text state
-def new_clip(tok):
+def new_clip(tok: 'CLIPTokenizer') -> 'CLIPModel':
     "Untrained tiny `CLIPModel`: text 3 layers x 64, vision 4 layers x 96 on 8-pixel patches."
     from transformers import CLIPConfig, CLIPModel
     text = dict(vocab_size=len(tok), hidden_size=WIDTH, intermediate_size=256, num_hidden_layers=3,
@@ -59,7 +59,7 @@ def new_clip(tok):
                   image_size=SIZE, patch_size=8, projection_dim=WIDTH)
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
 
-def text_encoder_of(clip): # CLIPModel
+def text_encoder_of(clip: 'CLIPModel') -> 'CLIPTextModel': # CLIPModel
     "The text tower of a `CLIPModel` as a `CLIPTextModel` of its own."
     from transformers import CLIPTextModel
     tower = CLIPTextModel(clip.config.text_config)
@@ -67,15 +67,15 @@ def text_encoder_of(clip): # CLIPModel
     tower.load_state_dict({k: trained[k.removeprefix('text_model.')] for k in tower.state_dict()})
     return tower.eval()
 
-# %% ../nbs/312_tiny_text.ipynb #40dd6e1f
+# %% ../nbs/312_tiny_text.ipynb #4bbd8a56
 FACTS = dict(kind=KINDS, colour=tuple(COLOURS), background=BACKGROUNDS, motion=MOTIONS,
              speed=tuple(SPEEDS))
 
-def facts_of(shot) -> list:
+def facts_of(shot: Shot) -> list:
     "Index of each fact of a shot, in the order of FACTS."
     return [list(FACTS[f]).index(getattr(shot, f)) for f in FACTS]
 
-def told(level: str, shot) -> list:
+def told(level: str, shot: Shot) -> list:
     "Which facts a caption of this level states, in the order of FACTS."
     pace = shot.motion in DIRECTIONS or shot.motion == 'pan'
     stated = dict(kind=True, colour=level != 'motion', background=level in ('anchor', 'holistic'),

@@ -31,8 +31,8 @@ def _save_brain(study, subject, rng, said, where, voxels): # said (N,8), {split:
         if split == 'train': x[3,1] = np.nan # a repeat that is missing
         study.save_fmri(subject, split, x)
 
-# %% ../nbs/346_toy.ipynb #38a31a50
-def toy_study(path, # folder to make
+# %% ../nbs/346_toy.ipynb #e13efcfd
+def toy_study(path: 'Path | str', # folder to make
               n: tuple = (120, 30), # training and test clips
               voxels: tuple = (60, 80), # of each subject
               T: int = 7, D: int = 16, # tokens and width of a text state

@@ -4,14 +4,17 @@
 
 # %% auto #0
 __all__ = ['TrainConfig', 'Recipe', 'RECIPES', 'Decoder', 'DECODERS', 'DECODER_CLASSES', 'register_decoder', 'DECODER_PARTS',
-           'recipe', 'part_settings', 'seeded', 'build', 'only', 'Data', 'reads', 'training_data', 'mean_repeat',
-           'row_count', 'draw_repeats', 'batches', 'prepare', 'shared_space', 'save_checkpoint', 'load_checkpoint',
-           'save', 'load', 'tidy', 'own_above_others', 'validate', 'rate', 'World', 'world', 'step_loss', 'optimiser',
-           'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'validation_rows', 'fit', 'train_part', 'train_study',
-           'decode', 'decode_study']
+           'recipe', 'part_settings', 'seeded', 'build', 'only', 'PRECISIONS', 'TRACKERS', 'precision_of',
+           'check_tracker', 'accelerator', 'Data', 'reads', 'training_data', 'mean_repeat', 'row_count', 'draw_repeats',
+           'batches', 'prepare', 'shared_space', 'save_checkpoint', 'load_checkpoint', 'save', 'load', 'tidy',
+           'own_above_others', 'likeness', 'judge_decoder', 'validate', 'rate', 'World', 'world', 'step_loss',
+           'optimiser', 'Lesson', 'output_of', 'watched_output', 'loss_gradients', 'loss_weights', 'balanced',
+           'add_gradients', 'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'validation_rows', 'final_gradients',
+           'fit', 'train_part', 'train_study', 'decode', 'decode_study']
 
-# %% ../nbs/362_train.ipynb #198f9f5c
+# %% ../nbs/362_train.ipynb #9141dd1c
 from .decoders import *
+from .engine import *
 from .batches import *
 from .left_out import *
 from .checkpoint import *
@@ -22,16 +25,19 @@ from .train_study import *
 from .decode import *
 from .base import renamed
 
-# %% ../nbs/362_train.ipynb #e3a2ceeb
+# %% ../nbs/362_train.ipynb #b084a8fe
 _all_ = ['TrainConfig', 'Recipe', 'RECIPES', 'Decoder', 'DECODERS', 'DECODER_CLASSES',
          'register_decoder', 'DECODER_PARTS', 'recipe', 'part_settings', 'seeded', 'build', 'only',
+         'PRECISIONS', 'TRACKERS', 'precision_of', 'check_tracker', 'accelerator',
          'Data', 'reads', 'training_data', 'mean_repeat', 'row_count', 'draw_repeats', 'batches',
          'prepare', 'shared_space', 'save_checkpoint', 'load_checkpoint', 'save', 'load', 'tidy',
-         'own_above_others', 'validate', 'rate', 'World', 'world', 'step_loss', 'optimiser',
-         'train_epoch', 'run_key', 'run_rows', 'run', 'Result', 'validation_rows', 'fit', 'train_part',
+         'own_above_others', 'likeness', 'judge_decoder', 'validate', 'rate', 'World', 'world',
+         'step_loss', 'optimiser', 'Lesson', 'output_of', 'watched_output', 'loss_gradients',
+         'loss_weights', 'balanced', 'add_gradients', 'train_epoch', 'run_key', 'run_rows', 'run',
+         'Result', 'validation_rows', 'final_gradients', 'fit', 'train_part',
          'train_study', 'decode', 'decode_study']
 
-# %% ../nbs/362_train.ipynb #0a264c16
+# %% ../nbs/362_train.ipynb #3421a3a5
 __getattr__ = renamed(__name__, dict(
     PARTS='semvideo.train.DECODER_PARTS',
     identification='semvideo.train.own_above_others'))

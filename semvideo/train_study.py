@@ -11,18 +11,21 @@ import pandas as pd
 from .core import SemvideoError
 from .mad import MAD
 from .sad import SAD
-from .decoders import DECODER_PARTS, DECODERS, Recipe, build, only, part_settings, recipe
+from .decoder_parts import as_config
+from .decoders import (DECODER_PARTS, DECODERS, Recipe, TrainConfig, build, only, part_settings,
+                               recipe)
 from .checkpoint import load
-from .loop import World, world
+from .engine import World, check_tracker, precision_of, world
 from .fit import fit
 
-# %% ../nbs/358_train_study.ipynb #c051ac46
+# %% ../nbs/358_train_study.ipynb #1f6f458c
 def _report(result): # Result
     "Row of the report on a stage that was trained."
     last = result.history[-1]
     row = dict(epochs=result.best, loss=round(last['loss'], 4), seconds=round(result.seconds, 1))
-    if 'val_identification' in last:
-        row['held-out identification'] = round(last['val_identification'], 4)
+    row['on'] = 'held-out' if 'val_identification' in last and 'all_loss' not in last else 'training'
+    row |= {k: round(v, 4) for k,v in result.judged.items()}
+    row['gradients'] = ' '.join(f'{k} {v:.2g}' for k,v in result.gradients.items())
     return row
 
 def _settings(part, r, config, subjects): # name in DECODERS, Recipe, training as a dict, list
@@ -37,7 +40,8 @@ def train_part(study: 'Study', part: str, r: Recipe, w: World, # core.Study, nam
                stage_part: str, needs: tuple, # name of the stage, stages it is made from
                config: dict, # training
                module: Callable, # function that gives the decoder to train
-               subjects: list, force: bool) -> dict:
+               subjects: list, force: bool,
+               track=None) -> dict: # tracker, as in `run`
     "Train one stage if it is not done; returns its row of the report."
     stage = None
     if w.rank == 0: # one process keeps the books
@@ -47,11 +51,14 @@ def train_part(study: 'Study', part: str, r: Recipe, w: World, # core.Study, nam
     w.wait()
     row = dict(part=stage_part)
     if not study.stages()[f'train/{stage_part}']['done']:
-        result = fit(module(), study, config, subjects, folder, w.device, desc=stage_part)
+        result = fit(module(), study, config, subjects, folder, w.device, desc=stage_part, track=track,
+                     logs=study.path/'logs')
         row |= _report(result)
         if stage:
             files = [folder/'model.safetensors', folder/'config.json', folder/'history.csv']
-            stage.finish(files, epochs=result.best, loss=result.history[-1]['loss'])
+            how = precision_of(as_config(TrainConfig, config, {}), w.device)
+            stage.finish(files, epochs=result.best, loss=result.history[-1]['loss'], precision=how,
+                         processes=w.size)
     w.wait()
     return row
 
@@ -60,21 +67,25 @@ def train_study(study: 'Study', # core.Study with targets
                 subject: int | str, # to fine-tune on
                 config: str | Recipe | dict = 'auto', # auto, paper, miniature, a Recipe or its dict
                 parts: tuple = DECODER_PARTS, # names in DECODERS
-                seed: int = 0, force: bool = False, device: str | None = None) -> pd.DataFrame:
+                seed: int = 0, force: bool = False, device: str | None = None,
+                track=None, # tracker: a name of `TRACKERS`, or accelerate's `GeneralTracker`
+                **engine) -> pd.DataFrame: # precision, accumulate, compile of every `TrainConfig`
     """Pretrain on all subjects, fine-tune on one, for each part; what is done is skipped.
     Returns a table."""
+    check_tracker(track)
     if subject not in study.subjects:
         raise SemvideoError(
             f'The study has no subject {subject!r}', found=subject, expected=study.subjects)
     r,w,rows = recipe(study, config, seed),world(device),[]
     n_voxels = {s: study.fmri(s, 'train').shape[2] for s in study.subjects}
     for part in parts:
-        _,pretrain,tune = part_settings(part, r)
+        _,*stages = part_settings(part, r)
+        pretrain,tune = (as_config(TrainConfig, c, engine).to_dict() for c in stages)
         before,after = f'pretrain/{part}',f'sub-{subject}/{part}'
         untrained = lambda: build(study, part, r, n_voxels)
         pretrained = lambda: only(load(study.path/'train'/before), subject)
         rows.append(train_part(study, part, r, w, before, ('targets',), pretrain, untrained,
-                               list(n_voxels), force))
+                               list(n_voxels), force, track))
         rows.append(train_part(study, part, r, w, after, ('targets', f'train/{before}'), tune,
-                               pretrained, [subject], force))
+                               pretrained, [subject], force, track))
     return pd.DataFrame(rows)

@@ -11,8 +11,8 @@ from torch import nn
 from fastcore.basics import patch
 from .core import ensure_torchvision
 
-# %% ../nbs/340_tripartite.ipynb #3026cd4c
-def parts():
+# %% ../nbs/340_tripartite.ipynb #f9917252
+def parts() -> tuple:
     """diffusers' real blocks; imported on first use, because that import is slow and needs torchvision
     in order."""
     ensure_torchvision()
@@ -39,12 +39,12 @@ class TripartiteAttention(nn.Module):
         self.lambda_spat = nn.Parameter(torch.tensor(float(lambda_spat)))
         self.lambda_temp = nn.Parameter(torch.tensor(float(lambda_temp)))
 
-# %% ../nbs/340_tripartite.ipynb #14c1b2cb
+# %% ../nbs/340_tripartite.ipynb #3afcf68e
 @patch
 def forward(self:TripartiteAttention,
-            x, # (B*F,C,h,w) features
-            text, # (B,T,D) motion text states
-            frames): # F
+            x: torch.Tensor, # (B*F,C,h,w) features
+            text: torch.Tensor, # (B,T,D) motion text states
+            frames: int) -> torch.Tensor: # F
     "Features of the same shape."
     n,c,h,w = x.shape
     spat = self.spatial(x)

@@ -15,7 +15,7 @@ import pandas as pd
 from .core import *
 from .evaluate import OURS
 from .metrics import identification
-from .stats import STILL, block_bootstrap, time_blocks
+from .stats import STILL, mean_interval, time_blocks
 
 # %% ../nbs/710_verdicts.ipynb #0ab6de52
 QUESTIONS = {
@@ -84,22 +84,33 @@ def with_gains(results:pd.DataFrame)->pd.DataFrame:
     r = results.reindex(columns=list(columns))
     return r.assign(beaten=r.beaten.astype(object).fillna('').astype(str))
 
-# %% ../nbs/710_verdicts.ipynb #2f01c23c
+# %% ../nbs/710_verdicts.ipynb #ee0ac658
 def _not_measured(name):
     return dict(
         kind='open', tag='not measured',
         text=f'{name}: on no clip of this split is the judge\'s answer for the truth '
         f'one that is asked about.')
 
+def _untold(nulls):
+    "Which comparisons were made on too few independent clips to have an interval?"
+    return nulls.gain.notna() & nulls.gain_low.isna()
+
+def _span(low, high, form):
+    "An interval in words, or that there is none."
+    if not np.isfinite(low): return 'too few independent clips for an interval'
+    return f'95% interval {low:{form}} to {high:{form}}'
+
 def _question_verdict(r): # rows of one metric and variant
     "Verdict on one plain question."
     name, what = QUESTIONS[r.metric.iloc[0]]
     us, nulls = r[r.system == OURS].iloc[0], null_rows(r)
     if not np.isfinite(us.value): return _not_measured(name)
-    said = (f'{name}: right in {us.value:.1%} of {int(us.n)} clips (95% interval {us.low:.1%} '
-            f'to {us.high:.1%}; chance {us.chance:.1%}). ')
+    said = (f'{name}: right in {us.value:.1%} of {int(us.n)} clips '
+            f'({_span(max(us.low, 0), min(us.high, 1), ".1%")}; chance {us.chance:.1%}). ')
     if not len(nulls):
         return dict(kind='open', tag='no nulls', text=said + 'Nothing to compare with was scored.')
+    if _untold(nulls).any():
+        return dict(kind='open', tag='too few clips', text=said + 'No claim either way.')
     lost = nulls[nulls.beaten != 'yes']
     if len(lost):
         by = sentence_list([f'{s} ({v:.1%})' for s, v in zip(lost.system, lost.value)])
@@ -111,7 +122,7 @@ def _question_verdict(r): # rows of one metric and variant
         text=said + f'It beats every null; the strongest, {best.system}, reaches {best.value:.1%} '
         f'(paired gain at least {100*nulls.gain_low.min():.1f} points).')
 
-# %% ../nbs/710_verdicts.ipynb #cc3970c3
+# %% ../nbs/710_verdicts.ipynb #47c9dee2
 def _fates(nulls): # rows of nulls
     """Metric of each row; with its variant, where one variant of it beats every null and another does
     not."""
@@ -123,10 +134,23 @@ def _fates(nulls): # rows of nulls
 
 def _sorted_list(systems): return sentence_list(sorted(set(systems)))
 
-# %% ../nbs/710_verdicts.ipynb #9b5c629d
+# %% ../nbs/710_verdicts.ipynb #e238670d
+def _epe_words(r):
+    "EPE as a gain over a still video and beside direction; empty where either was not scored."
+    still = r[(r.metric == 'EPE') & r.system.isin(STILL) & r.gain.notna()]
+    way = r[(r.metric == 'Flow-correlation') & (r.system == OURS)]
+    if not len(still) or not len(way): return ''
+    gain, held, span = still.gain.iloc[0], still.value.iloc[0], still[['gain_low', 'gain_high']].iloc[0]
+    return (f'EPE is {held - gain:.3g} where the own first frame held still has {held:.3g} (gain {gain:+.3g}, '
+            f'{_span(*span, "+.3g")}): it rewards not moving, so direction is read beside it, a flow '
+            f'correlation of {way.value.iloc[0]:.3g}. ')
+
 def _group_verdict(group, r):
     "Verdict on a group of metrics, or None where no null was scored."
     nulls = null_rows(r)
+    if _untold(nulls).any():
+        return dict(kind='open', tag='too few clips',
+                    text=f'{group}: too few independent clips for intervals. No claim either way.')
     nulls = nulls[nulls.beaten != '']
     if not len(nulls): return None
     nulls = nulls.assign(metric=_fates(nulls))
@@ -135,13 +159,14 @@ def _group_verdict(group, r):
     text = f'{group}: '
     if won: text += f'{sentence_list(won)} beat{"s" if len(won) == 1 else ""} every null. '
     if len(lost): text += f'Not beaten: {"; ".join(f"{m} by {s}" for m, s in lost.items())}. '
+    text += _epe_words(r)
     if not won:
         text += f'No claim of {NO_CLAIM.get(group, group.lower())}.'
         return dict(kind='bad', tag='no claim', text=text)
     if len(lost): return dict(kind='open', tag='in part', text=text)
     return dict(kind='good', tag='beats nulls', text=text)
 
-# %% ../nbs/710_verdicts.ipynb #564c8bc8
+# %% ../nbs/710_verdicts.ipynb #2ff0129f
 def _signed_zero_off(text): return text.replace('-0.000', '0.000').replace('+0.000', '0.000')
 
 def _compared_by(r, states):
@@ -152,13 +177,14 @@ def _compared_by(r, states):
 
 def _differences(what, r):
     "Where we are surely worse and surely better: (worse, a sentence)."
+    if r.gain_low.isna().all(): return [], 'too few independent clips to tell'
     worse = what[r.gain_high < 0].unique().tolist()
     better = what[r.gain_low > 0].unique().tolist()
     said = [f'worse in {sentence_list(worse)}'] if worse else []
     if better: said.append(f'better in {sentence_list(better)}')
     return worse, '; '.join(said) or 'no difference that these clips can show'
 
-# %% ../nbs/710_verdicts.ipynb #8540ecfc
+# %% ../nbs/710_verdicts.ipynb #73fb8eab
 def _rival_verdict(name, states, r): # rows of one rival; are they of text states?
     "Verdict against one other decoder."
     what = _compared_by(r, states)
@@ -166,11 +192,12 @@ def _rival_verdict(name, states, r): # rows of one rival; are they of text state
     us = 'SAD' if states else 'Our video'
     by = ', by identification of clips from decoded text states' if states else ''
     gains = _signed_zero_off('; '.join(
-        f'{w} {gain:+.3f} ({low:+.3f} to {high:+.3f})'
+        f'{w} {gain:+.3f}' + (f' ({low:+.3f} to {high:+.3f})' if np.isfinite(low) else '')
         for w, gain, low, high in zip(what, r.gain, r.gain_low, r.gain_high)))
     said = f'{us} against {name}{by}: {difference}.'
-    return dict(kind='bad' if worse else 'good',
-                tag=f'{us.split()[-1]} {"loses" if worse else "holds"}',
+    kind, tag = ('bad', 'loses') if worse else ('good', 'holds')
+    if r.gain_low.isna().all(): kind, tag = 'open', 'against it: too few clips'
+    return dict(kind=kind, tag=f'{us.split()[-1]} {tag}',
                 short=said, text=f'{said} Paired gain: {gains}.')
 
 def _rival_verdicts(results):
@@ -191,32 +218,35 @@ def verdicts(results:pd.DataFrame)->list: # results.csv
     found = [_group_verdict(g, r[group == g]) for g in list(GROUPS)[2:]]
     return out + [v for v in found if v] + _rival_verdicts(r)
 
-# %% ../nbs/710_verdicts.ipynb #3c14d90e
-def _paired_identification(study, decoded, other, split):
+# %% ../nbs/710_verdicts.ipynb #eb0fd880
+def _paired_identification(study, decoded, other, split, seconds):
     "For each level: (level, mean of ours, mean of theirs, low and high of the paired difference)."
     clips, rows = study.select(split), []
-    blocks, onset = time_blocks(clips), clips.onset_s.to_numpy()
+    blocks, onset = time_blocks(clips, seconds), clips.onset_s.to_numpy()
     for level in CAPTION_LEVELS[1:]:
         target = read_npy(study.path/f'targets/{split}/{level}.npy')
         a = identification(getattr(decoded, level), target, onset, mean='true')
         b = identification(getattr(other, level), target, onset, mean='true')
-        low, high = block_bootstrap(a - b, blocks, 2000, 0)
+        low, high = mean_interval(a - b, blocks)[1:3]
         rows.append((level, a.mean(), b.mean(), low, high))
     return rows
 
-# %% ../nbs/710_verdicts.ipynb #f3c09b03
+# %% ../nbs/710_verdicts.ipynb #2bc1c44b
 def decoder_verdicts(study:Study, decoded:Decoded, others:dict, # {name: Decoded}
-                     split:str='test')->list:
+                     split:str='test',
+                     seconds:float|None=None)->list: # stretches taken for independent, as `time_blocks`
     "SAD against other decoders of the same states, paired over clips: identification per level."
     out = []
     for name, other in others.items():
-        rows = _paired_identification(study, decoded, other, split)
+        rows = _paired_identification(study, decoded, other, split, seconds)
         words = '; '.join(f'{l} {a:.3f} against {b:.3f} (difference {low:+.3f} to {high:+.3f})'
                           for l, a, b, low, high in rows)
         lost = [level for level, *_, high in rows if high < 0]
+        kind, tag = ('bad', 'SAD loses') if lost else ('good', 'SAD holds')
         text = f'SAD does not lose to {name}. '
+        if all(np.isnan(high) for *_, high in rows):
+            kind, tag, text = 'open', 'too few clips', 'Too few independent clips to tell. '
         if lost: text = f'SAD is worse than {name} at {sentence_list(lost)}. '
         out.append(dict(
-            kind='bad' if lost else 'good', tag='SAD loses' if lost else 'SAD holds',
-            text=text + f'Identification of clips from decoded states, paired: {words}.'))
+            kind=kind, tag=tag, text=text + f'Identification of clips from decoded states, paired: {words}.'))
     return out

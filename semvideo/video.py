@@ -138,7 +138,7 @@ def _end_of(t, frame, stream): # t: seconds at which the frame appears
     rate = stream.average_rate or stream.guessed_rate
     return t + (float(frame.duration*stream.time_base) if frame.duration else 1/float(rate or 30))
 
-# %% ../nbs/100_video.ipynb #7399301d
+# %% ../nbs/100_video.ipynb #6a11a031
 def turns(frame: 'av.VideoFrame') -> int:
     """Quarter turns counter-clockwise that show a frame upright, from the movie's display matrix (a
     phone held upright films on its side)."""
@@ -292,7 +292,7 @@ def _check_fit(place, n_frames, img, path): # place: where a clip goes
             expected=place.shape[1:],
             remedy='give a size')
 
-# %% ../nbs/100_video.ipynb #911f70e2
+# %% ../nbs/100_video.ipynb #48524a9b
 def _from_keyframe(box, stream, t):
     "Frames from the keyframe before second `t`; None if the file has no index that leads there."
     box.seek(int(t/float(stream.time_base)) + (stream.start_time or 0), stream=stream, backward=True)
@@ -305,7 +305,8 @@ def read_clip(path: Path | str, # movie file
               start_s: float, # where the clip begins, seconds
               duration_s: float, # its length, seconds
               n_frames: int, # frames to sample
-              size=None, # int (square), (height, width), or None for the movie's own
+              # int (square), (height, width), or None for the movie's own
+              size: int | tuple | None = None,
               fit: str = 'crop', # 'crop' the middle or 'squash'
               threads: int | None = None) -> np.ndarray: # decoder threads; None lets the codec choose
     """One clip by presentation time: uint8 (F,H,W,3), RGB.
@@ -374,15 +375,18 @@ def _pick_fast(path, times, threads=None):
     with _movie(path, threads) as (box, stream):
         for j,f in _pick(_shown(box, stream), stream, times[i:], path): yield i + j, f
 
-# %% ../nbs/100_video.ipynb #71d85b1d
+# %% ../nbs/100_video.ipynb #e916f2e5
 def read_clips(path: Path | str, # movie file
                starts: Sequence[float], # (N,) seconds at which clips begin, in any order
                duration_s: float, # length of each, seconds
                n_frames: int, # frames to sample from each
-               size=None, # int (square), (height, width), or None for the movie's own
-               out=None, # uint8 (N,F,H,W,3) to fill, or N arrays (F,H,W,3); made if None
+               # int (square), (height, width), or None for the movie's own
+               size: int | tuple | None = None,
+               # uint8 (N,F,H,W,3) to fill, or N arrays (F,H,W,3); made if None
+               out: np.ndarray | Sequence | None = None,
                fit: str = 'crop', # 'crop' the middle or 'squash'
-               threads: int | None = None): # decoder threads; None lets the codec choose
+               # decoder threads; None lets the codec choose
+               threads: int | None = None) -> np.ndarray | Sequence:
     """Many clips of one movie in one pass: uint8 (N,F,H,W,3), the same frames `read_clip` gives.
     Clips may overlap; `out` may be a memory map."""
     from av.video.reformatter import VideoReformatter

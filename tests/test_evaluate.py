@@ -1,4 +1,4 @@
-"The table of results against plain arithmetic, and what it does with missing values."
+"580_null_videos, 582_questions, 585_results, 587_rivals, 588_readouts, 590_evaluate, 595_ablation, 756_ablate_verb: the table of results against plain arithmetic, and what it does with missing values."
 import numpy as np, pandas as pd, pytest
 from semvideo.evaluate import OURS, fit_to, marginals, null_videos, results_table, same
 from semvideo.core import SemvideoError
@@ -20,7 +20,7 @@ def scores(rng):
 
 def test_values_and_paired_gains():
     s = scores(np.random.default_rng(0))
-    t = results_table(s, time_blocks(clips), 300)
+    t = results_table(s, time_blocks(clips, 20.), 300)
     for _, r in t.iterrows():
         v = s[(s.system == r.system) & (s.metric == r.metric)].value.to_numpy()
         ours = s[(s.system == OURS) & (s.metric == r.metric)].value.to_numpy()
@@ -33,12 +33,12 @@ def test_values_and_paired_gains():
 
 def test_order_of_rows_changes_nothing():
     s = scores(np.random.default_rng(1))
-    a = results_table(s, time_blocks(clips), 200)
+    a = results_table(s, time_blocks(clips, 20.), 200)
     b = pd.concat([
         g.iloc[np.random.default_rng(2).permutation(60)] if k[0] != OURS else g
         for k, g in s.groupby(["system", "metric"], sort=False)
     ])
-    b = results_table(b, time_blocks(clips), 200)
+    b = results_table(b, time_blocks(clips, 20.), 200)
     key = ["system", "metric"]
     pd.testing.assert_frame_equal(a.sort_values(key, ignore_index=True),
                                   b.sort_values(key, ignore_index=True))
@@ -50,7 +50,7 @@ def test_a_clip_without_a_value_is_left_out_of_its_metric_alone():
             rows(OURS, "direction", v),
             rows("null", "direction", np.where(np.isnan(v), np.nan, 0.)),
             rows(OURS, "kind", np.ones(60))
-        ]), time_blocks(clips), 100)
+        ]), time_blocks(clips, 20.), 100)
     assert t.set_index(["system", "metric"]).n.to_dict() == {
         (OURS, "direction"): 30,
         ("null", "direction"): 30,
@@ -61,14 +61,14 @@ def test_a_clip_without_a_value_is_left_out_of_its_metric_alone():
 def test_identical_system_is_not_beaten():
     v = np.random.default_rng(3).random(60)
     t = results_table(pd.concat([rows(OURS, "kind", v),
-                                 rows("copy", "kind", v)]), time_blocks(clips), 100)
+                                 rows("copy", "kind", v)]), time_blocks(clips, 20.), 100)
     assert t.gain.iloc[1] == 0 and t.beaten.iloc[1] == "no"
 
 def test_one_block_gives_no_interval():
     t = results_table(
         pd.concat([rows(OURS, "kind", np.ones(60)),
                    rows("null", "kind", np.zeros(60))]), np.zeros(60, int), 100)
-    assert np.isnan(t.low).all() and t.value.tolist() == [1, 0] and t.beaten.tolist() == ["", "no"]
+    assert np.isnan(t.low).all() and t.value.tolist() == [1, 0] and t.beaten.tolist() == ["", ""]
 
 def test_nulls_repeat_with_the_seed_and_differ_without():
     rng = np.random.default_rng(4)
@@ -218,7 +218,7 @@ def test_card_and_page_know_the_rungs(scored):
         "VAE round trip", "true conditions", "second seed"
     } and rung["ridge"] == rung["nearest training clip"] == "baseline" and set(
         rung[rung == "null"].index) == ALL - {"nearest training clip"}
-    assert "over 2 seeds, 4 clips" in ok["seed variance"]["says"] and c.facts["fvd"][0][
+    assert "over 2 seeds, 4 clips" in ok["seed variance"]["says"] and c.facts["frechet"][0][
         "system"] == OURS and "frozen" not in ok["pixel fidelity"]["says"]
     s.save_captions(
         "test",
@@ -305,3 +305,84 @@ def test_null_registry_refuses():
         E.register_null("shifted fMRI", None)
     with pytest.raises(SemvideoError, match="No such added null"):
         E.forget_null("shifted fMRI")
+
+def test_readouts_stand_beside_what_the_video_shows(scored):
+    "Colour is in the voxels of the squares; read-outs are fitted to training clips alone."
+    from semvideo.evaluate import READOUT_COLUMNS
+    s, t = scored
+    r = pd.read_csv(s.path/"evaluate/sub-1/readouts.csv")
+    assert tuple(r.columns) == READOUT_COLUMNS and "colour" in set(r.question)
+    by = r.set_index(["question", "read_from"])
+    shown = t[(t.system == OURS) & (t.variant == "judged")].set_index("metric").value
+    for (question, read_from), row in by.iterrows():
+        assert row.n == 10 or question == "direction"
+        if row.value > 0: assert np.isclose(row.share, row.shown/row.value)
+        if row.classes == 8: assert np.isclose(row.shown, shown[question])
+    assert by.value["colour", "holistic text state"] > by.chance["colour", "holistic text state"]
+
+def test_a_readout_of_shuffled_clips_stands_at_chance(scored):
+    from semvideo.evaluate import frequent, judged_answers, read_out, same
+    from semvideo.metrics import load_models
+    s, t = scored
+    models = load_models("tiny")
+    answers, right = (judged_answers(np.asarray(s.frames(k)), models)["colour"] for k in ("train", "test"))
+    groups = s.select("train").segment.to_numpy()
+    x, new = (np.asarray(s.fmri(1, k)).mean(1) for k in ("train", "test"))
+    asked = frequent(answers, 4)
+    value = lambda order: np.nanmean(same(read_out(x[order], asked, groups, new), right.p, asked.asked))
+    rng = np.random.default_rng(0)
+    shuffled = np.mean([value(rng.permutation(len(x))) for _ in range(20)])
+    most = np.bincount(right.p.argmax(1)).max()/len(right.p)  # always the same answer
+    assert value(np.arange(len(x))) > shuffled + .1 and shuffled < most + .1
+
+def test_one_training_segment_gives_no_readouts(scored):
+    from semvideo.evaluate import READOUT_COLUMNS, readouts_table
+    s, t = scored
+    one = s.clips.assign(segment="all")
+    class One:
+        path, settings_of = s.path, s.settings_of
+        select = staticmethod(lambda split: one[one.split == split])
+    r = readouts_table(One(), 1, "test", None, None, None, None)
+    assert tuple(r.columns) == READOUT_COLUMNS and not len(r)
+
+def test_share_of_nothing_is_not_known():
+    from semvideo.evaluate import share_shown
+    shown, blocks = np.ones(6), np.arange(6)//2
+    assert np.isnan(share_shown(shown, np.zeros(6), blocks)).all()
+    assert np.isnan(share_shown(np.full(6, np.nan), shown, blocks)).all()
+    share, low, high = share_shown(shown, shown, np.zeros(6, int))
+    assert share == 1 and np.isnan(low) and np.isnan(high)
+
+# ---- ablation: rows share what they do not touch ------------------------------------------------------------
+
+def test_a_branch_shares_files_and_leaves_the_study_alone(scored, tmp_path):
+    from semvideo.ablation import branch_study
+    s, t = scored
+    before = {p: p.read_bytes() for p in s.path.rglob("*.json*")}
+    own = branch_study(s, tmp_path/"own", ("targets",))
+    assert own.clip_ids("test") == s.clip_ids("test") and not (own.path/"render").exists()
+    assert np.array_equal(own.fmri(1, "test"), s.fmri(1, "test"))
+    own.log("reads", split="test", by="ablate")
+    assert {p: p.read_bytes() for p in s.path.rglob("*.json*")} == before
+
+def test_ablation_refuses_what_it_does_not_know(scored):
+    from semvideo.ablation import ablate_study
+    s, t = scored
+    with pytest.raises(SemvideoError, match="(?s)without-luck.*without-mad"):
+        ablate_study(s, 1, ["without-luck"])
+    with pytest.raises(SemvideoError, match="not trained"): ablate_study(s, 1, ["without-mad"])
+
+def test_the_help_lists_every_row_of_an_ablation():
+    from semvideo.ablation import ABLATIONS
+    from semvideo.cli import VERBS
+    said = next(kw["help"] for flags, kw in VERBS["ablate"][1] if flags == ("--rows",))
+    assert [w for w in said.replace(" (default: all)", "").split()[1:]] == list(ABLATIONS)
+
+def test_a_row_that_says_nothing_of_the_anchor_keeps_the_rest(scored):
+    from semvideo.ablation import _muted
+    from semvideo.core import Decoded
+    s, t = scored
+    d = Decoded.load(s.path/"decode/sub-1/test.safetensors")
+    m = _muted(s, 1, "test", "tiny", "anchor")
+    assert np.array_equal(m.motion, d.motion) and np.array_equal(m.latents, d.latents)
+    assert (m.anchor == m.anchor[0]).all() and not np.allclose(m.anchor[0], d.anchor[0])

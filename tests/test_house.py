@@ -379,7 +379,7 @@ def test_public_functions_say_their_types():
 
 # files of tests that hold several groups of rooms and name none of them in their first line
 GROUPS = dict(test_study="030_stages 040_locks 050_trash 055_places 060_order 070_anew 080_opening",
-              test_simulate="170_film 180_brain", test_train="351_left_out",
+              test_train="351_left_out",
               test_bundle="310_tiny_picture 312_tiny_text 314_tiny_judges 316_tiny_generator 318_tiny")
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from semvideo.core import SemvideoError
-from semvideo.posterior import CaptionPosterior, left_out_scores, read_texts
+from semvideo.posterior import CaptionPosterior, ScenePosterior, left_out_scores, read_texts
 
 
 def language(rng, kinds=6, colours=6, size=(4, 20)):
@@ -84,3 +84,77 @@ def test_texts_of_one_level(tmp_path):
 
 def test_equal_captions_everywhere():
     with pytest.raises(SemvideoError, match="Too few captions"): CaptionPosterior(["same"], np.zeros((1, 2, 3)))
+
+
+# scenes
+
+def two_levels(rng, trained):
+    "Two levels that say kind and colour each in words of their own; scenes are all pairs, `trained` those measured."
+    texts, states = language(rng)
+    scenes = pd.DataFrame(dict(anchor=texts, motion=[t + " moves" for t in texts]))
+    other = language(rng)[1]
+    shown, test = rng.choice(trained, 500), rng.integers(36, size=400)
+    levels, told, before = {}, {}, {}
+    for level, own in (("anchor", states), ("motion", other)):
+        part = CaptionPosterior(scenes[level], own, 32)
+        held = decoded_of(own[shown], rng, .16)
+        part.fit(part.scores(held), part.candidates[shown])
+        levels[level], told[level], before[level] = part, decoded_of(own[test], rng, .16), part.log_probability(held)
+    scene = ScenePosterior(levels, scenes)
+    scene.calibrate(before, shown)
+    return scene, told, test
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return two_levels(np.random.default_rng(2), np.array([i for i in range(36) if i % 6 != i//6]))
+
+
+def test_levels_together_are_better_than_alone_and_agree(scenes):
+    scene, told, test = scenes
+    chosen = scene.log_probability(told).argmax(1)
+    alone = {level: part.log_probability(told[level]).argmax(1) for level, part in scene.posteriors.items()}
+    right = {level: (found == test).mean() for level, found in alone.items()}
+    assert (chosen == test).mean() > max(right.values()) + .03
+    assert (alone["anchor"] == alone["motion"]).mean() < .95
+    states = scene.refined(chosen)
+    assert all(np.array_equal(states[level], part.states[chosen]) for level, part in scene.posteriors.items())
+
+
+def test_scenes_never_trained_on_are_found(scenes):
+    scene, told, test = scenes
+    found, new = scene.log_probability(told).argmax(1), test % 6 == test//6
+    assert new.sum() > 20 and (found == test)[new].mean() > .8
+
+
+def test_scenes_are_as_sure_as_they_are_right(scenes):
+    scene, told, test = scenes
+    p = np.exp(scene.log_probability(told))
+    assert abs(p.max(1).mean() - (p.argmax(1) == test).mean()) < .1
+    sure, scene.sureness = scene.sureness, 1.
+    naive = np.exp(scene.log_probability(told)).argmax(1)
+    scene.sureness = sure
+    assert 0 < sure <= 1 and (naive == p.argmax(1)).all()
+
+
+def test_words_of_scenes_agree(scenes):
+    scene, told, _ = scenes
+    table = scene.words(scene.log_probability(told)[:5], list("abcde"), 2)
+    wide = table.pivot(index=["clip_id", "rank"], columns="level", values="caption")
+    assert (wide.anchor + " moves" == wide.motion).all() and len(table) == 20
+
+
+def test_states_with_nan_are_said(scenes):
+    scene, told, _ = scenes
+    bad = {level: a.copy() for level, a in told.items()}
+    bad["motion"][3] = np.nan
+    with pytest.raises(SemvideoError, match="not finite"): scene.log_probability(bad)
+
+
+def test_captions_of_one_word_are_captions():
+    rng = np.random.default_rng(3)
+    states, shown = rng.standard_normal((2, 3, 4)), rng.integers(2, size=60)
+    posterior = CaptionPosterior(["car", "boat"], states)
+    answers = .5*states[shown] + .05*rng.standard_normal((60, 3, 4))
+    posterior.fit(posterior.scores(answers), posterior.candidates[shown])
+    assert (posterior.log_probability(answers).argmax(1) == shown).all()

@@ -34,6 +34,9 @@ TINY = dict(device="cpu", voxels=60, sad=dict(tokens=7, width=16, hidden=24, mlp
             batch=dict(sad=8, mad=4), frames=4, repeats=2, sides=(64, ), matrix=128, judged=4, compiler="eager", patience=6)
 
 
+partial = lambda result: None # set in each part's process: keeps what is known so far
+
+
 def part(seconds):
     "Register a part of the campaign with its time limit."
     def add(fn):
@@ -168,16 +171,9 @@ def decoder_steps(which, size):
             products.calls.clear()
             out[name] = dict(ms=ms, products_ms=alone, times_products=round(ms/alone, 2), tflop=round(flops/1e12, 4),
                              share_of_peak=round(flops/1e9/ms/peaks[name], 3), memory_gib=peak_gib(size))
+            out["parameters_m"] = round(sum(p.numel() for p in module.parameters())/1e6, 1)
+            partial(out)
             del module, step
-    with precision("bf16"):
-        start = time.perf_counter()
-        module, step = decoder_step(which, size, "bf16", compiled=True)
-        step()
-        wait(size)
-        warm = time.perf_counter()-start
-        ms = timed(step, size)
-        out["bf16, compiled"] = dict(ms=ms, times_products=round(ms/out["bf16"]["products_ms"], 2), warm_up_s=round(warm, 1))
-    out["parameters_m"] = round(sum(p.numel() for p in module.parameters())/1e6, 1)
     return out
 
 
@@ -238,6 +234,7 @@ def render(size):
             out[f"{side} px, {mode}"] = dict(
                 clips_per_minute=round(60/min(seconds), 2), seconds_a_clip=[round(s, 3) for s in seconds], first_clip_s=round(first, 2),
                 tflop_a_clip=round(flops/1e12, 1), share_of_peak=round(flops/1e12/min(seconds)/bf16, 3), memory_gib=peak_gib(size))
+            partial(out)
         out[f"{side} px"] = dict(vae=str(cvr.pipe.vae.dtype), steps=cvr.config.resolved().steps if size["device"] == "cuda" else None,
                                  syncs=syncs(lambda: cvr.render(decoded[:1]), size))
         del cvr
@@ -254,20 +251,6 @@ def syncs(fn, size):
     torch.cuda.set_sync_debug_mode("default")
     places = [f"{Path(w.filename).name}:{w.lineno}" for w in said if "synchroniz" in str(w.message)]
     return {p: places.count(p) for p in sorted(set(places))}
-
-
-@part(90)
-def compiled(size):
-    "What torch.compile gives the renderer, and what it costs first."
-    side, rng = size["sides"][0], np.random.default_rng(0)
-    cvr = renderer(size, side)
-    for network in (cvr.pipe.image_unet, cvr.pipe.unet): network.compile(backend=size["compiler"])
-    decoded = conditions(rng, 1, size["frames"] if size["device"] == "cuda" else 8, side, 768 if size["device"] == "cuda" else 64)
-    start = time.perf_counter()
-    cvr.render(decoded)
-    first = time.perf_counter()-start
-    ms = timed(lambda: cvr.render(decoded), size, repeats=2, warm=0)
-    return dict(side=side, first_clip_s=round(first, 1), seconds_a_clip=round(ms/1e3, 3))
 
 
 @part(60)
@@ -405,14 +388,52 @@ def full_gpu(size):
     return dict(ok=bool(words) and grey.mean() < .5, said=words, mean_grey_levels=round(grey.mean(), 4), needs_mib=needs//2**20)
 
 
+@part(240)
+def compiled(size):
+    "What torch.compile gives the decoders' steps and the renderer, and what it costs first."
+    out = {}
+    with precision("bf16"):
+        for which in ("sad", "mad"):
+            start = time.perf_counter()
+            module, step = decoder_step(which, size, "bf16", compiled=True)
+            step()
+            wait(size)
+            warm = time.perf_counter()-start
+            out[which] = dict(ms=timed(step, size), warm_up_s=round(warm, 1))
+            partial(out)
+    side, rng = size["sides"][0], np.random.default_rng(0)
+    cvr = renderer(size, side)
+    for network in (cvr.pipe.image_unet, cvr.pipe.unet): network.compile(backend=size["compiler"])
+    decoded = conditions(rng, 1, size["frames"] if size["device"] == "cuda" else 8, side, 768 if size["device"] == "cuda" else 64)
+    start = time.perf_counter()
+    cvr.render(decoded)
+    first = time.perf_counter()-start
+    ms = timed(lambda: cvr.render(decoded), size, repeats=2, warm=0)
+    return dict(out, render=dict(side=side, first_clip_s=round(first, 1), seconds_a_clip=round(ms/1e3, 3)))
+
+
 # running
 
 def child(name, size, out):
     "A part in its own process; its result to a file."
+    global partial
     start = time.time()
+    def partial(result): Path(out).write_text(json.dumps(dict(result, ok=False, error="not done in time"), indent=1))
     try: result = PARTS[name][0](size)
     except BaseException as error: result = dict(ok=False, error=f"{type(error).__name__}: {error}"[:600], where=traceback.format_exc().splitlines()[-12:])
     Path(out).write_text(json.dumps(dict(result, seconds_taken=round(time.time()-start, 1)), indent=1))
+
+
+def touch(): torch.zeros(1, device="cuda").cpu()
+
+
+def way_to_start(size):
+    """'fork', with all libraries imported once; 'spawn' where an import has already touched CUDA's driver."""
+    if size["device"] == "cpu": return "fork"
+    probe = multiprocessing.get_context("fork").Process(target=touch)
+    probe.start()
+    probe.join(30)
+    return "spawn" if probe.exitcode else "fork"
 
 
 def facts(size):
@@ -445,16 +466,16 @@ def main():
     import semvideo.fit
     import semvideo.judges
     import semvideo.pipeline  # noqa: F401 (imported once, before the forks)
-    forked = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context(way_to_start(size))
     for name in a.only:
         file = a.out/f"part_{name}.json"
-        process = forked.Process(target=child, args=(name, size, file))
+        process = context.Process(target=child, args=(name, size, file))
         process.start()
         process.join(PARTS[name][1]*size["patience"])
         if process.is_alive():
             process.kill()
             process.join()
-            result = dict(ok=False, error=f"not done in {PARTS[name][1]} s")
+            result = json.loads(file.read_text()) if file.is_file() else dict(ok=False, error=f"not done in {PARTS[name][1]} s")
         elif not file.is_file(): result = dict(ok=False, error=f"ended with {process.exitcode}")
         else: result = json.loads(file.read_text())
         file.unlink(missing_ok=True)
