@@ -89,18 +89,20 @@ def _collect(study, split, miner, store, keys):
         else: rows.append(dict(clip_id=clip_id, **{l: store[key][l] for l in CAPTION_LEVELS}))
     return pd.DataFrame(rows), missing
 
-# %% ../nbs/230_semminer.ipynb #9286bba6
+# %% ../nbs/230_semminer.ipynb #6fd3f7d9
 def _forget(study, cfg, needs, splits, i, n):
     """What `force` throws away: everything made with other settings; of what these settings made, this
     shard's clips only. The store stays where it is: another shard may be writing to it."""
     store,captions = study.path/'mine/store',[study.path/f'captions/{s}.csv' for s in study.splits]
     with alone(study.path/'.locks/mine/forget.lock'):
         stage = study.stage('mine', cfg, needs=needs, force=True, shard=(i, n), own=captions)
-        study.discard(captions, 'captions of a mining that was replaced')
-        if store.is_dir(): # a part is replaced: the other shards' captions stay
-            study.discard([store], f'store before part {i} of {n} was mined again', copy=True)
-            again = [c for s in splits for c in take_shard(study.clip_ids(s), i, n)]
-            CaptionStore(store, f'{i}-of-{n}').forget(again)
+        if not store.is_dir():
+            study.discard(captions, 'captions of a mining that was replaced')
+            return stage
+        # a part is replaced: the other shards' captions stay
+        study.discard([store], f'store before part {i} of {n} was mined again', copy=True)
+        again = [c for s in splits for c in take_shard(study.clip_ids(s), i, n)]
+        CaptionStore(store, f'{i}-of-{n}').forget(again)
         return stage
 
 # %% ../nbs/230_semminer.ipynb #0c076a68

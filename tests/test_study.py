@@ -328,6 +328,14 @@ def test_sources_that_change_meanwhile_leave_the_stage_open(study):
     assert "decode" not in states(study) and not d.dir.exists()
     assert any("of what has changed" in t["why"] for t in study.trash())
 
+def test_a_file_that_is_taken_away_before_the_end_is_said(study):
+    "Another shard that begins anew moves the tables: what is gone is not recorded as made."
+    d = study.stage("decode", {}, needs=("train/sub-1",))
+    write_npy(d.dir/"test.npy", np.arange(3))
+    study.discard([d.dir/"test.npy"], "somebody else")
+    refuses(lambda: d.finish([d.dir/"test.npy"]), "test.npy", "is gone")
+    assert states(study)["decode"] == "partial"
+
 def test_what_lies_further_down_must_hold_still_too(study):
     """An evaluation rests on renderings and reads decoders and targets as well: made again meanwhile, they were not there
     for a while, or are not those that were rendered from."""
