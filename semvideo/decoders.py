@@ -6,7 +6,7 @@
 __all__ = ['RECIPES', 'SMALL_NETWORKS', 'DECODERS', 'DECODER_CLASSES', 'DECODER_PARTS', 'TrainConfig', 'Recipe', 'as_recipe',
            'Decoder', 'register_decoder', 'recipe', 'part_settings', 'seeded', 'build', 'only']
 
-# %% ../nbs/348_decoders.ipynb #34170b0d
+# %% ../nbs/348_decoders.ipynb #095f8f9d
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
@@ -201,7 +201,7 @@ register_decoder('mad', MAD, _make_mad, family='mad')
 
 DECODER_PARTS = ('sad-anchor', 'sad-motion', 'sad-holistic', 'mad') # that decode a study together
 
-# %% ../nbs/348_decoders.ipynb #65d6ab07
+# %% ../nbs/348_decoders.ipynb #13c64ff8
 def recipe(study: 'Study', # core.Study with targets
            config: str | Recipe | dict = 'auto', # or a name in RECIPES
            seed: int = 0) -> Recipe:

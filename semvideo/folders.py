@@ -569,7 +569,7 @@ def _nulls_of_pairs(recon, truth, seed, folder):
     out["another clip's truth"] = _taken(truth, derange(n, rng), folder)
     return out
 
-# %% ../nbs/560_folders.ipynb #10e3e436
+# %% ../nbs/560_folders.ipynb #7466650c
 def _card_of_score(table, names, recon, truth, block, title):
     "Trust card of a scored folder; None of a single clip, which has no interval."
     n = len(recon)
@@ -641,7 +641,7 @@ def _as_protocol(word, recon, true, grid, folder, models, vifi):
     if lacks: said.append('NOT as the source: without '+', '.join(lacks))
     return recon, true, judges, options|dict(fps=p.fps), said
 
-# %% ../nbs/560_folders.ipynb #e5785deb
+# %% ../nbs/560_folders.ipynb #b0fd7423
 def score(pred: Path | str, # folder, clip or .npy of the reconstructions
           truth: Path | str | None = None, # folder, clip or .npy of the truth; None for GIF grids that hold both
           out: Path | str = 'score', # folder for results.csv, results.parquet, clips.csv, how.json and trust.html

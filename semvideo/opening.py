@@ -132,7 +132,7 @@ def stage(self:Study,
         if force: stage.make_room(shard, own)
         return stage.claim(shard)
 
-# %% ../nbs/080_opening.ipynb #d0e94745
+# %% ../nbs/080_opening.ipynb #4a8c5997
 def _check_still_ours(stage):
     "Raise if the stage was begun anew by another process."
     now = stage.record
@@ -163,6 +163,18 @@ def _check_sources_held(stage, files): # paths it made
         expected='sources that stay',
         remedy='run it again')
 
+def _hashes_of_made(stage, rels): # paths in the study
+    "SHA-256 of what a stage made; raises if somebody has taken a file away since."
+    hashes = stage.study.hashes(rels) # read before; again only where it was written since
+    gone = [f for f,sha in hashes.items() if sha is None]
+    if gone:
+        raise SemvideoError(
+            f'{stage.key} was made, and a file of it is gone',
+            file=stage.study.path/gone[0],
+            expected='nobody else at it',
+            remedy='run it again')
+    return hashes
+
 @patch
 def finish(self:Stage,
            files: Iterable = (), # paths made, inside the study
@@ -170,9 +182,11 @@ def finish(self:Stage,
     """Mark the stage done and record its files with their SHA-256.
     Raises `SemvideoError` if what it was computed from has changed meanwhile; what it made is then in the
     trash."""
-    _check_still_ours(self)
     files = list(files)
-    _check_sources_held(self, files)
     rels = sorted({Path(f).relative_to(self.study.path).as_posix() for f in files})
-    self.write_record(True, self.study.hashes(rels, verify=True), facts)
+    self.study.hashes(rels, verify=True)
+    with alone(self.locks/'claim.lock'): # nobody makes room meanwhile
+        _check_still_ours(self)
+        _check_sources_held(self, files)
+        self.write_record(True, _hashes_of_made(self, rels), facts)
     return self.release()

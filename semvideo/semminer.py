@@ -9,8 +9,8 @@ __all__ = ['MineConfig', 'mine_config', 'mine_study', 'movie_items', 'mine_movie
            'TableBackend', 'read_jsonl', 'ScriptBackend', 'read_captions', 'FileBackend', 'STORE_FORMAT', 'caption_key',
            'CaptionStore', 'find_store', 'store_path', 'merge_stores', 'SemMiner', 'Mined', 'one_line', 'mine_clips']
 
-# %% ../nbs/230_semminer.ipynb #e5bb3862
-import json, shutil
+# %% ../nbs/230_semminer.ipynb #ff2fa45d
+import json
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -89,19 +89,21 @@ def _collect(study, split, miner, store, keys):
         else: rows.append(dict(clip_id=clip_id, **{l: store[key][l] for l in CAPTION_LEVELS}))
     return pd.DataFrame(rows), missing
 
-# %% ../nbs/230_semminer.ipynb #7813f071
+# %% ../nbs/230_semminer.ipynb #6fd3f7d9
 def _forget(study, cfg, needs, splits, i, n):
     """What `force` throws away: everything made with other settings; of what these settings made, this
-    shard's clips only."""
+    shard's clips only. The store stays where it is: another shard may be writing to it."""
     store,captions = study.path/'mine/store',[study.path/f'captions/{s}.csv' for s in study.splits]
-    stage = study.stage('mine', cfg, needs=needs, force=True, shard=(i, n), own=[store, *captions])
-    study.discard(captions, 'captions of a mining that was replaced')
-    kept = stage.moved and stage.moved/'kept/mine/store'
-    if kept and kept.is_dir(): # a part was replaced: the other shards' captions stay
-        shutil.copytree(kept, store)
+    with alone(study.path/'.locks/mine/forget.lock'):
+        stage = study.stage('mine', cfg, needs=needs, force=True, shard=(i, n), own=captions)
+        if not store.is_dir():
+            study.discard(captions, 'captions of a mining that was replaced')
+            return stage
+        # a part is replaced: the other shards' captions stay
+        study.discard([store], f'store before part {i} of {n} was mined again', copy=True)
         again = [c for s in splits for c in take_shard(study.clip_ids(s), i, n)]
         CaptionStore(store, f'{i}-of-{n}').forget(again)
-    return stage
+        return stage
 
 # %% ../nbs/230_semminer.ipynb #0c076a68
 def _stage_of(study, miner, needs, splits, i, n, force, asked):

@@ -15,12 +15,20 @@ from .files import cannot_write, left_behind, read_json, write_json
 import semvideo.stages # adds `Study.stages`
 from .study import NAME, STUDY_PARTS, Study
 
-# %% ../nbs/050_trash.ipynb #43f9812e
+# %% ../nbs/050_trash.ipynb #20f536fb
 def _move(a, b):
     "Rename, making the folder; a refusal of the system is a `SemvideoError`."
     try:
         b.parent.mkdir(parents=True, exist_ok=True)
         os.replace(a, b)
+    except OSError as e: raise cannot_write(b, e) from e
+
+def _copy(a, b):
+    "A copy of a file or folder; a refusal of the system is a `SemvideoError`."
+    try:
+        b.parent.mkdir(parents=True, exist_ok=True)
+        if a.is_dir(): shutil.copytree(a, b)
+        else: shutil.copyfile(a, b)
     except OSError as e: raise cannot_write(b, e) from e
 
 def _new_entry(top): # folder of the trash
@@ -36,7 +44,8 @@ def _new_entry(top): # folder of the trash
 def discard(self:Study,
             paths: Iterable, # files and folders in the study
             why: str, # one line
-            undone: bool = False) -> Path | None: # moved aside by `undo`, which does not bring it back
+            undone: bool = False, # moved aside by `undo`, which does not bring it back
+            copy: bool = False) -> Path | None: # leave it in its place as well: others are at it
     """Move into trash/NNNN, together with a list of what lay where.
     Gives that folder, or None where there was nothing."""
     there = [p for p in dict.fromkeys(map(Path, paths)) if p.exists()]
@@ -45,7 +54,7 @@ def discard(self:Study,
     entry = _new_entry(self.path/'trash')
     rels = [p.relative_to(self.path).as_posix() for p in there]
     write_json(entry/'entry.json', dict(why=why, paths=rels, undone=undone))
-    for rel in rels: _move(self.path/rel, entry/'kept'/rel)
+    for rel in rels: (_copy if copy else _move)(self.path/rel, entry/'kept'/rel)
     return entry
 
 # %% ../nbs/050_trash.ipynb #4e411545

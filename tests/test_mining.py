@@ -1,4 +1,5 @@
 """225_chain, 227_mining, 230_semminer: kill and resume, shards, working ahead, bad input. None of these loads torch."""
+import fcntl
 import json
 import os
 import signal
@@ -214,6 +215,23 @@ def test_force(tmp_path):
         CaptionStore(study.path/'mine/store').frame().revision) == {'2'}
     assert mine_study(study, b, shard='2/2', force=True).new == 6 and mine_study(
         study, b, force=True).new == 12 and mine_study(study, b).had == 12
+
+
+def test_a_forced_shard_leaves_the_store_to_the_others(tmp_path):
+    "Another shard may be writing to it at this moment: its file stays, and what it writes is kept."
+    study = small_study(tmp_path/'s')
+    a,b = Yes(revision='1'), Yes(revision='1')
+    mine_study(study, a)
+    mine_study(study, a, shard='1/2', force=True)
+    before = CaptionStore(study.path/'mine/store')
+    with open(study.path/'mine/store/1-of-2.jsonl', 'rb') as writing:
+        inode = os.fstat(writing.fileno()).st_ino
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        assert mine_study(study, b, shard='2/2', force=True).new == 6
+        assert os.stat(study.path/'mine/store/1-of-2.jsonl').st_ino == inode
+    assert set(CaptionStore(study.path/'mine/store').rows) == set(before.rows)
+    study.undo() # the store of before
+    assert set(CaptionStore(study.path/'mine/store').rows) == set(before.rows)
 
 
 def test_movies_that_give_no_clips(tmp_path):
