@@ -20,8 +20,8 @@ def results(page): # folder of the demo
     """Plain questions of the page: {metric: {system: value, interval, n, and whether ours surely beats
     it}}."""
     t = pd.read_csv(next(page.rglob('results.csv')), keep_default_na=False).set_index('system')
-    row = lambda r: dict(value=round(float(r.value), 4), low=round(float(r.low), 4), high=round(
-        float(r.high), 4), n=int(r.n), chance=float(r.chance), surely_beaten=str(r.beaten) == 'yes')
+    known = lambda v: round(float(v), 4) if str(v) else None # an interval that the data cannot carry is empty
+    row = lambda r: dict(value=known(r.value), low=known(r.low), high=known(r.high), n=int(r.n), chance=float(r.chance), surely_beaten=str(r.beaten) == 'yes')
     def of(part): return {s: row(r) for s, r in part.iterrows()}
     states = t[t.variant.str.contains('text state')]
     return {
