@@ -195,7 +195,9 @@ def data_steps(out:Path, seed:int, n_subjects:int,
     tree, subjects = out/'miniature', tuple(range(1, n_subjects + 1))
     def simulated():
         simulate.make_miniature(tree, n_subjects=n_subjects, seed=seed, **miniature)
-        films.simulated_films(seed=seed).save(tree/'other_films')
+        others = tree/'other_films'
+        # the latents are written last, and whole
+        if not (others/'latents.npy').is_file(): films.simulated_films(seed=seed).save(others)
     def prepared(): datasets.prepare_cc2017(tree, out, subjects=subjects)
     def mined():
         backend = semminer.ScriptBackend(tree/'truth/scripts.jsonl')
