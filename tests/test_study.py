@@ -516,9 +516,8 @@ def test_the_harness_sees_what_is_broken(tmp_path):
     study = tmp_path/"short-study"
     harness.complete(study, tree, ("mine", "targets", "train", "decode", "render"))
     wanted = harness.Wanted(study, tree)
-    for _ in range(2): # two writers must meet within the same moment: not in every round, whatever the machine
-        p = harness.pairs(study, tree, "render", "render", 4, (0, 1), wanted=wanted, plant="nothing_holds")
-        if seen := any("render/sub-1/test" in b for b in p["bad"]): break
+    p = harness.pairs(study, tree, "render", "render", 4, (0, 1), wanted=wanted, plant="nothing_holds")
+    assert any("render/sub-1/test" in b for b in p["bad"]), p
     p = harness.pairs(study, tree, "render", "render", 2, (0, 1), wanted=wanted)
     assert p["bad"] == [] and p["differ"] == [], p
     want = harness.state(study)
@@ -529,7 +528,6 @@ def test_the_harness_sees_what_is_broken(tmp_path):
         status, _, err = harness.run(words[0], *on, *words[1:])
         assert status == 2 and says in err and "Traceback" not in err, err
     assert harness.differing(want, harness.state(study)) == []
-    if not seen: pytest.xfail("the planted race was not met in these rounds: the harness is not shown to see it here")
 
 def test_an_evaluation_that_cannot_be_meant_touches_nothing(study, tmp_path):
     from semvideo.evaluate import evaluate_study, judges_content
