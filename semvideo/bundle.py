@@ -212,46 +212,46 @@ class PictureCode:
         self.k = self.vae.config.scaling_factor
     def _checked(self, fn, x):
         "fn of x in the VAE's precision; where half precision overflows, in float32 from then on."
-        y = fn(x.to(self.vae.device, self.vae.dtype))
+        y = fn(x.to(self.vae.dtype))
         if self.vae.dtype == torch.float32 or torch.isfinite(y).all(): return y
         warnings.warn('the VAE overflows in half precision: going on in float32')
         self.vae.float()
-        return fn(x.to(self.vae.device).float())
-    def _latents(self, x): return self.vae.encode(x).latent_dist.mode()
-    def _pictures(self, z): return self.vae.decode(z).sample
+        return fn(x.float())
+    @torch.no_grad()
+    def latents(self, x: torch.Tensor) -> torch.Tensor: # float (N,3,H,W) in -1..1, where the VAE computes
+        "Scaled latent means (N,4,H/8,W/8) of a batch of pictures."
+        return self._checked(lambda x: self.vae.encode(x).latent_dist.mode(), x)*self.k
+    @torch.no_grad()
+    def pictures(self, z: torch.Tensor) -> torch.Tensor: # float (N,4,h,w), where the VAE computes
+        "Pictures (N,3,8h,8w) in -1..1 of a batch of scaled latents."
+        return self._checked(lambda z: self.vae.decode(z).sample, z/self.k)
 
 # %% ../nbs/195_bundle.ipynb #a1b2c3d5
 @patch
-@torch.no_grad()
 def encode(self:PictureCode, frames: np.ndarray, # uint8 (N,H,W,3)
            batch: int = 32) -> torch.Tensor:
     """Scaled latent means, float32 (N,4,H/8,W/8); fixed batches, so the result does not depend on how
     many are asked for at once."""
-    out = []
-    for i in range(0, len(frames), batch):
-        x = to_model(frames[i:i+batch], self.vae.device)
-        out.append((self._checked(self._latents, x)*self.k).float())
+    starts = range(0, len(frames), batch)
+    out = [self.latents(to_model(frames[i:i+batch], self.vae.device)).float() for i in starts]
     return torch.cat(out).cpu()
 
 @patch
-@torch.no_grad()
 def decode(self:PictureCode, z: torch.Tensor, # float (N,4,h,w)
            batch: int = 32) -> np.ndarray:
     "Pictures of scaled latents, uint8 (N,8h,8w,3); they leave the device once, as bytes."
-    parts = [to_bytes(self._checked(self._pictures, x/self.k)) for x in z.split(batch)]
+    parts = [to_bytes(self.pictures(x.to(self.vae.device))) for x in z.split(batch)]
     return torch.cat(parts).cpu().numpy()
 
 @patch
-@torch.no_grad()
 def resized(self:PictureCode, z: torch.Tensor, # float (N,4,h,w), on the VAE's device
             side: int, # pixels
             batch: int = 32) -> torch.Tensor:
     "Latents of the same pictures at another size, (N,4,side/8,side/8): decoded, resized, encoded."
     out = []
     for x in z.split(batch):
-        pictures = self._checked(self._pictures, x/self.k).float()
-        pictures = F.interpolate(pictures, (side, side), mode='bicubic', align_corners=False)
-        out.append(self._checked(self._latents, pictures.clamp(-1, 1))*self.k)
+        larger = F.interpolate(self.pictures(x).float(), (side, side), mode='bicubic', align_corners=False)
+        out.append(self.latents(larger.clamp(-1, 1)))
     return torch.cat(out)
 
 # %% ../nbs/195_bundle.ipynb #cc294a27

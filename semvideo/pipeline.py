@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from .core import SemvideoError
-from .bundle import load_part
+from .bundle import PictureCode, load_part, tokens
 from .inflated import inflated_net
 from .sampler import denoise, steps_run
 
@@ -186,21 +186,19 @@ def encode(self:SemVideoPipeline, prompts: list) -> torch.Tensor: # list of str
             'The pipeline has no text encoder',
             expected='text states',
             remedy='give anchor_embeds, prompt_embeds and negative_prompt_embeds')
-    ids = self.tokenizer(list(prompts), padding='max_length', truncation=True, return_tensors='pt',
-                         max_length=self.tokenizer.model_max_length).input_ids
     device = self._execution_device
-    return self.text_encoder(ids.to(device)).last_hidden_state.to(device, self.dtype)
+    ids = tokens(self.tokenizer, prompts).to(device)
+    return self.text_encoder(ids).last_hidden_state.to(device, self.dtype)
 
 # %% ../nbs/410_pipeline.ipynb #a57d4ff8
 @patch
-@torch.no_grad()
 def decode_latents(self:SemVideoPipeline,
                    video: torch.Tensor, # (B,F,4,h,w), scaled
                    chunk: int = 16) -> torch.Tensor: # frames decoded at once
     "Frames, float32 (B,3,F,H,W) in -1..1."
-    z = video.flatten(0, 1)/self.vae.config.scaling_factor
-    frames = torch.cat([self.vae.decode(part).sample for part in z.split(chunk)])
-    return frames.unflatten(0, video.shape[:2]).transpose(1, 2).float()
+    code = PictureCode(vae=self.vae)
+    frames = torch.cat([code.pictures(part).float() for part in video.flatten(0, 1).split(chunk)])
+    return frames.unflatten(0, video.shape[:2]).transpose(1, 2)
 
 # %% ../nbs/410_pipeline.ipynb #e41c0545
 @patch

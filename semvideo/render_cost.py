@@ -28,10 +28,11 @@ def meta_pipeline(bundle: str | Path = 'sd15') -> 'SemVideoPipeline': # 'sd15', 
 def count_flops(fn: Callable) -> int: # function of nothing
     "Floating-point operations of a call, as torch counts them."
     from torch.utils.flop_counter import FlopCounterMode
-    with torch.no_grad(), FlopCounterMode(display=False) as counter: fn()
+    with FlopCounterMode(display=False) as counter: fn()
     return counter.get_total_flops()
 
 # %% ../nbs/430_render_cost.ipynb #6e6f9344
+@torch.no_grad()
 def clip_flops(pipe: 'SemVideoPipeline', # on the meta device
                bundle: BundleConfig,
                cfg: RenderConfig) -> dict: # resolved
@@ -62,6 +63,7 @@ def weight_gb(pipe: 'SemVideoPipeline', bytes_each: int = 4) -> float: # bytes o
     return sum(sizes.values())*bytes_each/1e9
 
 # %% ../nbs/430_render_cost.ipynb #5e927cf8
+@torch.no_grad()
 def block_rate(bundle: BundleConfig,
                device: str = 'cpu', # 'cpu' or 'cuda'
                seconds: float = 1.) -> float: # to measure, after one call to warm up
@@ -82,14 +84,13 @@ def block_rate(bundle: BundleConfig,
 def _calls_a_second(call, on_gpu, seconds):
     "Calls a second, after one to warm up."
     wait = torch.cuda.synchronize if on_gpu else (lambda: None)
-    with torch.no_grad():
+    call()
+    wait()
+    start,done = time.perf_counter(),0
+    while not done or time.perf_counter()-start < seconds:
         call()
         wait()
-        start,done = time.perf_counter(),0
-        while not done or time.perf_counter()-start < seconds:
-            call()
-            wait()
-            done += 1
+        done += 1
     return done/(time.perf_counter()-start)
 
 # %% ../nbs/430_render_cost.ipynb #90dc0d3e

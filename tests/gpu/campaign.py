@@ -8,7 +8,6 @@ Each part is a process of its own with a time limit, forked from one that has im
 written after each, so that a run that is cut off still tells. Exit status 1 if a part failed.
 """
 import argparse
-import contextlib
 import datetime
 import json
 import multiprocessing
@@ -24,6 +23,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from semvideo.engine import matrix_products
+from semvideo.render_cost import count_flops
 
 PARTS = {} # name: (function, seconds)
 FULL = dict(device="cuda", voxels=13447, sad={}, mad={}, batch=dict(sad=96, mad=20), frames=16, repeats=20,
@@ -72,30 +74,14 @@ def peak_gib(size, reset=False):
     return round(torch.cuda.max_memory_allocated()/2**30, 2)
 
 
-@contextlib.contextmanager
-def precision(name):
-    "fp32, tf32 or bf16 (autocast over tf32)."
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name != "fp32"
-    try: yield
-    finally: torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
-
-
 def matrix_peaks(size):
     "Measured TFLOP/s of a large matrix product in each precision."
     n, out = size["matrix"], {}
     for name, dtype in (("fp32", torch.float32), ("tf32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
         a, b = (torch.randn(n, n, device=size["device"]).to(dtype) for _ in "ab")
-        with precision(name): ms = timed(lambda: a@b, size)
+        with matrix_products(name, size["device"]): ms = timed(lambda: a@b, size)
         out[name] = float(f"{2*n**3/ms/1e9:.4g}")
     return out
-
-
-def flops_of(fn):
-    "Floating-point operations of fn(), counted by torch."
-    from torch.utils.flop_counter import FlopCounterMode
-    with FlopCounterMode(display=False) as counter: fn()
-    return counter.get_total_flops()
 
 
 class Products(torch.utils._python_dispatch.TorchDispatchMode):
@@ -160,11 +146,11 @@ def decoder_steps(which, size):
     "Milliseconds, memory, share of the peak and time of the matrix products alone, in each precision."
     peaks, out = matrix_peaks(size), {}
     for name in ("fp32", "tf32", "bf16"):
-        with precision(name):
+        with matrix_products(name, size["device"]):
             peak_gib(size, reset=True)
             module, step = decoder_step(which, size, name)
             step()
-            flops = flops_of(step)
+            flops = count_flops(step)
             ms = timed(step, size)
             with Products() as products: step()
             alone = timed(products.again, size)
@@ -230,7 +216,7 @@ def render(size):
             cvr.render(decoded[:1], mode=mode)
             first = time.perf_counter()-start
             seconds = [timed(lambda: cvr.render(decoded[:n], mode=mode), size, repeats=2, warm=0)/1e3/n for n in (1, clips)]
-            flops = flops_of(lambda: cvr.render(decoded[:1], mode=mode))
+            flops = count_flops(lambda: cvr.render(decoded[:1], mode=mode))
             out[f"{side} px, {mode}"] = dict(
                 clips_per_minute=round(60/min(seconds), 2), seconds_a_clip=[round(s, 3) for s in seconds], first_clip_s=round(first, 2),
                 tflop_a_clip=round(flops/1e12, 1), share_of_peak=round(flops/1e12/min(seconds)/bf16, 3), memory_gib=peak_gib(size))
@@ -294,7 +280,7 @@ def equality(size):
     from semvideo.sad import SAD
     from semvideo.toy import TOY_MAD, TOY_SAD
     device, out = size["device"], {}
-    with precision("fp32"):
+    with matrix_products("fp32", size["device"]):
         for name, make, sizes in (("sad", lambda: SAD({1: 60}, TOY_SAD), (7, 16)), ("mad", lambda: MAD({1: 60}, 3, TOY_MAD, latent=(4, 8, 8)), (7, 16))):
             both = []
             for where in ("cpu", device):
@@ -338,7 +324,7 @@ def training(size):
         torch.manual_seed(0)
         return SAD({1: 60, 2: 80}, TOY_SAD, dropout=.1)
     whole = fit(make(), study, c, out=folder/"whole", device=size["device"])
-    with contextlib.suppress(KeyboardInterrupt): fit(make(), study, c, out=folder/"cut", device=size["device"], stop_after=4) if takes_stop(fit) else cut_run(make(), study, c, folder/"cut", size)
+    cut_run(make(), study, c, folder/"cut", size)
     went_on = fit(make(), study, c, out=folder/"cut", device=size["device"])
     a, b = (r.module.state_dict() for r in (whole, went_on))
     same = all(torch.equal(a[k], b[k]) for k in a)
@@ -346,14 +332,8 @@ def training(size):
     return dict(ok=same, same_bytes=same, seconds=round(whole.seconds, 2), last_loss=whole.history[-1]["loss"])
 
 
-def takes_stop(fit):
-    import inspect
-    return "stop_after" in inspect.signature(fit).parameters
-
-
 def cut_run(module, study, c, folder, size):
     "Train as `fit` does, and stop as a kill would."
-    import numpy
     from semvideo.batches import training_data
     from semvideo.fit import validation_rows
     from semvideo.loop import run, world
@@ -361,7 +341,7 @@ def cut_run(module, study, c, folder, size):
     module.to(w.device)
     data = training_data(study, module, None, device=w.device)
     held = validation_rows(data.segment, c.validate)
-    run(module, data, c, numpy.ones(len(data.segment), bool) if held is None else ~held, held, folder, w=w, stop_after=4)
+    run(module, data, c, np.ones(len(data.segment), bool) if held is None else ~held, held, folder, w=w, stop_after=4)
 
 
 @part(60)
@@ -392,7 +372,7 @@ def full_gpu(size):
 def compiled(size):
     "What torch.compile gives the decoders' steps and the renderer, and what it costs first."
     out = {}
-    with precision("bf16"):
+    with matrix_products("bf16", size["device"]):
         for which in ("sad", "mad"):
             start = time.perf_counter()
             module, step = decoder_step(which, size, "bf16", compiled=True)
