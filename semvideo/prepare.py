@@ -290,13 +290,15 @@ def _check_choices(cfg, splits):
 # %% ../nbs/150_prepare.ipynb #2dffd005
 # the least of each setting that is a whole number; those in _MAY_BE_NONE may be left open
 _LEAST = dict(n_frames=1, blocks=1, k=1, lag=-1000, poly=0, size=1)
+# and the most that can be meant: a clip is some seconds long
+_MOST = dict(n_frames=10_000, blocks=10_000, k=10_000_000, lag=1000, poly=100, size=16_384)
 _MAY_BE_NONE = ('blocks', 'k', 'poly', 'size')
 
 def _in_range(name, value):
     "Is it a whole number, or for `size` one or two of them, and large enough?"
     several = name == 'size' and isinstance(value, (tuple, list))
     numbers = value if several else (value,)
-    return all(isinstance(n, (int, np.integer)) and n >= _LEAST[name] for n in numbers)
+    return all(isinstance(n, (int, np.integer)) and _LEAST[name] <= n <= _MOST[name] for n in numbers)
 
 def _check_numbers(cfg):
     "Raise for a number that is out of range."
@@ -307,8 +309,11 @@ def _check_numbers(cfg):
         if name not in left_open and not _in_range(name, value)
     ]
     if wrong:
+        names = [w.split('=')[0] for w in wrong]
         raise SemvideoError(
-            'A setting is out of range', found=', '.join(wrong), expected='whole numbers above 0')
+            'A setting is out of range',
+            found=', '.join(wrong),
+            expected='whole numbers: ' + ', '.join(f'{n} {_LEAST[n]} to {_MOST[n]:,}' for n in names))
 
 # %% ../nbs/150_prepare.ipynb #e1141f24
 def _check_settings(cfg, splits):

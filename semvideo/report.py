@@ -188,7 +188,7 @@ def report_stage(study:Study, subject:int|str, split:str, n:int)->Stage:
     have = study.stages()
     shown = (f'render/sub-{subject}/{split}', f'evaluate/sub-{subject}', f'explain/sub-{subject}')
     needs = tuple(k for k in shown if k in have)
-    for key in sorted(set(shown) - set(have)) if have else ():
+    for key in sorted(set(shown) - set(have)):
         if any(p.is_file() for p in (study.path/key).rglob('*')):
             raise SemvideoError(
                 f'report cannot print {key}: its record is gone',

@@ -26,7 +26,7 @@ def check_name(name: int | str, # of a subject, split, clip, part of a bundle
                what: str = 'name', # what it names
                file: Path | str | None = None) -> str: # where it was found
     "The name as text, if it can stand in a file name on every system; else `SemvideoError`."
-    s = str(name)
+    s = '' if name is None or name != name else str(name) # a gap in a table is None or NaN
     ok = NAME.fullmatch(s) and s == s.strip() and '..' not in s and not s.endswith('.')
     ok = ok and not _DEVICE.fullmatch(s)
     if not ok:
@@ -67,6 +67,10 @@ def need_columns(df: 'pd.DataFrame',
                  what: str, # what the rows are, in the plural
                  file: Path | str | None = None) -> None: # where it was read
     "Raise `SemvideoError` if `df` lacks one of `columns`."
+    double = [c for c in columns if list(df.columns).count(c) > 1]
+    if double:
+        raise SemvideoError(
+            f'{what} have a column twice', file=file, found=', '.join(double), expected='once')
     missing = [c for c in columns if c not in df]
     if missing:
         raise SemvideoError(

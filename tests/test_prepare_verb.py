@@ -155,7 +155,7 @@ def test_force_replaces_only_a_study(tmp_path):
     assert (tmp_path/"train").exists() and Study(tmp_path).manifest["name"] == "old"
 
 
-@pytest.mark.parametrize("words", [["--frames", -1], ["--blocks", -1], ["--method", "topk", "--k", -5]])
+@pytest.mark.parametrize("words", [["--frames", -1], ["--frames", 99999999], ["--blocks", -1], ["--method", "topk", "--k", -5]])
 def test_prepare_refuses_before_it_begins(miniature, tmp_path, cli, words):
     refuses(cli, "prepare", "--root", miniature, "--study", tmp_path/"s", *words, says="out of range")
     assert not (tmp_path/"s").exists()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from semvideo.core import rng_for, write_csv, write_json
+from semvideo.core import SemvideoError, rng_for, write_csv, write_json
 from semvideo.page_parts import _near_chance
 from semvideo.provenance import _in_order
 from semvideo.report import page_data, report_study
@@ -175,3 +175,19 @@ def test_a_browser_can_play_every_clip_and_asks_for_nothing(study, tmp_path):
     got = re.search(r'<title>T([01]+)R(\d+)E</title>', dom)
     assert got, dom[:300]
     assert set(got[1]) == {'1'} and got[2] == '0'
+
+
+@pytest.mark.parametrize('n', [9, 15, 20])
+def test_a_film_too_short_for_distant_clips_has_its_page_too(tmp_path, monkeypatch, n):
+    import page_help
+    monkeypatch.setattr(page_help, 'N', n)
+    study = full(page_help.make_study(tmp_path/'s'))
+    page = report_study(study, 1, recon=page_help.recon_of(study), n=1).read_text(encoding='utf-8')
+    assert ('no clips more than 20 s apart' in page) == (n < 21)
+
+
+def test_a_page_is_not_printed_where_no_record_says_what_made_its_numbers(study):
+    full(study)
+    shutil.rmtree(study.path/'stages', ignore_errors=True)
+    with pytest.raises(SemvideoError, match='its record is gone'): report_study(study, 1)
+    assert not (study.path/'report.html').exists()

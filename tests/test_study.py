@@ -401,6 +401,21 @@ def test_mutated_studies_are_never_in_order(tmp_path_factory, data):
                    for r in study_status(s.path, verify=True))
     except SemvideoError as e: assert len(str(e).splitlines()) <= 6
 
+@pytest.mark.parametrize("kind", sorted(READERS))
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, kind):
+    os.mkfifo(p := tmp_path/f"x.{kind}")
+    refuses(lambda: READERS[kind](p), "Not a file", str(p), "pipe")
+
+@pytest.mark.parametrize("spoil,says", [
+    (lambda t: t.assign(clip_id=[None, *t.clip_id[1:]]), "Not a name for a clip_id"),
+    (lambda t: t.assign(segment=[float("nan"), *t.segment[1:]]), "Not a name for a segment"),
+    (lambda t: pd.concat([t, t[["split"]]], axis=1), "column twice"),
+    (lambda t: t.drop(columns="split"), "lack columns")
+])
+def test_a_study_of_spoilt_clips_is_not_made(tmp_path, spoil, says):
+    refuses(lambda: Study.create(tmp_path/"new", "s", "made here", spoil(CLIPS)), says)
+    assert not (tmp_path/"new").exists()
+
 @pytest.mark.parametrize("text", ["clip_id,basic\n\"", "\ud800".encode("utf-8", "surrogatepass"), b"\x00" * 30, ""])
 def test_broken_captions(study, text):
     p = study.path/"captions/train.csv"
