@@ -167,11 +167,12 @@ def _chance_gated(pair):
     opened = np.concatenate([passed(i, s) for i,s in cosine_blocks(*pair.gated_by.feats)])
     return (pair.smooth*opened/(n-1)).mean()
 
-def _turned(fn, step=64, **kw):
+def _turned(fn, budget=8 << 20, **kw):
     """Chance: mean of fn over reconstructions and the truths of other clips (`Pair.turns`),
-    `step` clips in memory at a time."""
+    as many clips in memory at a time as `budget` bytes hold."""
     def chance(pair):
         if len(pair) < 2: return np.nan
+        step = max(1, budget//max(1, pair.recon[0].nbytes))
         part = lambda t, i: fn(pair.recon[i:i+step], pair.truth[t[i:i+step]], **kw)
         return np.concatenate([part(t, i) for t in pair.turns for i in range(0, len(pair), step)]).mean()
     return chance
