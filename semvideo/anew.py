@@ -55,7 +55,9 @@ def make_room(self:Stage,
     old = _last_record(self)
     if tuple(shard) == (1, 1) or not old or old['hash'] != self.hash: return self.reset()
     self.hold(shard)
-    self.moved = self.study.discard(own, f'{self.key}, part {shard[0]} of {shard[1]}, replaced')
+    why = f'{self.key}, part {shard[0]} of {shard[1]}, replaced'
+    record = self.study.discard([self.file], why, copy=True) # which said that all was there
+    self.moved = self.study.discard(own, why, joins=record) or record
     return self.write_record(False)
 
 # %% ../nbs/070_anew.ipynb #e80dc8fb

@@ -230,7 +230,7 @@ def evaluate_study(study: Study,
     config = dict(split=split, profile=profile, models=str(models), n_boot=n_boot, seed=seed,
                   shuffle_clips=shuffle_clips, ceiling_clips=ceiling_clips, **added_settings(profile))
     stage = _open_stage(study, subject, split, models, config, force)
-    if stage.done: return read_csv(stage.dir/'results.csv').fillna(dict(beaten=''))
+    if stage.done: return read_csv(stage.dir/'results.csv', dtype=dict(beaten=str)).fillna(dict(beaten=''))
     study.log('reads', split=split, by='evaluate', subject=subject)
     exam = lay_out(study, subject, split, profile, models, seed, stage.dir/'features')
     scores,sets = _all_scores(exam, ceiling_clips)

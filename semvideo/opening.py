@@ -178,12 +178,15 @@ def _hashes_of_made(stage, rels): # paths in the study
 @patch
 def finish(self:Stage,
            files: Iterable = (), # paths made, inside the study
+           apart: Iterable = (), # those of them that say who did which part, and are no result
            **facts) -> Stage: # anything worth keeping
     """Mark the stage done and record its files with their SHA-256.
     Raises `SemvideoError` if what it was computed from has changed meanwhile; what it made is then in the
     trash."""
     files = list(files)
-    rels = sorted({Path(f).relative_to(self.study.path).as_posix() for f in files})
+    inside = lambda paths: sorted({Path(f).relative_to(self.study.path).as_posix() for f in paths})
+    rels,apart = inside(files),inside(apart)
+    if apart: facts = dict(facts, apart=apart)
     self.study.hashes(rels, verify=True)
     with alone(self.locks/'claim.lock'): # nobody makes room meanwhile
         _check_still_ours(self)

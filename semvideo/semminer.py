@@ -100,7 +100,8 @@ def _forget(study, cfg, needs, splits, i, n):
             study.discard(captions, 'captions of a mining that was replaced')
             return stage
         # a part is replaced: the other shards' captions stay
-        study.discard([store], f'store before part {i} of {n} was mined again', copy=True)
+        study.discard([store], f'store before part {i} of {n} was mined again', copy=True,
+                      joins=stage.moved)
         again = [c for s in splits for c in take_shard(study.clip_ids(s), i, n)]
         CaptionStore(store, f'{i}-of-{n}').forget(again)
         return stage
@@ -155,9 +156,11 @@ def _finish(study, stage, miner, out, keys):
     write_csv(stage.dir/'missing.csv', missing)
     if len(missing): stage.release()
     else:
-        files += sorted((stage.dir/'store').glob('*.json*'))
+        # which process asked for which caption: the captions are the same
+        asked = sorted((stage.dir/'store').glob('*.json*'))
+        files += asked
         files += [p for p in (stage.dir/'missing.csv', stage.dir/'prompts.json') if p.is_file()]
-        stage.finish(files, captions=len(store), torn=store.torn)
+        stage.finish(files, asked, captions=len(store), torn=store.torn)
         out.finished = True
     return out
 

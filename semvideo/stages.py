@@ -82,8 +82,10 @@ def write_sealed(path: Path,
 
 # %% ../nbs/030_stages.ipynb #7bad720f
 def result_of(record: Mapping) -> str:
-    "Identity of what a stage gave: its own identity and the bytes of its files."
-    return identity([record['hash'], record['files']])
+    """Identity of what a stage gave: its own identity and the bytes of its files, but for those that say
+    how the work was shared out (`finish`, `apart`)."""
+    apart = set(record['facts'].get('apart', ()))
+    return identity([record['hash'], {f: sha for f,sha in record['files'].items() if f not in apart}])
 
 @patch
 def stages(self:Study) -> dict[str, dict]:

@@ -45,7 +45,8 @@ def discard(self:Study,
             paths: Iterable, # files and folders in the study
             why: str, # one line
             undone: bool = False, # moved aside by `undo`, which does not bring it back
-            copy: bool = False) -> Path | None: # leave it in its place as well: others are at it
+            copy: bool = False, # leave it in its place as well: others are at it
+            joins: Path | None = None) -> Path | None: # entry that `undo` brings back with this one
     """Move into trash/NNNN, together with a list of what lay where.
     Gives that folder, or None where there was nothing."""
     there = [p for p in dict.fromkeys(map(Path, paths)) if p.exists()]
@@ -53,7 +54,8 @@ def discard(self:Study,
     if not there: return None
     entry = _new_entry(self.path/'trash')
     rels = [p.relative_to(self.path).as_posix() for p in there]
-    write_json(entry/'entry.json', dict(why=why, paths=rels, undone=undone))
+    write_json(entry/'entry.json', dict(why=why, paths=rels, undone=undone,
+                                   joins=joins.name if joins else ''))
     for rel in rels: (_copy if copy else _move)(self.path/rel, entry/'kept'/rel)
     return entry
 
@@ -66,7 +68,7 @@ def size_of(path: Path | str) -> int:
 
 @patch
 def trash(self:Study) -> list[dict]:
-    "What lies in the trash, newest last: [{entry, why, paths, bytes, undone}]."
+    "What lies in the trash, newest last: [{entry, why, paths, bytes, undone, joins}]."
     out = []
     for p in sorted((self.path/'trash').glob('[0-9]*/entry.json')):
         entry = read_json(p)
@@ -75,7 +77,8 @@ def trash(self:Study) -> list[dict]:
             why=str(entry.get('why')),
             paths=list(entry.get('paths', [])),
             bytes=size_of(p.parent),
-            undone=bool(entry.get('undone'))))
+            undone=bool(entry.get('undone')),
+            joins=str(entry.get('joins', ''))))
     return out
 
 # %% ../nbs/050_trash.ipynb #d339b97e
@@ -83,6 +86,17 @@ def _check_rel(rel, file):
     "Raise unless `rel` stays in the study."
     if any(not NAME.fullmatch(part) or '..' in part for part in rel.split('/')):
         raise SemvideoError('Not a path of the study', file=file, found=rel)
+
+def _bring_back(study, thrown): # one of `Study.trash`
+    "Move what an entry holds to its place, and what stands there into the trash."
+    entry = study.path/'trash'/thrown['entry']
+    for rel in thrown['paths']: _check_rel(rel, entry/'entry.json')
+    study.discard([study.path/rel for rel in thrown['paths']],
+                  f'replaced by undo of {thrown["entry"]}',
+                  undone=True)
+    for rel in thrown['paths']:
+        if (entry/'kept'/rel).exists(): _move(entry/'kept'/rel, study.path/rel)
+    shutil.rmtree(entry)
 
 @patch
 def undo(self:Study) -> list[str]:
@@ -94,16 +108,12 @@ def undo(self:Study) -> list[str]:
             'There is nothing to bring back',
             file=self.path/'trash',
             found='an empty trash')
-    last = can[-1]
-    entry = self.path/'trash'/last['entry']
-    for rel in last['paths']: _check_rel(rel, entry/'entry.json')
-    self.discard([self.path/rel for rel in last['paths']],
-                 f'replaced by undo of {last["entry"]}',
-                 undone=True)
-    for rel in last['paths']:
-        if (entry/'kept'/rel).exists(): _move(entry/'kept'/rel, self.path/rel)
-    shutil.rmtree(entry)
-    return last['paths']
+    last,back = can[-1],[]
+    while last:
+        _bring_back(self, last)
+        back += last['paths']
+        last = next((t for t in can if t['entry'] == last['joins']), None)
+    return list(dict.fromkeys(back))
 
 # %% ../nbs/050_trash.ipynb #1de81b9c
 @patch

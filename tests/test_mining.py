@@ -9,7 +9,8 @@ import time
 
 import numpy as np
 import pytest
-from semvideo.core import SemvideoError, CAPTION_LEVELS, write_json
+from semvideo.core import SemvideoError, CAPTION_LEVELS, write_csv, write_json
+from semvideo.stages import result_of
 from semvideo.semminer import (
     Answer, Backend, CaptionStore, ClipError, DEFAULT, Prompts, ScriptBackend, SemMiner, load_prompts,
     merge_stores, mine_clips, mine_movie, mine_study, read_captions)
@@ -215,6 +216,32 @@ def test_force(tmp_path):
         CaptionStore(study.path/'mine/store').frame().revision) == {'2'}
     assert mine_study(study, b, shard='2/2', force=True).new == 6 and mine_study(
         study, b, force=True).new == 12 and mine_study(study, b).had == 12
+
+
+def test_who_mined_which_clip_is_no_result(tmp_path):
+    "Captions mined whole, in two parts or in three are one result: nothing made of them becomes stale."
+    found = set()
+    for n in (1, 2, 3):
+        study = small_study(tmp_path/f's{n}')
+        for i in range(1, n + 1): mine_study(study, Yes(), shard=f'{i}/{n}')
+        found.add(result_of(study.stages()['mine']))
+        # and yet no file of the store may be lost
+        assert sum(f.startswith('mine/store/') for f in study.stages()['mine']['files']) == n + 1
+    assert len(found) == 1
+    write_csv(study.path/'captions/test.csv', study.captions('test').assign(anchor='x'))
+    study.adopt('mine')
+    assert result_of(study.stages()['mine']) not in found
+
+
+def test_one_undo_brings_back_what_a_forced_shard_replaced(tmp_path):
+    study = small_study(tmp_path/'s')
+    mine_study(study, Yes())
+    files = [p for d in ('captions', 'mine') for p in sorted((study.path/d).rglob('*')) if p.is_file()]
+    before = {p: p.read_bytes() for p in files}
+    mine_study(study, Yes(), shard='2/2', force=True)
+    assert {p: p.read_bytes() for p in files if p.exists()} != before
+    study.undo()
+    assert {p: p.read_bytes() for p in files} == before and study.check()['mine']['state'] == 'done'
 
 
 def test_a_forced_shard_leaves_the_store_to_the_others(tmp_path):
