@@ -366,6 +366,19 @@ def test_the_eight_ways_to_show_a_film(tmp_path, matrix):
     small = video.read_clip(p, 0, 1, 1, size=(8, 8), fit='squash')[0]
     assert np.abs(small[::7, ::7].astype(int) - want[2::want.shape[0] - 5, 2::want.shape[1] - 5]).max() < 60
 
+@pytest.mark.parametrize('matrix', EIGHT)
+def test_a_model_is_shown_a_film_as_a_player_shows_it(tmp_path, matrix):
+    "`mine --movie`: what the backend gets to see."
+    from mining_help import Yes
+    from semvideo.semminer import mine_movie
+    class Seen(Yes):
+        def open(self, frames, *rest):
+            self.frames = np.asarray(frames)
+            return self
+    p, want, seen = with_matrix(tmp_path/'film.mp4', matrix), drawn(FIELDS[0], matrix), Seen()
+    assert mine_movie(p, seen, tmp_path/'store', clip_s=1).new == 1
+    assert all(f.shape == want.shape and np.abs(f.astype(int) - want).mean() < 8 for f in seen.frames)
+
 def test_the_eight_ways_are_eight(tmp_path):
     shown = {drawn(FIELDS[0], m).tobytes() for m in EIGHT}
     assert len(shown) == 8
