@@ -1,6 +1,6 @@
 """Parity: the field's own scoring functions beside ours, on the same arrays and networks.
 
-    python tests/parity.py --checkouts DIR [--out tests/results/parity.csv]
+    python tests/parity.py --checkouts DIR [--out tests/results/parity.csv] [--clips 8]
 
 DIR holds clones of MindVideo, NEURONS and MindAnimator, whichever there are; none is shipped, nothing of them is
 copied, and only functions are taken out of their files (their scripts read paths of their authors' machines).
@@ -18,7 +18,7 @@ from semvideo import metrics as M
 from semvideo.core import ensure_torchvision
 from test_parity import noisy, sampler, smooth
 
-SEED,CLIPS,CLASSES = 0,2,dict(image=64, video=60)
+SEED,CLASSES = 0,dict(image=64, video=60)
 
 def commit(folder):
     "First digits of a checkout's commit, or 'no commit'."
@@ -219,7 +219,7 @@ def vifi_frames(checkout):
         worst = max(worst, abs(a-np.bincount(np.asarray(got['frame_inds']).ravel(), minlength=n)).max())
     return worst, rule
 
-def certificate(checkouts, out):
+def certificate(checkouts, out, clips=8):
     "A row a source and metric: largest difference a clip from the checkout's function and from the definition."
     import transformers as T
     ensure_torchvision()
@@ -235,11 +235,11 @@ def certificate(checkouts, out):
         for name,repo,fn,frames,size in (('MinD-Video', 'MindVideo', mind_video, 6, 256), ('NEURONS', 'NEURONS', neurons, 6, 256),
                                          ('Mind-Animator', 'MindAnimator', mind_animator, 8, 512)):
             checkout = checkouts/repo if checkouts and (checkouts/repo).is_dir() else None
-            truth = smooth(CLIPS, frames, size, size, SEED)
+            truth = smooth(clips, frames, size, size, SEED)
             mine,theirs,means = fn(checkout, judges, models, noisy(np.roll(truth, 1, 0), 30), truth)
             for metric in means:
                 gap = lambda other: float(abs(mine[metric]-other[metric]).max()) if metric in other else np.nan
-                rows.append(dict(source=name, checkout=commit(checkout) if checkout else 'absent', metric=metric, clips=CLIPS,
+                rows.append(dict(source=name, checkout=commit(checkout) if checkout else 'absent', metric=metric, clips=clips,
                                  frames=frames, size=size, ours=float(mine[metric].mean()), from_checkout=gap(theirs), from_definition=gap(means)))
             pd.DataFrame(rows).to_csv(out, index=False) # what is done is kept
         checkout = checkouts/'MindAnimator' if checkouts and (checkouts/'MindAnimator').is_dir() else None
@@ -252,8 +252,9 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--checkouts', type=Path, default=None)
     parser.add_argument('--out', type=Path, default=Path(__file__).parent/'results/parity.csv')
+    parser.add_argument('--clips', type=int, default=8)
     a = parser.parse_args()
     if a.checkouts is None: print('no checkouts given: compared with definitions only')
-    table = certificate(a.checkouts, a.out)
+    table = certificate(a.checkouts, a.out, a.clips)
     print(table.to_string(index=False))
     table.to_csv(a.out, index=False)
