@@ -111,6 +111,9 @@ def branch_study(study: Study, folder: Path, # to make
     "A study that shares data and some stages with another; what it makes is its own."
     shared = ['manifest.json', 'clips.csv', 'frames', 'fmri', 'captions']
     shared += [s for stage in stages for s in (stage, f'stages/{stage}')]
+    of_shared = lambda key: any(key == s or key.startswith(f'{s}/') for s in stages)
+    # and whatever else they wrote
+    shared += [f for key,record in study.stages().items() if of_shared(key) for f in record['files']]
     for name in shared:
         top = study.path/name
         files = [top] if top.is_file() else top.rglob('*')
