@@ -113,6 +113,15 @@ def test_demo_refuses_another_seed_in_the_same_folder(run):
     assert rc == 2 and "seed: 0 -> 1" in said and "Traceback" not in said
 
 @pytest.mark.slow
+def test_a_row_of_the_ablation_finds_the_demo_in_order(run, tmp_path):
+    from semvideo.ablation import branch_study
+    from semvideo.core import Study
+    study = Study(run[0])
+    shared = [k for k in study.stages() if k.split("/")[0] in ("prepare", "mine", "targets", "train")]
+    own = branch_study(study, tmp_path/"row", tuple(shared))
+    assert {v["state"] for v in own.check().values()} == {"done"} and set(own.stages()) == set(shared)
+
+@pytest.mark.slow
 def test_results_move_only_with_the_version_of_their_stage(run):
     """A room whose code gives other results raises its version, so that studies made before become
     stale: `python tests/fingerprint.py STUDY --record` afterwards."""
