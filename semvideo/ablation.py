@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'SHOWN', 'Ablation', 'register_ablation', 'branch_study', 'trained_recipe', 'changed_recipe',
-           'state_likeness', 'ablation_table', 'check_rows', 'open_ablation', 'ablate_study', 'ablation_summary']
+           'without_mad', 'state_likeness', 'ablation_table', 'check_rows', 'open_ablation', 'ablate_study',
+           'ablation_summary']
 
 # %% ../nbs/595_ablation.ipynb #5e268d79
 import os, shutil
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import Decoded, SemvideoError, Study, conditions_of, identity, read_csv, write_csv
-from .bundle import TextEncoder
+
 from .targets import LEVELS, target
 from .decoders import DECODER_PARTS, RECIPES, Recipe, part_settings
 from .train_study import train_study
@@ -32,7 +33,8 @@ class Ablation:
     says: str # what is different
     # changes the dict of a `Recipe` in place; what it touches is trained anew
     change: Callable = None
-    mute: str = None # field of `Decoded` that says nothing
+    mute: str = None # 'latents': those of MAD say nothing when they are drawn
+    untold: str = None # level that nobody is told, as in `decode_study`
     refine: str = None # as in `decode_study`; default: as the study was decoded
     motion: str = None # likewise
 
@@ -81,7 +83,7 @@ def _literal(r):
 
 for _what in ('anchor', 'motion', 'holistic'):
     _says = f'the empty caption for the {_what} state'
-    register_ablation(f'without-{_what}', Ablation(_says, mute=_what))
+    register_ablation(f'without-{_what}', Ablation(_says, untold=_what))
 register_ablation('without-mad', Ablation('mean training latents', mute='latents'))
 register_ablation('without-mixco', Ablation('no mixed brains', _sizes(dict(mixco_until=0.))))
 register_ablation('without-softclip', Ablation('no contrast', _sizes(dict(lambda_softclip=0.))))
@@ -144,23 +146,22 @@ def changed_recipe(r: Recipe, row: Ablation) -> Recipe:
     return Recipe.from_dict(fields)
 
 # %% ../nbs/595_ablation.ipynb #6404077b
-def _muted(study, subject, split, bundle, field):
-    "What was decoded, with one field that says nothing."
+def without_mad(study: Study, subject: int | str, split: str) -> Decoded:
+    "What was decoded, with the mean of the training latents in the place of MAD's."
     decoded = conditions_of(study.path/f'decode/sub-{subject}/{split}.safetensors')
     fields = {k: np.asarray(getattr(decoded, k)) for k in (*LEVELS, 'latents')}
-    if field != 'latents': nothing = TextEncoder(bundle)(['']).numpy()[0]
-    else: nothing = np.asarray(target(study, 'train', field)).mean(0, dtype=np.float64)
-    fields[field] = np.broadcast_to(nothing, fields[field].shape).astype(np.float32).copy()
+    mean = np.asarray(target(study, 'train', 'latents')).mean(0, dtype=np.float64)
+    fields['latents'] = np.broadcast_to(mean, fields['latents'].shape).astype(np.float32).copy()
     return Decoded(**fields)
 
-def _decode_muted(own, study, subject, split, bundle, field): # own: study of the row
-    "Stage `decode` of a row that leaves something unsaid."
-    stage = own.stage('decode', dict(split=split, without=field, repeats=None), needs=('targets',),
+def _decode_without_mad(own, study, subject, split): # own: study of the row
+    "Stage `decode` of the row without MAD."
+    stage = own.stage('decode', dict(split=split, without='latents', repeats=None), needs=('targets',),
                       part=f'sub-{subject}/{split}')
     file = own.path/f'decode/sub-{subject}/{split}.safetensors'
     if stage.done: return
     rows = identity(own.clip_ids(split))
-    _muted(study, subject, split, bundle, field).save(file, dict(rows=rows))
+    without_mad(study, subject, split).save(file, dict(rows=rows))
     stage.finish([file])
 
 def _shared_stages(r, changed, subject):
@@ -173,7 +174,7 @@ def _make_row(study, own, subject, split, row, r, texts, films): # own: study of
     "Train, decode and render what the row's study does not have."
     rendering = dict(study.settings_of(f'render/sub-{subject}/{split}'))
     decoding = study.settings_of(f'decode/sub-{subject}/{split}')
-    if row.mute: _decode_muted(own, study, subject, split, rendering['bundle'], row.mute)
+    if row.mute: _decode_without_mad(own, study, subject, split)
     else:
         train_study(own, subject, r, seed=r.sad_pretrain['seed'])
         refine = row.refine or decoding.get('refine', 'network')
@@ -182,7 +183,7 @@ def _make_row(study, own, subject, split, row, r, texts, films): # own: study of
         if motion != decoding.get('motion', 'regression'): del rendering['motion_gain']
         decode_study(own, subject, split, decoding.get('repeats'), decoding.get('seed', 0),
                      refine=refine, texts=texts if refine == 'captions' else None, motion=motion,
-                     films=films if refine == 'scenes' else None)
+                     films=films if refine == 'scenes' else None, untold=row.untold)
     render_study(own, subject, split, **rendering)
 
 # %% ../nbs/595_ablation.ipynb #abfecb3d
@@ -251,6 +252,7 @@ def open_ablation(study: Study, subject, name: str, # of a row, or whole
     if row := ABLATIONS.get(name):
         made = dict(mute=row.mute, refine=row.refine, motion=row.motion,
                     recipe=changed_recipe(r, row).to_dict())
+        if row.untold: made['untold'] = row.untold
     needs = [f'{stage}/sub-{subject}/{split}' for stage in ('decode', 'render')]
     return study.stage('ablate', dict(made, **settings), needs=['targets', *needs],
                        part=f'sub-{subject}/{name}', force=force,

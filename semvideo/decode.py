@@ -72,8 +72,10 @@ def check_refinement(refine, motion, texts, films): # as in `decode_study`
 class Refinement:
     "What decoded states and latents become before they are drawn, and what they say in words."
     def __init__(self, study, subject, refine='network', texts=None, # as in `decode_study`
-                 motion='regression', films=None, seed=0, prior=None):
+                 motion='regression', films=None, seed=0, prior=None, untold=None):
         check_refinement(refine, motion, texts, films)
+        if untold is not None and untold not in LEVELS:
+            raise SemvideoError('Unknown level', found=untold, expected=', '.join(LEVELS))
         self.study, self.subject, self.seed = study, subject, seed
         self.prior = prior or FilmPriorConfig()
         self.how, self.motion, self.on = refine, motion, refine != 'network'
@@ -82,13 +84,16 @@ class Refinement:
         read = {name: path for name, path in dict(texts=texts, films=films).items() if path is not None}
         self.places = read or None # what the stage reads, and where
         self.inputs = {name: content(path) for name, path in read.items()} or None
+        self.told = [level for level in LEVELS if level != untold]
+        self.untold = untold
         self.settings = dict(refine=refine) if self.on else {}
+        if untold: self.settings.update(untold=untold)
         if motion != 'regression': self.settings.update(motion=motion, prior=self.prior.to_dict())
 
     def by_captions(self, decoded, ids): # Decoded, B names
         "Text states {level: (B,T,D)}, each of the likeliest caption; and the table of captions."
-        states, tables = {}, []
-        for level in LEVELS:
+        states, tables = self.unsaid(decoded), []
+        for level in self.told:
             posterior = caption_posterior(self.study, self.subject, level, self.texts)
             log_probability = posterior.log_probability(getattr(decoded, level))
             states[level] = posterior.refined(log_probability)
@@ -97,16 +102,21 @@ class Refinement:
 
 # %% ../nbs/360_decode.ipynb #6bad2a01
 @patch
+def unsaid(self: Refinement, decoded) -> dict: # Decoded
+    "The untold level as it was given to the decoders, {level: (B,T,D)}; {} where all are told."
+    return {self.untold: getattr(decoded, self.untold)} if self.untold else {}
+
+@patch
 def by_scenes(self: Refinement, decoded, ids): # Decoded, B names
     "Text states of one scene a clip; the table of captions; latents of such films, or None."
     films = self.films
     scenes = scene_posterior(self.study, self.subject, None if films is None else films.captions)
-    log_probability = scenes.log_probability({level: getattr(decoded, level) for level in LEVELS})
+    log_probability = scenes.log_probability({level: getattr(decoded, level) for level in self.told})
     chosen, latents = log_probability.argmax(1), None
     if self.motion == 'films':
         prior = study_film_prior(self.study, self.subject, scenes, films, self.prior, self.seed)
-        latents = prior(decoded.latents, scenes.components(chosen, self.prior.text))
-    return scenes.refined(chosen), scenes.words(log_probability, ids), latents
+        latents = prior(decoded.latents, scenes.components(chosen, self.prior.text, self.untold))
+    return scenes.refined(chosen) | self.unsaid(decoded), scenes.words(log_probability, ids), latents
 
 @patch
 def __call__(self: Refinement, decoded, ids, # Decoded, B names
@@ -130,6 +140,12 @@ def _decode_parts(folders, x, subject, split, ids, seed, batch, device, given=No
         kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
         decoded[output] = decode(module, x, subject, batch=batch, device=device, **kw)
     return decoded
+
+def _empty_states(study, level, n): # of n clips
+    "The state of the empty caption, (n,T,D), from the bundle that the targets are of."
+    from semvideo.bundle import TextEncoder
+    state = TextEncoder(study.settings_of('targets').get('bundle', 'tiny'))(['']).numpy()
+    return np.repeat(state.astype(np.float32), n, 0)
 
 def check_repeats(x, repeats, file): # (N,R,V), as in `decode_study`
     "Raise `SemvideoError` on more repeats than there are."
@@ -167,10 +183,12 @@ def decode_study(study: 'Study', subject: int | str,
                  texts: 'Path | str | None' = None,
                  motion: str = 'regression', # latents: of MOTION_SOURCES
                  films=None, # folder of films without a brain; for refine='scenes'
-                 prior: FilmPriorConfig = None) -> Decoded: # size and training of motion='films'
+                 prior: FilmPriorConfig = None, # size and training of motion='films'
+                 # level that nobody is told: its state is that of the empty caption, for MAD too
+                 untold: str | None = None) -> Decoded:
     """Decode a split to decode/sub-{subject}/{split}.safetensors; refined, to {split}-refined.safetensors
     and in words to {split}-captions.csv. Returns what is to be drawn."""
-    refinement = Refinement(study, subject, refine, texts, motion, films, seed, prior)
+    refinement = Refinement(study, subject, refine, texts, motion, films, seed, prior, untold)
     folders = {p: study.path/f'train/sub-{subject}/{p}' for p in parts}
     file = study.path/f'decode/sub-{subject}/{split}.safetensors'
     x = study.fmri(subject, split)
@@ -186,7 +204,8 @@ def decode_study(study: 'Study', subject: int | str,
     x = np.nanmean(np.asarray(x)[:, :repeats], 1)
     ids,device = study.clip_ids(split),world(device).device
     def run(given=None): return _decode_parts(folders, x, subject, split, ids, seed, batch, device, given)
-    out,whose = Decoded(**run()),dict(source=f'sub-{subject}/{split}', rows=identity(ids))
+    nothing = {untold: _empty_states(study, untold, len(ids))} if untold else None
+    out,whose = Decoded(**run(nothing)),dict(source=f'sub-{subject}/{split}', rows=identity(ids))
     out.save(file, whose)
     files = [file]
     if refinement.on:

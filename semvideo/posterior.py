@@ -127,13 +127,14 @@ class ScenePosterior:
             self.rows[level] = scenes[level].map(place).to_numpy()
         self.sureness = 1.
 
-    def evidence(self, captions): # {level: (B,K) log-probability}
+    def evidence(self, captions): # {level: (B,K) log-probability}; a level that is not there says nothing
         "Summed evidence (B,S) for each scene."
-        return sum(captions[level][:, rows] for level, rows in self.rows.items())
+        return sum(captions[level][:, rows] for level, rows in self.rows.items() if level in captions)
 
-    def log_probability(self, decoded): # {level: (B,T,D)}
+    def log_probability(self, decoded): # {level: (B,T,D)}, of one level or more
         "Log-probability (B,S) of each scene."
-        each = {level: p.log_probability(decoded[level]) for level, p in self.posteriors.items()}
+        told = {level: p for level, p in self.posteriors.items() if level in decoded}
+        each = {level: p.log_probability(decoded[level]) for level, p in told.items()}
         return normalised(self.sureness*self.evidence(each))
 
 # %% ../nbs/359_posterior.ipynb #5096905e
@@ -171,9 +172,16 @@ def refined(self: ScenePosterior, chosen) -> dict: # (B,) rows of scenes
             for level, p in self.posteriors.items()}
 
 @patch
-def components(self: ScenePosterior, chosen, n) -> np.ndarray: # (B,) rows of scenes, kept of each level
+def components(self: ScenePosterior,
+               chosen, # (B,) rows of scenes
+               n, # kept of each level
+               untold: str | None = None) -> np.ndarray: # level of which only the mean is said
     "Components (B,k) of what scenes say, level after level."
-    parts = [p.candidates[self.rows[level][chosen], :n] for level, p in self.posteriors.items()]
+    parts = []
+    for level, p in self.posteriors.items():
+        of_scenes = p.candidates[self.rows[level], :n]
+        mean = np.broadcast_to(of_scenes.mean(0), (len(chosen), of_scenes.shape[1]))
+        parts.append(mean if level == untold else of_scenes[chosen])
     return np.concatenate(parts, 1)
 
 # %% ../nbs/359_posterior.ipynb #e1133cb0

@@ -196,3 +196,38 @@ def test_the_verb_offers_what_decoding_knows():
     decode = next(a for a in parser()._actions if a.choices and "decode" in a.choices).choices["decode"]
     offered = {a.dest: tuple(a.choices) for a in decode._actions if a.choices}
     assert (offered["refine"], offered["motion"]) == (REFINEMENTS, MOTION_SOURCES)
+
+
+def test_an_untold_level_is_the_empty_caption_for_all_that_would_hear_it(study, monkeypatch):
+    "MAD is told motion; the scenes are told all levels; the film prior hears the mean of what films say."
+    from semvideo import decode as room
+    study, films = study
+    plain = decode_study(study, 1, force=True)
+    monkeypatch.setattr(room, "_empty_states", lambda study, level, n: np.full((n, *plain.motion.shape[1:]), .1, np.float32))
+    empty = lambda decoded, level: np.ptp(getattr(decoded, level)) == 0
+    no_motion = decode_study(study, 1, force=True, untold="motion")
+    assert empty(no_motion, "motion") and not np.allclose(no_motion.latents, plain.latents)
+    assert np.array_equal(no_motion.anchor, plain.anchor) and np.array_equal(no_motion.holistic, plain.holistic)
+    no_anchor = decode_study(study, 1, force=True, untold="anchor")
+    assert empty(no_anchor, "anchor") and np.array_equal(no_anchor.latents, plain.latents)
+    kw = dict(refine="scenes", motion="films", films=films, prior=SMALL.replace(steps=30), force=True)
+    whole, drawn = decode_study(study, 1, **kw), decode_study(study, 1, untold="motion", **kw)
+    assert empty(drawn, "motion") and not empty(whole, "motion") and not np.allclose(drawn.latents, whole.latents)
+    said = pd.read_csv(study.path/"decode/sub-1/test-captions.csv")
+    assert set(said.level) == set(TEXT_LEVELS), "the scene that the others chose is told whole"
+    with pytest.raises(SemvideoError, match="Unknown level"): decode_study(study, 1, force=True, untold="colour")
+
+
+def test_scenes_are_chosen_by_the_levels_that_are_told(study):
+    from semvideo.posterior import scene_posterior
+    study, _ = study
+    decoded = decode_study(study, 1, force=True)
+    scenes = scene_posterior(study, 1)
+    told = {level: getattr(decoded, level) for level in ("anchor", "holistic")}
+    two, three = scenes.log_probability(told), scenes.log_probability(dict(told, motion=decoded.motion))
+    assert np.allclose(np.exp(two).sum(1), 1) and not np.allclose(two, three)
+    chosen = two.argmax(1)
+    all_said, some_said = scenes.components(chosen, 3), scenes.components(chosen, 3, untold="motion")
+    same = np.isclose(all_said, some_said).all(0)
+    assert same.tolist() == [level != "motion" for level in scenes.posteriors for _ in range(3)]
+    assert np.ptp(some_said[:, ~same], axis=0).max() == 0
