@@ -42,8 +42,10 @@ def as_open_clip(clip):
         out[f'ln_final.{kind}'] = s[f'{T}final_layer_norm.{kind}']
     out |= towers(s, 'vision_model', 'visual.', v.num_hidden_layers) | towers(s, 'text_model', '', t.num_hidden_layers)
     vision = dict(image_size=v.image_size, layers=v.num_hidden_layers, width=v.hidden_size, patch_size=v.patch_size,
-                  head_width=v.hidden_size//v.num_attention_heads)
-    text = dict(context_length=77, vocab_size=t.vocab_size, width=t.hidden_size, heads=t.num_attention_heads, layers=t.num_hidden_layers)
+                  head_width=v.hidden_size//v.num_attention_heads,
+                  mlp_ratio=(v.intermediate_size + .5)/v.hidden_size)
+    text = dict(context_length=77, vocab_size=t.vocab_size, width=t.hidden_size, heads=t.num_attention_heads, layers=t.num_hidden_layers,
+                mlp_ratio=(t.intermediate_size + .5)/t.hidden_size)
     config = dict(embed_dim=clip.config.projection_dim, quick_gelu=True, vision_cfg=vision, text_cfg=text)
     sees = dict(size=v.image_size, mean=MEAN, std=STD, interpolation='bicubic', resize_mode='shortest')
     return {k: x.contiguous() for k, x in out.items()}, dict(model_cfg=config, preprocess_cfg=sees)
