@@ -130,10 +130,11 @@ def meteor(a: str, # candidate
     if not candidate or not reference: return 0.
     return float(single_meteor_score(reference, candidate, wordnet=synonyms or _NoSynonyms()))
 
-# %% ../nbs/280_caption_tables.ipynb #ff9cb7b1
+# %% ../nbs/280_caption_tables.ipynb #5c224c20
 def _clip_and_tokenizer(bundle):
     "CLIP of a bundle and its tokenizer."
     from semvideo.bundle import bundle_path, load_part
+    ensure_torchvision()
     from transformers import CLIPModel
     folder = Path(bundle_path(bundle))/'clip'
     if not folder.is_dir():
@@ -142,15 +143,24 @@ def _clip_and_tokenizer(bundle):
             file=folder,
             expected='a bundle with `clip` and `tokenizer`',
             remedy="check the path, or take 'tiny'")
+    if (folder/'open_clip_config.json').is_file():
+        import open_clip
+        return open_clip.create_model(f'local-dir:{folder}'), load_part(bundle, 'tokenizer')
     loaded = CLIPModel.from_pretrained(str(folder), output_loading_info=True, use_safetensors=True)
     return whole_weights(loaded, folder), load_part(bundle, 'tokenizer')
 
-# %% ../nbs/280_caption_tables.ipynb #997662ac
+# %% ../nbs/280_caption_tables.ipynb #e869ef16
+def _text_embeds(model, tokenizer, texts):
+    "Projected text embeddings of a CLIPModel, or of open_clip's CLIP with its own tokenizer or transformers'."
+    from semvideo.bundle import tokens
+    if not hasattr(model, 'encode_text'): return model.get_text_features(tokens(tokenizer, texts))
+    ids = tokens(tokenizer, texts) if hasattr(tokenizer, 'eos_token_id') else tokenizer(texts)
+    return model.encode_text(ids)
+
 def clip_text_features(bundle: str | Path | tuple = 'tiny' # 'tiny', a folder, or (CLIPModel, tokenizer)
                       ) -> Callable:
     """Function from texts to unit CLIP text features (N,D).
-    A folder holds `clip` (CLIPModel) and `tokenizer`."""
-    from semvideo.bundle import tokens
+    A folder holds `clip` (CLIPModel) and `tokenizer`; the pair may be open_clip's model and tokenizer."""
     import torch
     from transformers.utils import logging
     logging.disable_progress_bar()
@@ -160,7 +170,7 @@ def clip_text_features(bundle: str | Path | tuple = 'tiny' # 'tiny', a folder, o
         out = []
         with torch.inference_mode():
             for i in range(0, len(texts), batch):
-                out.append(model.get_text_features(tokens(tokenizer, list(texts[i:i+batch]))))
+                out.append(_text_embeds(model, tokenizer, list(texts[i:i+batch])))
         x = torch.cat([getattr(o, 'pooler_output', o) for o in out]).double()
         return (x/x.norm(dim=-1, keepdim=True)).numpy()
     return features

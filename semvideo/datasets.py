@@ -11,10 +11,12 @@ __all__ = ['let_go', 'phash', 'hamming', 'thumb_embedding', 'Prints', 'fingerpri
            'TABLE_COLUMNS', 'read_table', 'volume_positions', 'VolumesAt', 'table_segments', 'prepare_table',
            'KNOWN_BAD', 'PUBLISHED_VOXELS', 'MINIATURE_MARK', 'cc2017_subjects', 'cc2017_segments', 'prepare_cc2017',
            'HCP_CLIPS', 'HCP_RUN', 'HCP_MOVIE', 'HCP_LAG', 'HCP_VERSION', 'hcp_version', 'hcp_movies', 'hcp_run_file',
-           'hcp_run_folder', 'hcp_segments', 'prepare_hcp', 'load_tensor', 'load_array', 'prepare_neuroclips',
+           'hcp_run_folder', 'hcp_segments', 'prepare_hcp', 'find_derivatives', 'RUN_KINDS', 'bids_runs',
+           'FILM_ENDINGS', 'read_events', 'STRATEGIES', 'read_confounds', 'regress_out', 'BidsRun', 'mask_of',
+           'BidsOpener', 'bids_table', 'prepare_bids', 'load_tensor', 'load_array', 'prepare_neuroclips',
            'prepare_mindvideo', 'DOWNLOADS', 'doctor_table']
 
-# %% ../nbs/169_datasets.ipynb #8195526d
+# %% ../nbs/169_datasets.ipynb #d46c417f
 from . import fmri, video
 from .core import renamed, SemvideoError, Study
 from .leaks import *
@@ -23,10 +25,11 @@ from .prepare import *
 from .table import *
 from .cc2017 import *
 from .hcp import *
+from .bids import *
 from .releases import *
 from .downloads import *
 
-# %% ../nbs/169_datasets.ipynb #13b81635
+# %% ../nbs/169_datasets.ipynb #5afb316d
 _all_ = [
     # leaks
     'let_go', 'phash', 'hamming', 'thumb_embedding', 'Prints', 'fingerprints', 'closest',
@@ -47,13 +50,16 @@ _all_ = [
     # hcp
     'HCP_CLIPS', 'HCP_RUN', 'HCP_MOVIE', 'HCP_LAG', 'HCP_VERSION', 'hcp_version', 'hcp_movies',
     'hcp_run_file', 'hcp_run_folder', 'hcp_segments', 'prepare_hcp',
+    # bids
+    'find_derivatives', 'RUN_KINDS', 'bids_runs', 'FILM_ENDINGS', 'read_events', 'STRATEGIES', 'read_confounds',
+    'regress_out', 'BidsRun', 'mask_of', 'BidsOpener', 'bids_table', 'prepare_bids',
     # releases
     'load_tensor', 'load_array', 'prepare_neuroclips', 'prepare_mindvideo',
     # downloads
     'DOWNLOADS', 'doctor_table'
 ]
 
-# %% ../nbs/169_datasets.ipynb #68fbd4eb
+# %% ../nbs/169_datasets.ipynb #58bb0612
 __getattr__ = renamed(__name__, dict(
     BLOCK='semvideo.datasets.VERTICES_PER_READ',
     MINIATURE='semvideo.datasets.MINIATURE_MARK',

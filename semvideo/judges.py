@@ -239,7 +239,7 @@ def clip_features(self:Models, part: str, # whom to ask
     return self.cache.get(net, [content_key(c) for c in clips],
                           lambda rows: self._forward(part, pick, at_once, rows, fn))
 
-# %% ../nbs/520_judges.ipynb #5c037a92
+# %% ../nbs/520_judges.ipynb #fc2e310e
 @patch
 def image_logits(self:Models, frames: np.ndarray, # uint8 (N,H,W,3) or (B,F,H,W,3)
                  ) -> np.ndarray:
@@ -249,7 +249,8 @@ def image_logits(self:Models, frames: np.ndarray, # uint8 (N,H,W,3) or (B,F,H,W,
     return self.frame_features('image_classifier', frames, scores)
 
 def _image_embeds(model, pixels):
-    "Projected image embedding of a CLIPModel or CLIPVisionModelWithProjection."
+    "Projected image embedding of a CLIPModel, a CLIPVisionModelWithProjection or open_clip's CLIP."
+    if hasattr(model, 'encode_image'): return model.encode_image(pixels)
     whole = hasattr(model, 'get_image_features')
     if whole: out = model.get_image_features(pixel_values=pixels)
     else: out = model(pixel_values=pixels).image_embeds

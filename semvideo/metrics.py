@@ -14,9 +14,9 @@ __all__ = ['IDEAL', 'TEN', 'LOWER', 'NETLESS', 'JUDGED', 'DEFINITIONS', 'ADDED_M
            'load_lpips', 'register_judge', 'forget_judge', 'load_models', 'random_judges', 'TRIALS', 'GIF', 'GIF_PATHS',
            'GIF_NAMES', 'gif_path', 'FRECHET', 'vifi_score', 'smoothness', 'clip_pcc', 'frechet', 'clips_frechet',
            'lpips_distance', 'drawn', 'trial_sd', 'gif_clips', 'gif_pair', 'avi_clips', 'half_softmax',
-           'sampled_weights', 'vifi_pixels']
+           'sampled_weights', 'vifi_pixels', 'is_open_clip', 'load_open_clip']
 
-# %% ../nbs/529_metrics.ipynb #f810cf6e
+# %% ../nbs/529_metrics.ipynb #4136115e
 from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Callable, NamedTuple
@@ -31,7 +31,7 @@ from .bench import *
 from .meaning import *
 from fastcore.basics import patch
 
-# %% ../nbs/529_metrics.ipynb #fdac14a2
+# %% ../nbs/529_metrics.ipynb #e7d4d8fd
 _all_ = ['METRIC_SOURCES', 'ClipFile', 'open_clips', 'write_clips', 'as_video', 'check_pair',
          'resize', 'resample', 'each_clip', 'content_key',
          'source_of', 'disc', 'example_clips',
@@ -47,7 +47,7 @@ _all_ = ['METRIC_SOURCES', 'ClipFile', 'open_clips', 'write_clips', 'as_video', 
          'TRIALS', 'GIF', 'GIF_PATHS', 'GIF_NAMES', 'gif_path', 'FRECHET', 'vifi_score',
          'smoothness', 'clip_pcc', 'frechet', 'clips_frechet',
          'lpips_distance', 'drawn', 'trial_sd', 'gif_clips', 'gif_pair', 'avi_clips',
-         'half_softmax', 'sampled_weights', 'vifi_pixels']
+         'half_softmax', 'sampled_weights', 'vifi_pixels', 'is_open_clip', 'load_open_clip']
 
 # %% ../nbs/529_metrics.ipynb #88dda7b5
 class _Both:
@@ -82,7 +82,7 @@ class _Both:
         "`flow_table` of the pair: (B,3)."
         return flow_table(self.recon, self.truth, profile, self.size, self.fields)
 
-# %% ../nbs/529_metrics.ipynb #8aeea727
+# %% ../nbs/529_metrics.ipynb #cbdd304b
 def _refit(clips, size):
     "Clips at a size (h, w) by OpenCV's bilinear, as `cv2.resize` does unasked."
     import cv2
@@ -143,13 +143,13 @@ class Pair(_Both):
     @cached_property
     def flow_paper(self) -> np.ndarray: return self.flows('paper')
 
-# %% ../nbs/529_metrics.ipynb #c1d2e3f4
+# %% ../nbs/529_metrics.ipynb #985894f2
 @patch(as_prop=True)
 def turn(self:Pair) -> np.ndarray:
     "One of `turns`, int (B,), for a metric whose chance may rest on one pairing."
     return self.turns[len(self.turns)//2]
 
-# %% ../nbs/529_metrics.ipynb #978a7187
+# %% ../nbs/529_metrics.ipynb #57a18f3e
 def _chance_cos(pair):
     "Mean cosine of a reconstruction with other clips' truths, in one pass over sums."
     n = len(pair)

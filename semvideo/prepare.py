@@ -155,13 +155,14 @@ def _test_voxels(r, ok, cfg): # (S,V) correlations or None, (V,) candidates
     kept[ok] = fmri.keep(p[ok], reliability[ok], cfg.alpha, cfg.method, cfg.k)
     return kept, reliability, p
 
-# %% ../nbs/150_prepare.ipynb #af31db00
+# %% ../nbs/150_prepare.ipynb #70cdd63b
 def choose_voxels(gray: 'Grayordinates', # the vertices of the runs
                   r: np.ndarray | None, # (S,V) of `train_correlations`
                   cfg: PrepareConfig) -> tuple[pd.DataFrame, np.ndarray]:
     """Table of a subject's voxels (VOXEL_COLUMNS) and the boolean that picks them among the run's
     cortical vertices."""
-    names = fmri.parcels(gray.hemisphere, gray.vertex, cfg.labels, gray.mesh)
+    names = gray.names
+    if names is None: names = fmri.parcels(gray.hemisphere, gray.vertex, cfg.labels, gray.mesh)
     kept, reliability, p = _test_voxels(r, candidates(gray, names, cfg), cfg)
     if not kept.any():
         raise SemvideoError(
@@ -326,15 +327,16 @@ def _check_settings(cfg, splits):
         raise SemvideoError('topk needs k', found=cfg.k, expected='a number of voxels')
     for subject in cfg.subjects: check_name(subject, 'subject')
 
-# %% ../nbs/150_prepare.ipynb #ffa7e1a0
+# %% ../nbs/150_prepare.ipynb #3f08fed7
 def source_files(segments: list, subjects: tuple) -> dict:
-    "Every movie, run and mask that is read, {name: path}."
+    "Every movie, run and mask that is read, and what else a data set reads, {name: path}."
     files = {g.source: g.movie for g in segments}
     for g in segments:
         for subject in subjects:
             for repeat, path in g.runs.get(subject, {}).items():
                 files[f'sub-{subject}/{g.name}/{repeat}/{path.name}'] = path
     masks = [g.mask for g in segments if isinstance(g.mask, (str, Path))]
+    for g in segments: files |= g.reads
     return files | {f'mask/{Path(m).name}': m for m in masks}
 
 def made_files(study: Study, folders: tuple = ('frames', 'fmri', 'prepare')) -> list:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from .verbs import *
 
-# %% ../nbs/750_prepare_verb.ipynb #f64e5e58
-DATASET_NAMES = ['cc2017', 'hcp', 'table'] # of `prepare --dataset`; those of other packages are added
+# %% ../nbs/750_prepare_verb.ipynb #7bdf4606
+DATASET_NAMES = ['cc2017', 'hcp', 'table', 'bids'] # of `prepare --dataset`; those of other packages are added
 
-# %% ../nbs/750_prepare_verb.ipynb #765325d2
+# %% ../nbs/750_prepare_verb.ipynb #d346db2f
 CHOICES = (
     opt('--method', choices=['bonferroni', 'fdr', 'uncorrected', 'topk', 'all'],
         help='how voxels are chosen (default: bonferroni; hcp: all)'),
@@ -29,20 +29,37 @@ CHOICES = (
     opt('--areas', nargs='+', metavar='AREA',
         help='only these areas of the atlas, such as V1 MT'),
     opt('--mask', metavar='FILE',
-        help='table: the NIfTI mask of NIfTI runs; cc2017, hcp: .npy of the columns to use'),
+        help='table, bids: the NIfTI mask of NIfTI runs; cc2017, hcp: .npy of the columns to use'),
     opt('--bad-runs', choices=['error', 'skip'],
         help='a damaged or short repeat: stop, or go on without (default: error)'),
     opt('--average', nargs='+', metavar='SPLIT',
         help='splits whose repeats are averaged into one'))
 
-# %% ../nbs/750_prepare_verb.ipynb #f0654b57
+# %% ../nbs/750_prepare_verb.ipynb #4fb885a3
+_own_film = (
+    opt('--clip-s', type=float, metavar='S',
+        help='table, bids: seconds per clip (default: the TR)'),
+    opt('--lag-s', type=float, metavar='S',
+        help='table, bids: haemodynamic lag in seconds (default: 4)'),
+    opt('--name', help='table, bids: name of the study (default: own)'))
+_bids_only = (
+    opt('--derivatives', metavar='NAME',
+        help='bids: folder in derivatives/ (default: the only one)'),
+    opt('--space', metavar='SPACE',
+        help='bids: output space of fMRIPrep, such as fsLR, fsaverage5 or MNI152NLin2009cAsym '
+        '(default: CIFTI, else surfaces)'),
+    opt('--test', nargs='+', metavar='FILM',
+        help='bids: films or tasks to test on (default: tasks called test)'),
+    opt('--confounds', nargs='+', metavar='KIND',
+        help='bids: what to regress out: motion, high_pass, wm_csf, global_signal, compcor, or '
+        'none (default: motion wm_csf)'),
+    opt('--atlas', metavar='FILE', help='bids: NIfTI of labels for volumes'),
+    opt('--stimuli', metavar='DIR', help='bids: folder of the films (default: stimuli/)'))
+
+# %% ../nbs/750_prepare_verb.ipynb #8e3a9ba0
 ONLY = dict(
-    table=(
-        opt('--clip-s', type=float, metavar='S',
-            help='table: seconds per clip (default: the TR)'),
-        opt('--lag-s', type=float, metavar='S',
-            help='table: haemodynamic lag in seconds (default: 4)'),
-        opt('--name', help='table: name of the study (default: own)')),
+    table=_own_film,
+    bids=(*_own_film, *_bids_only),
     hcp=(
         opt('--split', choices=['montage', 'random'],
             help='hcp: test on the repeated montage, or on a random tenth (default: montage)'),
@@ -55,7 +72,7 @@ ONLY = dict(
             help='hcp: processing of the runs, such as _MSMAll_hp2000_clean (default: the most '
             'processed)')))
 
-# %% ../nbs/750_prepare_verb.ipynb #8f4a9643
+# %% ../nbs/750_prepare_verb.ipynb #b2334701
 def given_options(a:argparse.Namespace, # parsed options
                   options:Iterable)->dict: # `opt`s
     "Which of these options were given, by the names the Python functions know; lists become tuples."
@@ -70,15 +87,16 @@ def prepare_settings(a:argparse.Namespace)->dict: # parsed options of `prepare`
     """What was given of `CHOICES` and `ONLY`, by the names the Python functions know; an option of
     another dataset raises `SemvideoError`."""
     from semvideo.core import SemvideoError
+    own = ONLY.get(a.dataset, ())
     for dataset, options in ONLY.items():
-        odd = {} if dataset == a.dataset else given_options(a, options)
+        odd = given_options(a, [o for o in options if o not in own])
         if odd:
             raise SemvideoError(
                 f'Dataset {a.dataset} does not know '
                 + ', '.join('--' + k.replace('_', '-') for k in odd),
                 expected=f'only with --dataset {dataset}',
                 remedy='leave it out; `semvideo prepare --help` lists what each dataset takes')
-    return given_options(a, (*CHOICES, *ONLY.get(a.dataset, ())))
+    return given_options(a, (*CHOICES, *own))
 
 # %% ../nbs/750_prepare_verb.ipynb #a907479a
 def parts_of(path:Path)->list: # study folder
@@ -125,7 +143,7 @@ def renew_study(path:Path|str, # study folder
         stands.touch() # from here on, the next call only moves
     return _take_place(path, new)
 
-# %% ../nbs/750_prepare_verb.ipynb #42fae7ea
+# %% ../nbs/750_prepare_verb.ipynb #1e5cd2e4
 @verb(
     opt('--root', type=Path, required=True, metavar='DIR',
         help='the download, or a table of your own (csv)'),
@@ -136,7 +154,7 @@ def renew_study(path:Path|str, # study folder
     opt('--frames', type=int, default=8, help='frames kept of each clip (default: 8)'),
     opt('--size', type=int, default=None,
         help='side of the stored frames in pixels (default: as they are)'),
-    *CHOICES, *ONLY['table'], *ONLY['hcp'], FORCE, DRY, QUIET)
+    *CHOICES, *_own_film, *_bids_only, *ONLY['hcp'], FORCE, DRY, QUIET)
 def do_prepare(a:argparse.Namespace)->None:
     "Movie and fMRI files to a study folder."
     from semvideo import datasets

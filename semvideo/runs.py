@@ -43,7 +43,7 @@ def write_run(path: Path | str, # .dtseries.nii to write
             img.to_file_map(img.make_file_map(dict(header=f, image=f)))
     return Path(path)
 
-# %% ../nbs/110_runs.ipynb #c70c0e90
+# %% ../nbs/110_runs.ipynb #1dbad7a3
 @dataclass(frozen=True)
 class Grayordinates:
     "Which cortical vertex each column is."
@@ -53,11 +53,13 @@ class Grayordinates:
     total: int # columns of the file
     mesh: int # vertices a hemisphere
     key: str # hash of the three arrays: runs with one key have the same columns
+    names: np.ndarray | None = None # (V,) their parcels, where the run brings an atlas
     def __len__(self): return len(self.column)
     def take(self, i: np.ndarray) -> 'Grayordinates':
         "Only these vertices."
+        names = None if self.names is None else self.names[i]
         return Grayordinates(self.column[i], self.hemisphere[i], self.vertex[i], self.total,
-                             self.mesh, self.key)
+                             self.mesh, self.key, names)
 
 # %% ../nbs/110_runs.ipynb #f12d550d
 _SIDES = dict(CIFTI_STRUCTURE_CORTEX_LEFT='L', CIFTI_STRUCTURE_CORTEX_RIGHT='R')

@@ -42,7 +42,7 @@ class PrepareConfig(Config):
     bad_runs: str = 'error'  # or 'skip': a damaged or short repeat counts as missing
     extra: object = None  # what one dataset adds
 
-# %% ../nbs/140_segments.ipynb #cd15c31a
+# %% ../nbs/140_segments.ipynb #e8f90149
 @dataclass
 class Segment:
     "One movie (or stretch of it) and its runs."
@@ -56,6 +56,8 @@ class Segment:
     at: object = None  # None: trim by volume count; else function run -> (n,) volume positions
     index: object = None  # (n,) numbers of the clips in the segment; None: 0, 1, ...
     mask: object = None  # NIfTI mask, if the runs are volumes
+    open: object = None  # None: by kind of file; else function path of a run -> run
+    reads: dict = field(default_factory=dict)  # {name: path} of what else is read
     def __len__(self): return len(self.onsets)
 
 # %% ../nbs/140_segments.ipynb #733d66e9
@@ -217,10 +219,10 @@ def _check_values(segment, run, cfg):
             remedy='process the run again, or leave it out')
     return f'{empty} voxels hold no numbers: zero in this run' if empty else ''
 
-# %% ../nbs/140_segments.ipynb #4bc961b1
+# %% ../nbs/140_segments.ipynb #990f5744
 def _open_checked(segment, path, cfg, tr):
     "Open a run and check it against its clips: (run, notes)."
-    run = open_any(path, segment.mask)
+    run = segment.open(path) if segment.open else open_any(path, segment.mask)
     _check_length(segment, run, cfg)
     notes = [getattr(run, 'note', ''), _tr_note(run, tr), _check_values(segment, run, cfg)]
     return run, '; '.join(filter(None, notes))

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['video_parts', 'ServerBackend']
 
-# %% ../nbs/250_server.ipynb #64753d3a
-import base64, contextlib, http.client, io, json, os, random, re, socket, tempfile, threading, time
+# %% ../nbs/250_server.ipynb #0b426451
+import asyncio, base64, contextlib, functools, io, json, os, random, re, tempfile, threading, time
 import urllib.parse
 from pathlib import Path
 import numpy as np
@@ -88,7 +88,7 @@ def _check_pin_and_key(model, revision, api_key_env):
             found=api_key_env,
             remedy=f'export {api_key_env}=...')
 
-# %% ../nbs/250_server.ipynb #7a56d3ec
+# %% ../nbs/250_server.ipynb #d7fa2bdc
 @register_backend('server', needs=('url', 'model', 'revision'))
 class ServerBackend(Backend):
     "A model behind an OpenAI-compatible endpoint."
@@ -117,71 +117,57 @@ class ServerBackend(Backend):
         self.key = os.environ.get(api_key_env or '', '')
         self.decoding = dict(temperature=0, max_tokens=self.max_tokens, video=video, clip_s=clip_s,
                              extra=self.extra)
-        self.local = threading.local() # a connection for each thread
+        self.line = None # of `_line`
         self.stats = dict(requests=0, retries=0, in_flight=0, most_in_flight=0)
         self.gone,self._lock = None,threading.Lock()
         if check: self.check()
 
-# %% ../nbs/250_server.ipynb #2b08531e
-@contextlib.contextmanager
-def _deadline(conn, seconds):
-    """Cut a connection after so many seconds; yields the event that says whether it was cut.
-    A socket's own time-out starts again with every byte, so a server that drips could hold a clip for
-    ever."""
-    late = threading.Event()
-    def cut():
-        late.set()
-        sock = conn.sock
-        with contextlib.suppress(OSError):
-            if sock: sock.shutdown(socket.SHUT_RDWR)
-    watch = threading.Timer(seconds, cut)
-    watch.daemon = True
-    watch.start()
-    try: yield late
-    finally: watch.cancel()
+# %% ../nbs/250_server.ipynb #8e25f807
+@functools.lru_cache(maxsize=1)
+def _loop(process): # a fork has no thread of its parent
+    "The event loop of all exchanges, in a thread of its own."
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True, name='semvideo-http').start()
+    return loop
 
-def _read_whole(response, most=1 << 24):
-    "The body of a response, as far as it comes; raises `HTTPException` if it is more than 16 MiB."
-    data = b''
-    while chunk := response.read1(1 << 16):
-        data += chunk
-        if len(data) > most: raise http.client.HTTPException('answer of more than 16 MiB')
-    return data
+def _broken():
+    "What a bad line raises."
+    import httpx2
+    return OSError, httpx2.HTTPError
 
-# %% ../nbs/250_server.ipynb #f1a0a0b5
-_broken = (OSError, http.client.HTTPException) # what a bad line raises
+def _line(process):
+    "A client that keeps its connections, trusts no variable of the environment and follows nobody elsewhere."
+    import httpx2
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    return process, httpx2.AsyncClient(timeout=None, trust_env=False, follow_redirects=False, limits=limits)
 
-@patch
-def _connection(self:ServerBackend):
-    "This thread's connection; made if there is none."
-    conn = getattr(self.local, 'conn', None)
-    if conn is None:
-        is_https = self.url.scheme == 'https'
-        kind = http.client.HTTPSConnection if is_https else http.client.HTTPConnection
-        conn = self.local.conn = kind(self.url.hostname, self.url.port, timeout=self.timeout_s)
-    return conn
+# %% ../nbs/250_server.ipynb #e3877133
+async def _asked(client, method, url, body, headers, most=1 << 24):
+    "`(status, headers, bytes)` of one request; raises `HTTPError` for more than 16 MiB."
+    import httpx2
+    async with client.stream(method, url, content=body, headers=headers) as r:
+        data = b''
+        async for chunk in r.aiter_raw(): # as it came: nothing is unpacked
+            data += chunk
+            if len(data) > most: raise httpx2.RemoteProtocolError('answer of more than 16 MiB')
+        return r.status_code, r.headers, data
 
 @patch
 def _exchange(self:ServerBackend, method, path, body=None):
-    """One request on this thread's connection: `(status, headers, bytes)`; raises `OSError` or
-    `HTTPException`."""
-    conn = self._connection()
-    headers = {'Content-Type': 'application/json'}
+    "One request: `(status, headers, bytes)`; raises one of `_broken`."
+    process = os.getpid()
+    with self._lock:
+        if self.line is None or self.line[0] != process: self.line = _line(process)
+    headers = {'Content-Type': 'application/json', 'Accept-Encoding': 'identity'}
     if self.key: headers['Authorization'] = f'Bearer {self.key}'
-    with _deadline(conn, self.timeout_s) as late:
-        try:
-            conn.request(method, self.url.path.rstrip('/') + path, body, headers)
-            r = conn.getresponse()
-            data = _read_whole(r)
-            if r.length or late.is_set(): raise http.client.IncompleteRead(data, r.length)
-            r.close()
-            return r.status, r.headers, data
-        except BaseException as e:
-            conn.close()
-            self.local.conn = None
-            if late.is_set() and isinstance(e, _broken):
-                raise TimeoutError(f'no whole answer in {self.timeout_s:g} s') from e
-            raise
+    u = self.url
+    url = f'{u.scheme}://{u.netloc}{u.path.rstrip("/")}{path}'
+    whole = asyncio.wait_for(_asked(self.line[1], method, url, body, headers), self.timeout_s)
+    answer = asyncio.run_coroutine_threadsafe(whole, _loop(process))
+    try: return answer.result()
+    except asyncio.TimeoutError:
+        raise TimeoutError(f'no whole answer in {self.timeout_s:g} s') from None
+    finally: answer.cancel()
 
 # %% ../nbs/250_server.ipynb #73a2213d
 # marks and all: HTML must be seen to be HTML
@@ -214,16 +200,7 @@ def _answer(data):
         raise ValueError(f'an answer of {len(text):,} characters where a sentence was asked for')
     return Answer(text, finish if finish in ('length', 'content_filter') else 'stop')
 
-# %% ../nbs/250_server.ipynb #4d6caed8
-@patch
-def _send(self:ServerBackend, body):
-    "As `_exchange`; a kept connection that the server closed, as it may, is no failed attempt."
-    fresh = getattr(self.local, 'conn', None) is None
-    try: return self._exchange('POST', '/chat/completions', body)
-    except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
-        if fresh: raise
-        return self._exchange('POST', '/chat/completions', body)
-
+# %% ../nbs/250_server.ipynb #2adacd20
 def _wait_of(headers):
     "Seconds of `Retry-After`; 0 if it says none."
     after = headers.get('Retry-After', '')
@@ -233,8 +210,8 @@ def _wait_of(headers):
 def _once(self:ServerBackend, body):
     """One attempt: `(Answer, None, 0)`, or `(None, what went wrong, seconds to wait at least)`; raises
     where asking again is pointless."""
-    try: status,headers,data = self._send(body)
-    except _broken as e: return None, f'{type(e).__name__}: {e}', 0
+    try: status,headers,data = self._exchange('POST', '/chat/completions', body)
+    except _broken() as e: return None, f'{type(e).__name__}: {e}', 0
     if status in (400, 413, 415, 422):
         raise ClipError('The server refuses this clip', found=_error_line(status, data))
     if status in (408, 409, 425, 429) or status >= 500:
@@ -248,9 +225,9 @@ def _once(self:ServerBackend, body):
     try: return _answer(data), None, 0
     except ValueError as e: return None, str(e), 0
 
-# %% ../nbs/250_server.ipynb #2d8b8fbc
+# %% ../nbs/250_server.ipynb #972eeba9
 # how the words begin that say that nobody was there
-_nobody = ('ConnectionRefused', 'ConnectionReset', 'RemoteDisconnected', 'gaierror', 'BrokenPipe')
+_nobody = ('ConnectError', 'ReadError', 'WriteError', 'RemoteProtocolError: Server disconnected')
 
 @contextlib.contextmanager
 def _in_flight(stats, lock):
@@ -324,14 +301,14 @@ def open(self:ServerBackend, frames: np.ndarray, key: str, system: str = '',
     "A clip to ask about."
     return ready or self.prepare(frames, system)
 
-# %% ../nbs/250_server.ipynb #80198105
+# %% ../nbs/250_server.ipynb #4a42f784
 @patch
 def check(self:ServerBackend) -> None:
     """Ask which models are served; raises `SemvideoError` if ours is not, or nobody answers.
     A server that cannot list them is taken at the user's word."""
     url = self.url.geturl()
     try: status,_,data = self._exchange('GET', '/models')
-    except _broken as e:
+    except _broken() as e:
         raise BackendGone(
             'No server answers',
             file=url,

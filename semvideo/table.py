@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['TABLE_COLUMNS', 'read_table', 'volume_positions', 'VolumesAt', 'table_segments', 'prepare_table']
 
-# %% ../nbs/160_table.ipynb #a76ee172
-import difflib
+# %% ../nbs/160_table.ipynb #dbaa31fe
+import difflib, functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
@@ -145,7 +146,7 @@ class VolumesAt:
     def __call__(self, run: 'Run | VolumeRun') -> np.ndarray:
         return volume_positions(*self.timing[run.path], self.starts, self.clip_s, self.lag_s)
 
-# %% ../nbs/160_table.ipynb #db3635b6
+# %% ../nbs/160_table.ipynb #53f41a17
 def _seconds_shown(movie, rows):
     "How much of a film was shown, as the table says or as long as it is."
     seconds = video.probe(movie)['seconds']
@@ -158,11 +159,11 @@ def _seconds_shown(movie, rows):
             expected=f'{shown:g} s, as the table says')
     return shown
 
-def _seconds_answered(rows, shown, clip_s, lag_s, mask, slack_s):
+def _seconds_answered(rows, shown, clip_s, lag_s, opened, slack_s):
     "Seconds of the film that all runs answer; raises `SemvideoError` if that is much less than was shown."
     reach = {}
     for r in rows.itertuples():
-        recorded = open_any(r.run, mask).volumes*r.tr_s
+        recorded = opened(r.run).volumes*r.tr_s
         reach[r.run] = recorded - r.onset_s - lag_s + r.tr_s/2 - clip_s/2
     short = min(reach, key=reach.get)
     if reach[short] < shown - slack_s - lag_s:
@@ -174,11 +175,11 @@ def _seconds_answered(rows, shown, clip_s, lag_s, mask, slack_s):
             remedy='is the run whole, and onset_s right? Else set column seconds')
     return reach[short]
 
-# %% ../nbs/160_table.ipynb #ccb4a91c
-def _clip_starts(movie, rows, clip_s, lag_s, mask, slack_s):
+# %% ../nbs/160_table.ipynb #0e34b916
+def _clip_starts(movie, rows, clip_s, lag_s, opened, slack_s):
     "Seconds (n,) at which the clips of a film begin."
     shown = _seconds_shown(movie, rows)
-    answered = _seconds_answered(rows, shown, clip_s, lag_s, mask, slack_s)
+    answered = _seconds_answered(rows, shown, clip_s, lag_s, opened, slack_s)
     n = int(np.floor(min(shown, answered + 1e-6)/clip_s + 1e-6))
     if n < 1:
         raise SemvideoError(
@@ -188,19 +189,20 @@ def _clip_starts(movie, rows, clip_s, lag_s, mask, slack_s):
             expected=f'{clip_s:g} s')
     return np.arange(n)*clip_s
 
-# %% ../nbs/160_table.ipynb #f6c6c715
+# %% ../nbs/160_table.ipynb #8d07e2a8
 def _subject(s):
     "A subject as a number where it is one, else as text."
     return int(s) if str(s).isdigit() else str(s)
 
-def _table_segment(split, movie, rows, clip_s, lag_s, mask, slack_s):
+def _table_segment(split, movie, rows, clip_s, lag_s, mask, slack_s, opener=None):
     "The segment of one film in one split."
-    starts = _clip_starts(movie, rows, clip_s, lag_s, mask, slack_s)
+    opened = opener or functools.partial(open_any, mask=mask)
+    starts = _clip_starts(movie, rows, clip_s, lag_s, opened, slack_s)
     timing = {r.run: (r.onset_s, r.tr_s) for r in rows.itertuples()}
     at = VolumesAt(timing, starts, clip_s, lag_s)
     movie = Path(movie)
     segment = Segment(f'{split}-{movie.stem}', str(split), movie, movie.name, starts, clip_s, at=at,
-                      mask=mask)
+                      mask=mask, open=opener)
     for r in rows.itertuples():
         segment.runs.setdefault(_subject(r.subject), {})[int(r.repeat)] = r.run
     return segment
@@ -209,13 +211,14 @@ def table_segments(table: pd.DataFrame, # of `read_table`
                    clip_s: float, # seconds per clip
                    lag_s: float, # haemodynamic lag
                    mask: Path | str | None = None, # for NIfTI runs
-                   slack_s: float = 10. # seconds that a run may be short of
+                   slack_s: float = 10., # seconds that a run may be short of
+                   opener: Callable | None = None # path of a run -> run; None: by its kind of file
                   ) -> list:
     "Segments of a checked table; a film is cut into clips as far as all of its runs reach."
     films = table.groupby(['split', 'movie'], sort=False)
     train_first = sorted(films, key=lambda film: film[0][0] != 'train')
     return [
-        _table_segment(split, movie, rows, clip_s, lag_s, mask, slack_s)
+        _table_segment(split, movie, rows, clip_s, lag_s, mask, slack_s, opener)
         for (split, movie),rows in train_first
     ]
 

@@ -126,7 +126,7 @@ def test_prepare_passes_on_what_is_given_and_no_more(monkeypatch, tmp_path, cli)
     known = {
         d: set(inspect.signature(getattr(datasets, f"prepare_{d}")).parameters)
         | set(datasets.PrepareConfig.__dataclass_fields__)
-        for d in ("cc2017", "hcp", "table")
+        for d in ("cc2017", "hcp", "table", "bids")
     }
     names = lambda opts: {f[0][2:].replace("-", "_") for f, _ in opts}
     assert all(names(CHOICES) <= k

@@ -48,7 +48,7 @@ known['theirs'].prepare({str(cc)!r}, {str(tmp_path/"s")!r}, pace=2., subjects=(1
                        env=dict(os.environ, SEMVIDEO_QUIET='1'))
     assert r.returncode == 0, r.stderr[-800:]
     names, said, pace = r.stdout.splitlines()
-    assert names == "['table', 'cc2017', 'hcp'] {'pace': {'type': <class 'float'>, 'metavar': 'F', 'help': 'frames a second (default: 4)'}} False"
+    assert names == "['table', 'cc2017', 'hcp', 'bids'] {'pace': {'type': <class 'float'>, 'metavar': 'F', 'help': 'frames a second (default: 4)'}} False"
     assert 'broken' in said and 'not_there_at_all' in said and pace == 'pace 2.0'
     assert sums(Study(tmp_path/'s')) == sums(cc_study)
 
