@@ -12,8 +12,8 @@ from .running import say_plan
 from .stage_verbs import PROFILES, study_judges
 from .verbs import *
 
-# %% ../nbs/756_ablate_verb.ipynb #6848353f
-def plan_ablate(a:argparse.Namespace): # parsed options of `ablate`
+# %% ../nbs/756_ablate_verb.ipynb #5dd48627
+def plan_ablate(a:argparse.Namespace)->None: # parsed options of `ablate`
     "The plan of each row that would be made."
     study, s = open_study(a)
     from semvideo.ablation import ABLATIONS, check_rows, open_ablation

@@ -7,13 +7,13 @@ __all__ = ['ABLATIONS', 'SHOWN', 'Ablation', 'register_ablation', 'branch_study'
            'without_mad', 'state_likeness', 'ablation_table', 'check_rows', 'open_ablation', 'ablate_study',
            'ablation_summary']
 
-# %% ../nbs/595_ablation.ipynb #5e268d79
+# %% ../nbs/595_ablation.ipynb #b6659ed5
 import os, shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
-from .core import Decoded, SemvideoError, Study, conditions_of, identity, read_csv, write_csv
+from .core import Decoded, SemvideoError, Stage, Study, conditions_of, identity, read_csv, write_csv
 
 from .targets import LEVELS, target
 from .decoders import DECODER_PARTS, RECIPES, Recipe, part_settings
@@ -26,7 +26,7 @@ from .results import OURS, interval
 from .readouts import readouts_table
 from .evaluate import Exam, fit_to, judges_content
 
-# %% ../nbs/595_ablation.ipynb #992ce7f8
+# %% ../nbs/595_ablation.ipynb #a4ee7dbe
 @dataclass(frozen=True)
 class Ablation:
     "One row of the table."
@@ -40,7 +40,7 @@ class Ablation:
 
 ABLATIONS = {} # name: Ablation
 
-def register_ablation(name: str, row: Ablation):
+def register_ablation(name: str, row: Ablation) -> None:
     "Add a row; one of the same name is replaced."
     ABLATIONS[name] = row
 
@@ -97,7 +97,7 @@ register_ablation('one-stage', Ablation('no pretraining on all subjects', _one_s
 register_ablation('paper-literal',
                   Ablation('C.1 as written', _literal, refine='network', motion='regression'))
 
-# %% ../nbs/595_ablation.ipynb #5cf5d397
+# %% ../nbs/595_ablation.ipynb #9a11194f
 def _link(source: Path, copy: Path):
     "The same file in another folder."
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def branch_study(study: Study, folder: Path, # to make
             if file.is_file(): _link(file, folder/file.relative_to(study.path))
     return Study(folder)
 
-def trained_recipe(study: Study, subject) -> Recipe: # a subject whose decoders are trained
+def trained_recipe(study: Study, subject: int | str) -> Recipe: # whose decoders are trained
     "The recipe that a study's decoders were trained with, from their records."
     of = lambda part: [study.settings_of(f'train/{who}/{part}') for who in ('pretrain', f'sub-{subject}')]
     made = dict(sad=of('sad-holistic'), mad=of('mad'))
@@ -235,8 +235,8 @@ def ablation_table(whole: pd.DataFrame, # scores.csv of the whole system
                             **dict(zip(('difference', 'low', 'high'), difference))))
     return pd.DataFrame(out)
 
-# %% ../nbs/595_ablation.ipynb #de4e679e
-def check_rows(rows) -> list: # names
+# %% ../nbs/595_ablation.ipynb #904a61ea
+def check_rows(rows: Iterable[str]) -> list: # names
     "The rows as a list; `SemvideoError` for one that is unknown."
     for name in rows:
         if name not in ABLATIONS:
@@ -244,8 +244,9 @@ def check_rows(rows) -> list: # names
                 'Unknown row of an ablation', found=name, expected=', '.join(ABLATIONS))
     return list(rows)
 
-def open_ablation(study: Study, subject, name: str, # of a row, or whole
-                  split: str, models, n_boot: int, seed: int, profile: str, force: bool):
+def open_ablation(study: Study, subject: int | str, name: str, # of a row, or whole
+                  split: str, models: Path | str, n_boot: int, seed: int, profile: str,
+                  force: bool) -> Stage:
     "The stage of a row; arguments as `ablate_study`."
     r,made = trained_recipe(study, subject),{}
     settings = dict(split=split, models=str(models), n_boot=n_boot, seed=seed, profile=profile)
@@ -259,8 +260,9 @@ def open_ablation(study: Study, subject, name: str, # of a row, or whole
                        inputs=dict(judges=judges_content(settings['models'])))
 
 def ablate_study(study: Study, # trained, decoded and rendered
-                 subject, rows=None, # names in ABLATIONS; default: all
-                 split: str = 'test', models='tiny', # judges, as in `evaluate_study`
+                 subject: int | str,
+                 rows: Iterable[str] | None = None, # names in ABLATIONS; default: all
+                 split: str = 'test', models: Path | str = 'tiny', # judges, as in `evaluate_study`
                  n_boot: int = 2000, seed: int = 0, profile: str = 'strict',
                  texts: Path | str | None = None, # further captions, where it was decoded with them
                  films: Path | str | None = None, # films without a brain, likewise
@@ -290,8 +292,8 @@ def ablate_study(study: Study, # trained, decoded and rendered
     write_csv(study.path/f'ablate/sub-{subject}/table.csv', table)
     return table
 
-# %% ../nbs/595_ablation.ipynb #d8c05d41
-def ablation_summary(study: Study, subject, table: pd.DataFrame, # of `ablate_study`
+# %% ../nbs/595_ablation.ipynb #dfe0d2db
+def ablation_summary(study: Study, subject: int | str, table: pd.DataFrame, # of `ablate_study`
                      metrics: tuple = SHOWN) -> pd.DataFrame:
     """The table in short: a line a row, differences to the whole with intervals, read-out share of the
     voxels' kind, and the holistic states' identification, r2 and norm."""

@@ -6,12 +6,13 @@
 __all__ = ['NEW_SUBJECT_METHODS', 'common_places', 'own_minutes', 'group_decoder', 'template', 'procrustes', 'fit_alignment',
            'add_subject', 'fit_projector', 'decode_new_subject', 'new_subject_curve']
 
-# %% ../nbs/366_alignment.ipynb #c3e6f5ba
+# %% ../nbs/366_alignment.ipynb #de1ea884
 import copy
+from collections.abc import Callable, Sequence
 import numpy as np, pandas as pd
 import torch
 from torch import nn
-from .core import SemvideoError
+from .core import SemvideoError, Study
 from .decoder_parts import Standardiser
 from .decoders import seeded
 from .linear_start import principal_space, ridge_scores, segment_folds
@@ -60,7 +61,7 @@ def common_places(tables: dict, # {subject: table of `Study.voxels`}
         weights[s] = w/w.sum(0)
     return common, weights
 
-# %% ../nbs/366_alignment.ipynb #92f337e9
+# %% ../nbs/366_alignment.ipynb #5aff12d7
 def _responses(study, subject, split):
     "Mean responses (N,V), NaN for clips the subject has not seen."
     if not (study.path/f'fmri/sub-{subject}/{split}.npy').is_file():
@@ -78,7 +79,8 @@ def _responses(study, subject, split):
 
 def _seen(x): return np.isfinite(x).all(1)
 
-def own_minutes(study, subject, minutes: float, # of film, from the first training clip that was seen
+def own_minutes(study: Study, subject: int | str,
+                minutes: float, # of film, from the first training clip that was seen
                 split: str = 'train') -> np.ndarray:
     "Rows of the clips that make up a subject's first minutes (n,); raises `SemvideoError` if there are fewer."
     clips = study.select(split)
@@ -120,10 +122,10 @@ def _folds(segment):
 # %% ../nbs/366_alignment.ipynb #27cade10
 def _ridge(): return Ridge(per_target=True)
 
-# %% ../nbs/366_alignment.ipynb #81d92e7f
-def group_decoder(study, others: list, # subjects to learn from
+# %% ../nbs/366_alignment.ipynb #383c7d9f
+def group_decoder(study: Study, others: list, # subjects to learn from
                   weights: dict, # {subject: (V,P)} of `common_places`
-                  y) -> Ridge: # targets of this study
+                  y: _Targets) -> Ridge: # targets of this study
     "Ridge from shared places to the scores of the targets, fitted on all others together."
     xs, rows = [], []
     for s in others:
@@ -134,7 +136,7 @@ def group_decoder(study, others: list, # subjects to learn from
     rows = np.concatenate(rows)
     return _ridge().fit(np.concatenate(xs), y.scores[rows], _folds(y.segment[rows]))
 
-# %% ../nbs/366_alignment.ipynb #36a9b65f
+# %% ../nbs/366_alignment.ipynb #a03dcbe9
 def template(xs: list, # responses (N,V_s) of several subjects to the same N clips
              rank: int = 64) -> np.ndarray:
     "Scores (N,rank) of unit variance: what the subjects' responses have in common, largest first."
@@ -154,7 +156,7 @@ def procrustes(x: np.ndarray, # (N,V) responses
 def fit_alignment(x: np.ndarray, # (n,V) own responses
                   t: np.ndarray, # (n,K) template of the same clips
                   segment: np.ndarray, # (n,) their segments
-                  method: str = 'ridge'): # or procrustes
+                  method: str = 'ridge') -> Callable: # or procrustes
     "Function from responses (M,V) to the template's space (M,K)."
     if method == 'ridge': return _ridge().fit(x, t, _folds(segment)).predict
     if method != 'procrustes':
@@ -164,9 +166,9 @@ def fit_alignment(x: np.ndarray, # (n,V) own responses
     w,scale = procrustes((x - mean)/sd, t - center)
     return lambda new: center + scale*((new - mean)/sd) @ w
 
-# %% ../nbs/366_alignment.ipynb #cb51031d
+# %% ../nbs/366_alignment.ipynb #dd91ea57
 def add_subject(module: nn.Module, # trained SAD or MAD
-                subject, n_voxels: int) -> nn.Module:
+                subject: int | str, n_voxels: int) -> nn.Module:
     "A copy with one more subject, of which only the new projector can be trained."
     module = copy.deepcopy(module)
     for p in module.parameters(): p.requires_grad_(False)
@@ -186,7 +188,7 @@ def _ridge_projector(module, subject, x, y, folds): # (n,V) standardised, (n,P) 
     module.projector[str(subject)].bias.copy_(b)
 
 def fit_projector(module: nn.Module, # of `add_subject`
-                  subject, x: np.ndarray, # (n,V) responses
+                  subject: int | str, x: np.ndarray, # (n,V) responses
                   y: np.ndarray, # (n,T,D) targets
                   segment: np.ndarray, # (n,) segments
                   epochs: int = 60, lr: float = 1e-3, batch: int = 48, seed: int = 0) -> nn.Module:
@@ -208,7 +210,7 @@ def fit_projector(module: nn.Module, # of `add_subject`
                 opt.step()
     return module.eval()
 
-# %% ../nbs/366_alignment.ipynb #3bf5d7c7
+# %% ../nbs/366_alignment.ipynb #e7100544
 NEW_SUBJECT_METHODS = ('anatomical', 'procrustes', 'ridge', 'projector', 'own', 'mean', 'permuted')
 
 _OWN_DATA = 'procrustes', 'ridge', 'projector', 'own' # methods that need some
@@ -235,15 +237,17 @@ def _aligned(study, others, rows, x, new, y, method):
     align = fit_alignment(x[both], t[at[both]], y.segment[both], method)
     return decoder.predict(align(new))
 
-def decode_new_subject(study, # core.Study with targets
-                       subject, # the new one; its test responses are enough for minutes=0
+def decode_new_subject(study: Study, # with targets
+                       # the new one; its test responses are enough for minutes=0
+                       subject: int | str,
                        minutes: float = 0., # of own training data to use
                        method: str = None, # in NEW_SUBJECT_METHODS; default: anatomical, with own data procrustes
                        others: list = None, # subjects to learn from; default: all others
                        level: str = 'holistic', # caption level
                        split: str = 'test',
                        space: str = 'parcel', # of shared cortex, as `common_places`
-                       module=None, # for projector: a SAD of this level trained on the others
+                       # for projector: a SAD of this level trained on the others
+                       module: nn.Module | None = None,
                        seed: int = 0) -> np.ndarray: # of the permuted null
     """Text states (N,T,D) of a subject who was not trained on.
     Raises `SemvideoError` without training data, shared films or shared cortex where they are needed."""
@@ -272,7 +276,7 @@ def decode_new_subject(study, # core.Study with targets
     group = group_decoder(study, others, weights, y)
     return y.states(group.predict(new @ weights[subject]))
 
-# %% ../nbs/366_alignment.ipynb #e3001def
+# %% ../nbs/366_alignment.ipynb #72f5b8c0
 @torch.no_grad()
 def _projected(study, subject, module, rows, x, new, level, y):
     "States of a SAD with a new projector."
@@ -286,9 +290,10 @@ def _projected(study, subject, module, rows, x, new, level, y):
     with torch.enable_grad(): grown = fit_projector(grown, subject, x[rows], states, y.segment[rows])
     return grown(torch.as_tensor(new), subject).numpy()
 
-def new_subject_curve(study, subject,
-                      minutes=(0, 5, 10, 20), # of own data
-                      methods=('anatomical', 'procrustes', 'ridge', 'own', 'mean', 'permuted'),
+def new_subject_curve(study: Study, subject: int | str,
+                      minutes: Sequence[float] = (0, 5, 10, 20), # of own data
+                      methods: Sequence[str] = ('anatomical', 'procrustes', 'ridge', 'own', 'mean',
+                                                'permuted'),
                       level: str = 'holistic', split: str = 'test', **kw) -> pd.DataFrame: # to decode_new_subject
     """How well a new subject is decoded with how much own data: method, minutes, identification (share of
     other clips less like the decoded state than its own; chance .5) and R2, by method and minutes."""

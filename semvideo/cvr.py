@@ -97,11 +97,11 @@ class CVR:
         self.pipe,self.batches = pipe,Batches(CLIPS_PER_FILE)
         self.set_up(compile)
 
-# %% ../nbs/420_cvr.ipynb #c99bd899
+# %% ../nbs/420_cvr.ipynb #34bc1e86
 CLIPS_PER_FILE = 8 # clips rendered together, fixed
 
 @patch
-def set_up(self:CVR, compile: bool):
+def set_up(self:CVR, compile: bool) -> None:
     "Memory layout, picture code and the empty prompt; `compile` compiles both networks at first use."
     self.pipe.set_progress_bar_config(disable=True)
     networks = [self.pipe.image_unet, self.pipe.unet, self.pipe.vae]

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['REFINEMENTS', 'MOTION_SOURCES', 'decode', 'check_refinement', 'Refinement', 'check_repeats', 'decode_study']
 
-# %% ../nbs/360_decode.ipynb #7da36a54
-from collections.abc import Sequence
+# %% ../nbs/360_decode.ipynb #5416dc4e
+from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import pandas as pd
@@ -49,11 +49,12 @@ def decode(module: torch.nn.Module, fmri: np.ndarray, subject: int | str,
         out.append(y.float().cpu().numpy())
     return np.concatenate(out)
 
-# %% ../nbs/360_decode.ipynb #a7726081
+# %% ../nbs/360_decode.ipynb #5b74bb60
 REFINEMENTS = ('network', 'captions', 'scenes')
 MOTION_SOURCES = ('regression', 'films')
 
-def check_refinement(refine, motion, texts, films): # as in `decode_study`
+def check_refinement(refine: str, motion: str, # as in `decode_study`, and so are the next two
+                     texts: 'Path | str | None', films: 'Path | str | None') -> None:
     "Raise `SemvideoError` on choices that are none, or do not go together."
     for what, found, known in (('refinement', refine, REFINEMENTS), ('motion', motion, MOTION_SOURCES)):
         if found not in known:
@@ -68,11 +69,13 @@ def check_refinement(refine, motion, texts, films): # as in `decode_study`
             found=f'refine={refine}, no films',
             remedy='add refine=scenes and films=FOLDER')
 
-# %% ../nbs/360_decode.ipynb #f15d0530
+# %% ../nbs/360_decode.ipynb #2222aabb
 class Refinement:
     "What decoded states and latents become before they are drawn, and what they say in words."
-    def __init__(self, study, subject, refine='network', texts=None, # as in `decode_study`
-                 motion='regression', films=None, seed=0, prior=None, untold=None):
+    def __init__(self, study: 'Study', subject: int | str, # as in `decode_study`, and so are all
+                 refine: str = 'network', texts: 'Path | str | None' = None,
+                 motion: str = 'regression', films: 'Path | str | None' = None, seed: int = 0,
+                 prior: FilmPriorConfig | None = None, untold: str | None = None):
         check_refinement(refine, motion, texts, films)
         if untold is not None and untold not in LEVELS:
             raise SemvideoError('Unknown level', found=untold, expected=', '.join(LEVELS))
@@ -90,7 +93,7 @@ class Refinement:
         if untold: self.settings.update(untold=untold)
         if motion != 'regression': self.settings.update(motion=motion, prior=self.prior.to_dict())
 
-    def by_captions(self, decoded, ids): # Decoded, B names
+    def by_captions(self, decoded: Decoded, ids: Sequence[str]) -> tuple: # B names
         "Text states {level: (B,T,D)}, each of the likeliest caption; and the table of captions."
         states, tables = self.unsaid(decoded), []
         for level in self.told:
@@ -100,14 +103,14 @@ class Refinement:
             tables.append(posterior.words(log_probability, ids, level))
         return states, pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/360_decode.ipynb #6bad2a01
+# %% ../nbs/360_decode.ipynb #125c5fe2
 @patch
-def unsaid(self: Refinement, decoded) -> dict: # Decoded
+def unsaid(self: Refinement, decoded: Decoded) -> dict:
     "The untold level as it was given to the decoders, {level: (B,T,D)}; {} where all are told."
     return {self.untold: getattr(decoded, self.untold)} if self.untold else {}
 
 @patch
-def by_scenes(self: Refinement, decoded, ids): # Decoded, B names
+def by_scenes(self: Refinement, decoded: Decoded, ids: Sequence[str]) -> tuple: # B names
     "Text states of one scene a clip; the table of captions; latents of such films, or None."
     films = self.films
     scenes = scene_posterior(self.study, self.subject, None if films is None else films.captions)
@@ -119,8 +122,9 @@ def by_scenes(self: Refinement, decoded, ids): # Decoded, B names
     return scenes.refined(chosen) | self.unsaid(decoded), scenes.words(log_probability, ids), latents
 
 @patch
-def __call__(self: Refinement, decoded, ids, # Decoded, B names
-             retold): # function {level: (B,T,D)} -> latents of a decoder that is told these
+def __call__(self: Refinement, decoded: Decoded, ids: Sequence[str], # B names
+             # function {level: (B,T,D)} -> latents of a decoder that is told these
+             retold: Callable) -> tuple:
     "What is to be drawn, and the captions: (Decoded, table)."
     latents = None
     if self.how == 'captions': states, table = self.by_captions(decoded, ids)
@@ -128,7 +132,7 @@ def __call__(self: Refinement, decoded, ids, # Decoded, B names
     if latents is None: latents = retold(states)
     return Decoded(**states, latents=latents), table
 
-# %% ../nbs/360_decode.ipynb #6c5c94d3
+# %% ../nbs/360_decode.ipynb #117b80e1
 def _decode_parts(folders, x, subject, split, ids, seed, batch, device, given=None): # {part: folder}, (N,V)
     """Each part's arrays by the field of `Decoded` they are for; a part may be told an earlier one's text,
     or what is `given` in its place."""
@@ -147,7 +151,8 @@ def _empty_states(study, level, n): # of n clips
     state = TextEncoder(study.settings_of('targets').get('bundle', 'tiny'))(['']).numpy()
     return np.repeat(state.astype(np.float32), n, 0)
 
-def check_repeats(x, repeats, file): # (N,R,V), as in `decode_study`
+def check_repeats(x: np.ndarray, repeats: int | None, # (N,R,V), as in `decode_study`
+                  file: 'Path | str') -> None: # that x is of
     "Raise `SemvideoError` on more repeats than there are."
     if repeats is None or 1 <= repeats <= x.shape[1]: return
     raise SemvideoError(
@@ -171,7 +176,7 @@ def _check_parts(folders): # {part: folder} of trained decoders
             found=f'nothing for {", ".join(missing)}',
             expected=f'parts that together decode {", ".join((*LEVELS, "latents"))}')
 
-# %% ../nbs/360_decode.ipynb #5069a22f
+# %% ../nbs/360_decode.ipynb #110074f7
 def decode_study(study: 'Study', subject: int | str,
                   # core.Study, a subject that `train_study` was run for
                  split: str = 'test',
@@ -182,7 +187,8 @@ def decode_study(study: 'Study', subject: int | str,
                  # file of further captions, as `read_texts` takes; for refine='captions'
                  texts: 'Path | str | None' = None,
                  motion: str = 'regression', # latents: of MOTION_SOURCES
-                 films=None, # folder of films without a brain; for refine='scenes'
+                 # folder of films without a brain; for refine='scenes'
+                 films: 'Path | str | None' = None,
                  prior: FilmPriorConfig = None, # size and training of motion='films'
                  # level that nobody is told: its state is that of the empty caption, for MAD too
                  untold: str | None = None) -> Decoded:

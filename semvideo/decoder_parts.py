@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['Standardiser', 'four_layers', 'as_config', 'finite_fmri', 'check_fmri', 'trains_together', 'all_rows', 'rows_before']
 
-# %% ../nbs/330_decoder_parts.ipynb #391f2d53
+# %% ../nbs/330_decoder_parts.ipynb #dbc4a1dd
 import contextlib
+from collections.abc import Iterator
 import torch
 from torch import distributed, nn
 from fastcore.basics import patch
@@ -61,11 +62,11 @@ def as_config(cls: type, config: Config | dict, changes: dict) -> Config:
     fields = config if isinstance(config, dict) else config.to_dict()
     return cls.from_dict({**fields, **changes})
 
-# %% ../nbs/330_decoder_parts.ipynb #d5d5457b
+# %% ../nbs/330_decoder_parts.ipynb #a2da8d92
 _known_finite = False
 
 @contextlib.contextmanager
-def finite_fmri():
+def finite_fmri() -> Iterator[None]:
     """Inside, `check_fmri` takes fMRI for finite without a look: a GPU would have to be waited for in
     every step of a training."""
     global _known_finite

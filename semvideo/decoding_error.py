@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['principal_axes', 'scores_of', 'mean_fmri', 'left_out_scores', 'DecodingError']
 
-# %% ../nbs/355_decoding_error.ipynb #695ab220
+# %% ../nbs/355_decoding_error.ipynb #e1678835
+from collections.abc import Sequence
 import numpy as np
 import torch
 from fastcore.basics import patch
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
-from .core import SemvideoError
+from .core import SemvideoError, Study
 from .linear_start import ridge_scores, segment_folds
 
 # %% ../nbs/355_decoding_error.ipynb #7221c5f2
@@ -32,14 +33,15 @@ def scores_of(axes: PCA, items: np.ndarray) -> np.ndarray: # (B,...)
     flat = np.asarray(items, np.float32).reshape(len(items), -1)
     return axes.transform(flat).astype(np.float64)
 
-# %% ../nbs/355_decoding_error.ipynb #74b943dd
-def mean_fmri(study, subject, split: str = 'train') -> np.ndarray: # core.Study
+# %% ../nbs/355_decoding_error.ipynb #9e089b37
+def mean_fmri(study: Study, subject: int | str, split: str = 'train') -> np.ndarray:
     "fMRI (N,V) of a split, repeats averaged."
     return np.nanmean(np.asarray(study.fmri(subject, split)), 1)
 
 def left_out_scores(fmri: np.ndarray, # (N,V) training fMRI, repeats averaged
                     scores: np.ndarray, # (N,k) components of the true items
-                    segments) -> np.ndarray: # (N,) names of whole segments
+                    # (N,) names of whole segments
+                    segments: Sequence[str] | np.ndarray) -> np.ndarray:
     "Components (N,k) decoded by ridge regression from the other segments."
     x = torch.as_tensor(np.asarray(fmri, np.float32))
     if not torch.isfinite(x).all():
@@ -73,21 +75,23 @@ class DecodingError:
         error = LedoitWolf(assume_centered=True).fit(answer - truth@self.shrink)
         self.precision, self.covariance = error.precision_, error.covariance_
 
-# %% ../nbs/355_decoding_error.ipynb #68214498
+# %% ../nbs/355_decoding_error.ipynb #273a2ce1
 @patch
-def expected(self: DecodingError, true): # (K,k)
+def expected(self: DecodingError, true: np.ndarray) -> np.ndarray: # (K,k)
     "Components (K,k) that decoding gives on average, less their mean."
     return (true - self.true_mean)@self.shrink
 
 @patch
-def log_likelihood(self: DecodingError, decoded, candidates): # (B,k), (K,k)
+def log_likelihood(self: DecodingError, decoded: np.ndarray, # (B,k)
+                   candidates: np.ndarray) -> np.ndarray: # (K,k)
     "Log-likelihood (B,K) of each candidate, up to a constant a row."
     mean = self.expected(candidates)
     weights = mean@self.precision
     return (decoded - self.decoded_mean)@weights.T - .5*(weights*mean).sum(1)
 
 @patch
-def bend(self: DecodingError, true, rng): # (K,k), NumPy generator
+def bend(self: DecodingError, true: np.ndarray, # (K,k)
+         rng: np.random.Generator) -> np.ndarray: # NumPy generator
     "Components (K,k) as decoding might have given them: shrunk, with an error drawn."
     if not hasattr(self, 'root'): self.root = np.linalg.cholesky(self.covariance)
     return self.expected(true) + self.decoded_mean + rng.standard_normal(true.shape)@self.root.T

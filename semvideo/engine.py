@@ -6,8 +6,9 @@
 __all__ = ['PRECISIONS', 'TRACKERS', 'World', 'world', 'precision_of', 'matrix_products', 'check_tracker', 'accelerator',
            'tracked', 'compiled']
 
-# %% ../nbs/349_engine.ipynb #89f7f976
+# %% ../nbs/349_engine.ipynb #682329f8
 import contextlib, os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 import torch
@@ -16,14 +17,14 @@ from .core import SemvideoError
 from .decoder_parts import Standardiser
 from .decoders import TrainConfig
 
-# %% ../nbs/349_engine.ipynb #38233a95
+# %% ../nbs/349_engine.ipynb #3703a776
 @dataclass
 class World:
     "This process among those that train together."
     rank: int = 0
     size: int = 1
     device: str = 'cpu'
-    def wait(self):
+    def wait(self) -> None:
         "Until every process is here."
         if self.size > 1: torch.distributed.barrier()
 
@@ -35,7 +36,7 @@ def world(device: str = None) -> World: # 'cpu', 'cuda', 'cuda:1'; default: a GP
         return World(state.process_index, state.num_processes, str(state.device))
     return World(device=device or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
-# %% ../nbs/349_engine.ipynb #324641ce
+# %% ../nbs/349_engine.ipynb #eed0d44c
 PRECISIONS = ('auto', 'fp32', 'tf32', 'bf16') # of TrainConfig.precision
 
 def precision_of(c: TrainConfig, device: str) -> str: # as in `World`
@@ -50,7 +51,8 @@ def precision_of(c: TrainConfig, device: str) -> str: # as in `World`
     return 'bf16' if major >= 8 else 'fp32' # Ampere was the first with bf16 and TF32
 
 @contextlib.contextmanager
-def matrix_products(precision: str, device: str): # of `precision_of`, as in `World`
+def matrix_products(precision: str, # of `precision_of`
+                    device: str) -> Iterator[None]: # as in `World`
     "Inside, fp32 matrix products on a GPU are as exact as the precision asks; restored after."
     if torch.device(device).type != 'cuda':
         yield
@@ -60,10 +62,10 @@ def matrix_products(precision: str, device: str): # of `precision_of`, as in `Wo
     try: yield
     finally: torch.set_float32_matmul_precision(before)
 
-# %% ../nbs/349_engine.ipynb #74794a1d
+# %% ../nbs/349_engine.ipynb #f7182175
 TRACKERS = ('tensorboard', 'wandb', 'trackio') # by name; an accelerate `GeneralTracker` may be given too
 
-def check_tracker(track): # name, `GeneralTracker`, or None
+def check_tracker(track: 'GeneralTracker | str | None') -> None: # a name of TRACKERS, or accelerate's
     "Raise `SemvideoError` for a tracker that is unknown or whose package is not installed."
     if track is None: return
     from accelerate.tracking import GeneralTracker, get_available_trackers
@@ -77,7 +79,7 @@ def check_tracker(track): # name, `GeneralTracker`, or None
             expected=track,
             remedy=f'pip install {track}, or train without it')
 
-# %% ../nbs/349_engine.ipynb #895476e3
+# %% ../nbs/349_engine.ipynb #34bc465e
 @contextlib.contextmanager
 def _device_named(device): # as in `World`
     "Inside, accelerate takes this device, where it is the only process."
@@ -89,7 +91,7 @@ def _device_named(device): # as in `World`
         else: os.environ['ACCELERATE_TORCH_DEVICE'] = before
 
 def accelerator(c: TrainConfig, w: World,
-                track=None, # tracker: a name of TRACKERS, or a `GeneralTracker`
+                track: 'GeneralTracker | str | None' = None, # a name of TRACKERS, or accelerate's
                 logs: str | Path = None, # folder of a tracker that writes files
                 ) -> 'Accelerator':
     """accelerate's `Accelerator` for one run.
@@ -108,9 +110,9 @@ def accelerator(c: TrainConfig, w: World,
                            project_dir=str(logs or '.'), kwargs_handlers=[ddp],
                            dynamo_backend='no')
 
-# %% ../nbs/349_engine.ipynb #1dee49e8
+# %% ../nbs/349_engine.ipynb #2bcbdece
 @contextlib.contextmanager
-def tracked(acc: 'Accelerator', c: TrainConfig, name: str): # of the run
+def tracked(acc: 'Accelerator', c: TrainConfig, name: str) -> Iterator[None]: # of the run
     "Inside, `acc.log` reaches the tracker, which is closed at the end, however it comes."
     if not acc.log_with:
         yield
@@ -123,10 +125,10 @@ def tracked(acc: 'Accelerator', c: TrainConfig, name: str): # of the run
     finally: # not acc.end_training: it would end the group of processes
         for tracker in acc.trackers if acc.is_main_process else []: tracker.finish()
 
-# %% ../nbs/349_engine.ipynb #2b7f1c8a
+# %% ../nbs/349_engine.ipynb #0fc5780b
 @contextlib.contextmanager
 def compiled(module: nn.Module, # decoder
-             backend: str): # 'no', or of torch.compiler.list_backends()
+             backend: str) -> Iterator[list]: # 'no', or of torch.compiler.list_backends()
     """Inside, the decoder's networks run compiled.
     Raises `SemvideoError` for a backend that torch does not have."""
     parts = []

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['FilmPriorConfig', 'FilmNet', 'FilmPrior', 'study_film_prior']
 
-# %% ../nbs/357_film_prior.ipynb #cd5473a6
+# %% ../nbs/357_film_prior.ipynb #24f71d72
 from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
-from .core import Config, SemvideoError, rng_for
+from .core import Config, SemvideoError, Study, rng_for
 from .decoding_error import (DecodingError, left_out_scores, mean_fmri,
                                      principal_axes, scores_of)
 from .targets import target
@@ -33,7 +33,7 @@ class FilmPriorConfig(Config):
     # on the change over frames of what is drawn: the mean of what a film may do moves less than it
     gain: float = 1.5
 
-# %% ../nbs/357_film_prior.ipynb #3af3bac0
+# %% ../nbs/357_film_prior.ipynb #9632ed7a
 class FilmNet(nn.Module):
     "Still picture (B,C,h,w) and text components (B,k) to frames (B,F,C,h,w)."
     def __init__(self, latent: tuple, n_frames: int, text: int, # (C,h,w), F, k
@@ -50,7 +50,7 @@ class FilmNet(nn.Module):
         lines = torch.linspace(-1, 1, height),torch.linspace(-1, 1, across)
         self.register_buffer('place', torch.stack(torch.meshgrid(*lines, indexing='ij')))
 
-    def forward(self, still, text):
+    def forward(self, still: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         place = self.place.expand(len(still), -1, -1, -1)
         x = self.first(torch.cat([still, place], 1))
         for told,conv in zip(self.told, self.middle):
@@ -59,12 +59,12 @@ class FilmNet(nn.Module):
         change = self.last(F.gelu(x)).unflatten(1, (self.n_frames, -1))
         return still[:, None] + change
 
-# %% ../nbs/357_film_prior.ipynb #c30e3ddf
+# %% ../nbs/357_film_prior.ipynb #55a1408c
 class FilmPrior:
     "Moving latents from decoded ones and from the text of the scene."
     def __init__(self, latents: np.ndarray, # (M,F,C,h,w) of films
                  text: np.ndarray, # (M,k) components of what they say
-                 axes, # `principal_axes` of latents
+                 axes: 'PCA', # `principal_axes` of latents
                  error: DecodingError, # of these components
                  config: FilmPriorConfig = FilmPriorConfig()):
         if len(latents) != len(text):
@@ -80,16 +80,16 @@ class FilmPrior:
         frames = lambda a: a.reshape(-1, *self.shape).mean(1).reshape(len(a), -1)
         self.still_axes,self.still_mean = frames(axes.components_),frames(axes.mean_[None])
 
-    def code(self, text): # (B,k)
+    def code(self, text: np.ndarray) -> torch.Tensor: # (B,k)
         "Text components in standard deviations, float32."
         return torch.tensor(((text - self.text_mean)/self.text_spread).astype(np.float32))
 
-    def still(self, scores): # (B,components)
+    def still(self, scores: np.ndarray) -> torch.Tensor: # (B,components)
         "Still pictures (B,C,h,w) of components of latents."
         flat = scores@self.still_axes + self.still_mean
         return torch.tensor(flat.reshape(-1, *self.shape[1:]).astype(np.float32))
 
-# %% ../nbs/357_film_prior.ipynb #4121d5e1
+# %% ../nbs/357_film_prior.ipynb #b6e47d8b
 @patch
 def fit(self: FilmPrior, seed: int = 0) -> list:
     "Train the network; returns the loss of each step, in variances of the latents."
@@ -115,17 +115,18 @@ def fit(self: FilmPrior, seed: int = 0) -> list:
 
 @patch
 @torch.no_grad()
-def __call__(self: FilmPrior, decoded, text) -> np.ndarray: # (B,F,C,h,w) decoded latents, (B,k)
+def __call__(self: FilmPrior, decoded: np.ndarray, # (B,F,C,h,w) latents
+             text: np.ndarray) -> np.ndarray: # (B,k)
     "Latents (B,F,C,h,w) as a film of this scene has them."
     still = self.still(scores_of(self.axes, decoded))/self.spread
     drawn = self.net(still, self.code(np.asarray(text)))*self.spread
     middle = drawn.mean(1, keepdim=True)
     return (middle + self.config.gain*(drawn - middle)).numpy()
 
-# %% ../nbs/357_film_prior.ipynb #5058439e
-def study_film_prior(study, subject, # core.Study, whose training fMRI shows how decoding errs
+# %% ../nbs/357_film_prior.ipynb #679c0364
+def study_film_prior(study: Study, subject: int | str, # whose training fMRI shows how decoding errs
                      scenes, # `ScenePosterior` of the training films and of `films`
-                     films, # `Films` with latents
+                     films: 'Films', # with latents
                      config: FilmPriorConfig = FilmPriorConfig(), seed: int = 0) -> FilmPrior:
     "A film prior trained on the films of a study and on those without a brain."
     own = np.asarray(target(study, 'train', 'latents'), np.float32)

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['TEXT_LEVELS', 'Films', 'films_of', 'read_films', 'simulated_films']
 
-# %% ../nbs/343_films.ipynb #a62cfeb6
+# %% ../nbs/343_films.ipynb #ce32c2c2
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from .core import (CAPTION_LEVELS, SemvideoError, need_columns, read_csv, read_npy, write_csv,
-                           write_npy)
+from .core import (CAPTION_LEVELS, SemvideoError, Study, need_columns, read_csv, read_npy,
+                           write_csv, write_npy)
 
 # %% ../nbs/343_films.ipynb #81cb20e2
 TEXT_LEVELS = CAPTION_LEVELS[1:] # anchor, motion, holistic
@@ -33,8 +33,8 @@ def save(self: Films, folder: Path | str) -> Path:
     if self.latents is not None: write_npy(folder/'latents.npy', self.latents)
     return folder
 
-# %% ../nbs/343_films.ipynb #49c6cc57
-def films_of(study, split: str = 'train') -> Films: # core.Study with captions and targets
+# %% ../nbs/343_films.ipynb #4cdf7463
+def films_of(study: Study, split: str = 'train') -> Films: # with captions and targets
     "The films of a study, which may serve another one; no fMRI is read."
     from semvideo.targets import target
     latents = np.asarray(target(study, split, 'latents'))
@@ -71,10 +71,10 @@ def read_films(folder: Path | str) -> Films: # with captions.csv
     latents = read_npy(latents) if latents.is_file() else None
     return _check_films(Films(captions[list(TEXT_LEVELS)], latents), folder)
 
-# %% ../nbs/343_films.ipynb #140e75fc
+# %% ../nbs/343_films.ipynb #7921cbb5
 def simulated_films(n: int = 16000, # scenes in words
                     filmed: int = 2000, # of them also encoded
-                    seed: int = 0, bundle='tiny') -> Films:
+                    seed: int = 0, bundle: Path | str = 'tiny') -> Films:
     "Scenes of the miniature that belong to no film of a study."
     from semvideo.bundle import PictureCode
     from semvideo.film import captions_of, random_clip

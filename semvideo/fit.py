@@ -46,8 +46,9 @@ def validation_rows(segment: np.ndarray, # (N,) segment of each clip
             remedy='lower TrainConfig.validate')
     return np.isin(segment, names[len(names)-validate:]) if validate else None
 
-# %% ../nbs/356_fit.ipynb #9c982899
-def final_gradients(module, data, c, w) -> dict: # as in `run`
+# %% ../nbs/356_fit.ipynb #386c1405
+def final_gradients(module: nn.Module, data: 'Data', c: TrainConfig, # as in `run`
+                    w: 'World') -> dict:
     "Pull of each loss at the decoder's output on one batch, weights included, {loss: norm}."
     how = 'average' if c.projector == 'ridge' else c.repeats
     rows = {s: row_count(x, how) for s,x in data.fmri.items()}
@@ -80,7 +81,7 @@ def fit(module: nn.Module, # SAD, MAD or another decoder
         subjects: Iterable | None = None, # subjects to train on; default: all the module knows
         out: str | Path = None, # folder for checkpoint and result; nothing is written without it
         device: str = None, desc: str = 'train',
-        track=None, # tracker: a name of `TRACKERS`, or accelerate's `GeneralTracker`
+        track: 'GeneralTracker | str | None' = None, # a name of `TRACKERS`, or accelerate's
         logs: str | Path = None, # folder of a tracker that writes files
         **kw) -> Result: # kw: fields of TrainConfig to change
     """Train a decoder; validation is by whole training segments, never the test set.

@@ -7,8 +7,9 @@ __all__ = ['LAYOUTS', 'natural_key', 'movie_frames', 'gif_times', 'gif_step', 's
            'list_clips', 'align', 'load_pairs', 'swapped_channels', 'different_check', 'clips_hash', 'write_parquet',
            'score']
 
-# %% ../nbs/560_folders.ipynb #5698fee9
+# %% ../nbs/560_folders.ipynb #27caf208
 import re, tempfile
+from collections.abc import Iterable
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import (SemvideoError, array_sha256, atomic_path, read_npy, rng_for, write_csv,
@@ -89,7 +90,7 @@ def _picture(path):
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise _broken('picture', path, e) from None
 
-# %% ../nbs/560_folders.ipynb #7ee74f3b
+# %% ../nbs/560_folders.ipynb #4506886f
 def gif_times(path: Path | str) -> list[int]:
     "How long each stored frame of a GIF is shown, in ms; 0 where it does not say."
     from PIL import Image, ImageSequence
@@ -100,7 +101,7 @@ def gif_times(path: Path | str) -> list[int]:
         raise _broken('GIF', path, e) from None
     return times
 
-def gif_step(paths) -> int | None:
+def gif_step(paths: Iterable[Path | str]) -> int | None:
     "The clock of a folder of GIFs: the shortest time that a frame is shown, in ms; None where none says."
     times = [t for path in paths for t in gif_times(path) if t > 0]
     return min(times, default=None)
@@ -169,9 +170,9 @@ def split_grid(frames: np.ndarray, # uint8 (F,H,W,3): two images, as torchvision
     inside = frames[:, pad:H-pad]
     return inside[:, :, pad:pad+width], inside[:, :, 2*pad+width:2*pad+2*width]
 
-# %% ../nbs/560_folders.ipynb #a6b1862a
+# %% ../nbs/560_folders.ipynb #097bcec3
 def colour_axis(shape: tuple, # of clips (N,...), or of one clip without N
-                name='array') -> int:
+                name: Path | str = 'array') -> int: # said in errors
     """The axis that holds the three colours: the last, or where torch keeps it, (N,3,F,H,W) or (N,F,3,H,W).
     Raises `SemvideoError` where none or several can be."""
     if shape[-1] == 3: return len(shape)-1
@@ -641,7 +642,7 @@ def _as_protocol(word, recon, true, grid, folder, models, vifi):
     if lacks: said.append('NOT as the source: without '+', '.join(lacks))
     return recon, true, judges, options|dict(fps=p.fps), said
 
-# %% ../nbs/560_folders.ipynb #b0fd7423
+# %% ../nbs/560_folders.ipynb #e4502b2f
 def score(pred: Path | str, # folder, clip or .npy of the reconstructions
           truth: Path | str | None = None, # folder, clip or .npy of the truth; None for GIF grids that hold both
           out: Path | str = 'score', # folder for results.csv, results.parquet, clips.csv, how.json and trust.html
@@ -662,7 +663,7 @@ def score(pred: Path | str, # folder, clip or .npy of the reconstructions
           vifi: Path | str | None = None, # ViFi-CLIP weights, as `metrics.load_vifi`
           draw: bool = False, # paper profile: n-way scores with the noise of the source's trials
           half: bool = False, # paper profile: n-way scores ranked in half precision
-          video_frames=None # of the video judge, as `metrics.evaluate`
+          video_frames: int | str | None = None # of the video judge, as `metrics.evaluate`
           ) -> pd.DataFrame:
     """Score any reconstructions: one row a metric with chance, interval and spread, beside nulls made from
     the reconstructions and the truths of other clips. Returns the table, whose `attrs['did']` says what

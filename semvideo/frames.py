@@ -6,10 +6,11 @@
 __all__ = ['METRIC_SOURCES', 'as_video', 'ClipFile', 'open_clips', 'write_clips', 'check_pair', 'resize', 'resample', 'each_clip',
            'content_key', 'source_of', 'disc', 'example_clips']
 
-# %% ../nbs/500_frames.ipynb #ddc2fa5e
+# %% ../nbs/500_frames.ipynb #1466fd60
 import hashlib, os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 import numpy as np
 from .core import SemvideoError, read_npy
 
@@ -79,7 +80,7 @@ def as_video(x: np.ndarray, # (B,F,H,W,3): uint8, or floats in 0..1 or 0..255
         expected='uint8, or floats in 0..1 or 0..255',
         remedy='16-bit frames: (x/257).round().astype(\'uint8\')' if deep and x.min() >= 0 else None)
 
-# %% ../nbs/500_frames.ipynb #0795ea17
+# %% ../nbs/500_frames.ipynb #eba90d87
 class ClipFile(np.memmap):
     "Clips (B,...) of a .npy file; an index or a slice of the first axis gives a plain array, read now."
     def __array_finalize__(self, other):
@@ -107,7 +108,7 @@ class ClipFile(np.memmap):
         at = offset+start*size*self.dtype.itemsize
         return np.fromfile(path, self.dtype, n*size, offset=at).reshape(n, *self.shape[1:])
 
-def open_clips(path, # a .npy file
+def open_clips(path: Path | str, # a .npy file
                ) -> np.ndarray:
     "The array of a .npy file, read clip by clip when asked."
     x = read_npy(path)
@@ -116,8 +117,8 @@ def open_clips(path, # a .npy file
     clips.whole = (str(path), x.offset)
     return clips
 
-def write_clips(path, # .npy file to be written
-                clips, # gives one uint8 array after another, all of one shape
+def write_clips(path: Path | str, # .npy file to be written
+                clips: Iterable[np.ndarray], # gives one uint8 array after another, all of one shape
                 n: int, # how many
                 shape: tuple, # of each
                 ) -> np.ndarray:

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SparseCausalAttention', 'inflated', 'inflated_net']
 
-# %% ../nbs/407_inflated.ipynb #9d8995f9
+# %% ../nbs/407_inflated.ipynb #a3c4fe76
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import torch
 import torch.nn.functional as F
 from .core import SemvideoError
@@ -36,10 +36,10 @@ class SparseCausalAttention:
         if attn.residual_connection: x = x + hidden_states
         return x/attn.rescale_output_factor
 
-# %% ../nbs/407_inflated.ipynb #864ced06
+# %% ../nbs/407_inflated.ipynb #f193b21f
 @contextlib.contextmanager
 def inflated(unet: torch.nn.Module, # UNet2DConditionModel
-             frames: int): # of a clip
+             frames: int) -> Iterator[torch.nn.Module]: # of a clip
     "The picture network with self-attention over frames; raises `SemvideoError` if it has none."
     before = unet.attn_processors
     own = [name for name in before if '.attn1.' in name]

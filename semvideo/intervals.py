@@ -87,9 +87,10 @@ def _flat_top(cov, m):
     weight = np.minimum(1, 2*(1-lag/m))*cov[1:m+1]
     return 2*(lag*weight).sum(), cov[0]+2*weight.sum()
 
-# %% ../nbs/535_intervals.ipynb #cc7cc9a0
-def block_length(values, # (N,) one a clip, in the order of time
-                 blocks=None # stretches, as `block_labels`; None: one film
+# %% ../nbs/535_intervals.ipynb #59d17e47
+def block_length(values: np.ndarray, # (N,) one a clip, in the order of time
+                 # stretches, as `block_labels`; None: one film
+                 blocks: np.ndarray | int | None = None
                  ) -> float:
     """Automatic block length in clips, at least 1, of the circular block bootstrap: Politis and White
     2004, corrected by Patton, Politis and White 2009, on autocovariances pooled over stretches."""
@@ -122,9 +123,10 @@ def _cautious_length(x, labels):
     of_ar = (1.5*(2*r/(1-r*r))**2*n)**(1/3) if r > 0 else 1.
     return 1.5*max(block_length(x, labels), of_ar)
 
-# %% ../nbs/535_intervals.ipynb #2c210fd4
-def time_pieces(values, # (N,) one a clip, in the order of time
-                blocks=None # stretches that are independent of each other, as `block_labels`; None: one film
+# %% ../nbs/535_intervals.ipynb #03a13b1f
+def time_pieces(values: np.ndarray, # (N,) one a clip, in the order of time
+                # stretches that are independent of each other, as `block_labels`; None: one film
+                blocks: np.ndarray | int | None = None
                 ) -> tuple[np.ndarray | None, str]:
     """(piece of each clip, int (N,), or None where there are fewer than `FEWEST` independent ones; how they
     were found, in words)."""
@@ -145,7 +147,7 @@ def time_pieces(values, # (N,) one a clip, in the order of time
         pieces[labels == s] = first[s]+np.arange(size)*cut//size
     return pieces, f'{parts.sum()} pieces of about {len(x)/parts.sum():.0f} clips'
 
-# %% ../nbs/535_intervals.ipynb #e328a660
+# %% ../nbs/535_intervals.ipynb #c331058a
 class Interval(NamedTuple):
     "A mean over clips and how sure it is; NaN where the data cannot tell."
     mean: float
@@ -156,8 +158,9 @@ class Interval(NamedTuple):
     pieces: int # independent pieces of time; 0: too few
     how: str # in words
 
-def mean_interval(values, # (N,) one a clip, in the order of time
-                  blocks=None, # stretches that are independent of each other, as `block_labels`; None: one film
+def mean_interval(values: np.ndarray, # (N,) one a clip, in the order of time
+                  # stretches that are independent of each other, as `block_labels`; None: one film
+                  blocks: np.ndarray | int | None = None,
                   level: float = .95 # of the interval
                   ) -> Interval:
     """Mean with an interval by t over independent pieces of time (`time_pieces`). Low, high, p and n_eff are

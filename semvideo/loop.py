@@ -6,8 +6,9 @@
 __all__ = ['rate', 'step_loss', 'optimiser', 'Lesson', 'output_of', 'watched_output', 'loss_gradients', 'loss_weights',
            'balanced', 'add_gradients', 'train_epoch', 'run_key', 'run_rows', 'run', 'World', 'world']
 
-# %% ../nbs/354_loop.ipynb #2fb76169
+# %% ../nbs/354_loop.ipynb #8f18af05
 import contextlib, math
+from collections.abc import Iterator
 from pathlib import Path
 import numpy as np
 import torch
@@ -61,24 +62,25 @@ def optimiser(module: torch.nn.Module, c: TrainConfig) -> torch.optim.AdamW:
     fused = params[0].device.type in ('cuda', 'cpu')
     return torch.optim.AdamW(params, lr=c.lr, weight_decay=c.weight_decay, fused=fused)
 
-# %% ../nbs/354_loop.ipynb #f82492d4
+# %% ../nbs/354_loop.ipynb #a1f90faf
 class Lesson(nn.Module):
     "A decoder, its data and its loss as one module: rows of a batch in, losses out."
-    def __init__(self, module, data, c, spaces): # as for `step_loss`
+    def __init__(self, module: nn.Module, data: 'Data', c: TrainConfig, # as for `step_loss`
+                 spaces: dict | None):
         super().__init__()
         self.module,self.data,self.c,self.spaces = module,data,c,spaces
-    def forward(self, subject, rows, progress):
+    def forward(self, subject: int | str, rows: torch.Tensor, progress: float) -> dict:
         with finite_fmri(), watched_output(self.module) as seen:
             losses = step_loss(self.module, self.data, self.c, subject, rows, progress, self.spaces)
             return balanced(self.module, losses, seen) if self.c.balance else losses
 
-# %% ../nbs/354_loop.ipynb #943ae2fb
-def output_of(module): # decoder
+# %% ../nbs/354_loop.ipynb #bcec07e9
+def output_of(module: nn.Module) -> nn.Module | None: # decoder
     "The part of a decoder whose output all losses see: MAD's picture decoder, SAD's perceptron; or None."
     return getattr(module, 'decoder', getattr(module, 'mlp', None))
 
 @contextlib.contextmanager
-def watched_output(module): # decoder
+def watched_output(module: nn.Module) -> Iterator[list]: # decoder
     "List that holds, once losses are computed inside, the output they were computed from."
     seen,part = [],output_of(module)
     hook = None if part is None else part.register_forward_hook(lambda m, i, o: seen.append(o))
@@ -98,11 +100,12 @@ def loss_gradients(losses: dict, # of a decoder's `loss`
         if grads: out[k] = torch.stack(grads).sum().sqrt()
     return out
 
-def loss_weights(module, losses) -> dict: # decoder, of its `loss`
+def loss_weights(module: nn.Module, losses: dict) -> dict: # decoder, of its `loss`
     "Weight of each loss in the decoder's sum: lambda_* of its settings, 1 without."
     return {k: getattr(module.config, f'lambda_{k}', 1.) for k in losses if k != 'loss'}
 
-def balanced(module, losses, seen) -> dict: # decoder, its losses, of `watched_output`
+def balanced(module: nn.Module, losses: dict, # decoder, its losses
+             seen: list) -> dict: # of `watched_output`
     """The losses, their sum such that none pulls at the output harder than its weight times the first
     one does."""
     pull,weights = loss_gradients(losses, seen),loss_weights(module, losses)
@@ -113,9 +116,10 @@ def balanced(module, losses, seen) -> dict: # decoder, its losses, of `watched_o
         total = total+weight*own*losses[k]
     return dict(losses, loss=total)
 
-# %% ../nbs/354_loop.ipynb #0cf78c84
-def add_gradients(lesson, acc, c, # `Lesson` as accelerate gave it back, `Accelerator`, TrainConfig
-                  subject, rows, progress) -> dict: # of one step
+# %% ../nbs/354_loop.ipynb #e4c7a80e
+def add_gradients(lesson: nn.Module, # `Lesson` as accelerate gave it back
+                  acc: 'Accelerator', c: TrainConfig,
+                  subject: int | str, rows: torch.Tensor, progress: float) -> dict: # of one step
     """Losses of a step, gradients added, its rows in `c.accumulate` pieces one after the other.
     Pieces add up to the gradient of the whole for losses that are means over rows; a contrast sees
     the rows of its own piece."""
@@ -129,9 +133,9 @@ def add_gradients(lesson, acc, c, # `Lesson` as accelerate gave it back, `Accele
         for k,v in losses.items(): total[k] = total.get(k, 0)+share*v.detach()
     return total
 
-# %% ../nbs/354_loop.ipynb #de8ead4c
-def train_epoch(lesson, acc, opt: torch.optim.Optimizer, c: TrainConfig,
-                 # `Lesson` as accelerate gave it back, `Accelerator`, optimiser
+# %% ../nbs/354_loop.ipynb #313bfb77
+def train_epoch(lesson: nn.Module, # `Lesson` as accelerate gave it back
+                acc: 'Accelerator', opt: torch.optim.Optimizer, c: TrainConfig,
                 plan: list, # of `batches`
                 epoch: int, per_epoch: int, steps: int, # epoch, steps of an epoch and of the run
                 w: World) -> dict: # this process
@@ -175,7 +179,7 @@ def run_rows(data: 'Data', c: TrainConfig, clips: np.ndarray,
     rows = {s: row_count(x, how) for s,x in data.fmri.items()}
     return {s: r[on[r[:,0]]] for s,r in rows.items()}
 
-# %% ../nbs/354_loop.ipynb #6e81f480
+# %% ../nbs/354_loop.ipynb #a5038d25
 def run(module: torch.nn.Module, data: 'Data', c: TrainConfig, # decoder, Data, TrainConfig
         clips: np.ndarray, # (N,) bool, rows to train on
         held: np.ndarray = None, # (N,) bool, rows on which the best epoch is chosen
@@ -183,7 +187,7 @@ def run(module: torch.nn.Module, data: 'Data', c: TrainConfig, # decoder, Data, 
         stop: int = None, # epoch at which the run ends early
         w: World = World(), desc: str = 'train',
         stop_after: int = None, # break off after this epoch, as a kill would
-        track=None, # tracker: a name of `TRACKERS`, or accelerate's `GeneralTracker`
+        track: 'GeneralTracker | str | None' = None, # a name of `TRACKERS`, or accelerate's
         logs: str | Path = None) -> tuple: # folder of a tracker that writes files
     """Train on the bool rows `clips`, keep the epoch best on `held`; resumes from
     out/checkpoint.safetensors; stops early at epoch `stop`.

@@ -6,7 +6,8 @@
 __all__ = ['FRECHET', 'TRIALS', 'GIF', 'GIF_PATHS', 'GIF_NAMES', 'vifi_score', 'smoothness', 'clip_pcc', 'frechet',
            'clips_frechet', 'lpips_distance', 'drawn', 'trial_sd', 'gif_path', 'gif_clips', 'gif_pair', 'avi_clips']
 
-# %% ../nbs/525_meaning.ipynb #de747562
+# %% ../nbs/525_meaning.ipynb #b7a0d197
+from collections.abc import Callable
 import numpy as np
 from .core import SemvideoError, rng_for
 from .frames import as_video, check_pair, each_clip, source_of
@@ -69,14 +70,15 @@ def frechet(a: np.ndarray, # (N,D) features
     means = np.square(a.mean(0)-b.mean(0)).sum()
     return float(max(0., means+np.square(A).sum()+np.square(B).sum()-2*cross))
 
-# %% ../nbs/525_meaning.ipynb #f2521bc6
+# %% ../nbs/525_meaning.ipynb #74bb7a80
 FRECHET = 'Fréchet distance of classifier scores' # what is measured without FVD's own network
 
 def clips_frechet(recon: np.ndarray, # uint8 (B,F,H,W,3)
         truth: np.ndarray, # the same shape
-        models='tiny', # as `evaluate`
+        models: 'Models | Path | str' = 'tiny', # as `evaluate`
         seed: int = 0, # of the halves
-        i3d=None, # FVD's own network: function of uint8 clips (B,F,H,W,3), gives features (B,D)
+        # FVD's own network: function of uint8 clips (B,F,H,W,3), gives features (B,D)
+        i3d: Callable | None = None,
         ) -> dict:
     """dict of `distance`, its `name`, and `halves`, the same distance between two random halves of the truth
     (what a perfect method would show at that size). 'FVD' where its network is given; else 'Fréchet

@@ -98,23 +98,23 @@ class Pair(_Both):
         "The same pair after a GIF."
         return self.seen_as(*gif_pair(self.recon, self.truth))
     @cached_property
-    def gif_own(self):
+    def gif_own(self) -> 'Pair':
         "The reconstructions after a GIF of their own, beside the truths as they are."
         return self.seen_as(gif_clips(self.recon), self.truth)
     @cached_property
-    def gif_refit(self):
+    def gif_refit(self) -> 'Pair':
         "The pair after a GIF, brought back to the size of the frames."
         return self.seen_as(*(_refit(x, self.recon.shape[2:4]) for x in (self.gif.recon, self.gif.truth)))
     @cached_property
-    def gif_mixed(self):
+    def gif_mixed(self) -> 'Pair':
         "The reconstructions after a GIF of their own, beside the truths of the grid."
         return self.seen_as(self.gif_own.recon, self.gif_refit.truth)
     @cached_property
-    def avi(self):
+    def avi(self) -> 'Pair':
         "The same pair after an XVID film with swapped colours."
         return self.seen_as(avi_clips(self.recon), avi_clips(self.truth))
     @cached_property
-    def turns(self):
+    def turns(self) -> np.ndarray:
         """Whose truths each is compared with for chance, int (k,B): all other clips', or those of k turns
         of the list, at least four and 2000 pairs."""
         n = len(self)
@@ -409,7 +409,7 @@ def judges_needed(profile: str = 'strict', # 'strict', 'paper' or a source
     own = [p for p in JUDGES_FROM_HUB if p in JUDGE_LOADERS]
     return ['image_classifier', 'video_classifier', *clips, *own]
 
-# %% ../nbs/529_metrics.ipynb #9900b334
+# %% ../nbs/529_metrics.ipynb #703a4919
 def evaluate(recon: np.ndarray, # uint8 (B,F,H,W,3)
              truth: np.ndarray, # the same shape
              profile: str = 'strict', # 'strict', 'paper' or a source: never two in one table
@@ -428,7 +428,8 @@ def evaluate(recon: np.ndarray, # uint8 (B,F,H,W,3)
              fields: FlowCache | None = None, # shared between calls; the models' own by default
              avi: bool = False, # Mind-Animator's VIFI: after its XVID film too
              half: bool = False, # n-way scores ranked in half precision, as all sources but NEURONS did
-             video_frames=None, # of the video judge: a number, or 'clip'; None: paper the clip's, strict as loaded
+             # of the video judge: a number, or 'clip'; None: paper the clip's, strict as loaded
+             video_frames: int | str | None = None,
              ) -> pd.DataFrame:
     """Every metric of a profile for every clip: tidy DataFrame (clip_id, metric, variant, value, chance,
     unit). `attrs` holds what was used, the spread of each metric as its source prints it, and what was

@@ -6,12 +6,12 @@
 __all__ = ['pair_flows', 'shuffle_table', 'frame_orders', 'order_code', 'order_p', 'shuffle_p', 'swapped_p', 'shuffle_test',
            'order_gain', 'p_curve', 'counterfactuals']
 
-# %% ../nbs/545_motion.ipynb #af838e5d
+# %% ../nbs/545_motion.ipynb #56aa993e
 import itertools, math
 from collections.abc import Sequence
 import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for
-from .intervals import block_labels, compare, mean_interval
+from .intervals import Interval, block_labels, compare, mean_interval
 from .metrics import check_pair, clip_flow, each_clip, flow_table
 from .nulls import pairings
 
@@ -28,7 +28,7 @@ def pair_flows(clip: np.ndarray, # uint8 (F,H,W,3)
         out[a, b] = flow
     return out
 
-# %% ../nbs/545_motion.ipynb #af6af4e4
+# %% ../nbs/545_motion.ipynb #9aa06821
 def _flat_flows(flows):
     "(F,F,pixels) float64, and the power (F,F) of each flow."
     flat = flows.reshape(len(flows), len(flows), -1).astype(np.float64)
@@ -41,7 +41,7 @@ def _dots(flat, steps):
 def shuffle_table(recon: np.ndarray, # uint8 (F,H,W,3)
                   truth: np.ndarray, # the same shape
                   size: int | None = None, # side at which flow is measured
-                  others=() # truths of other clips, each of the same shape
+                  others: Sequence[np.ndarray] = () # truths of other clips, each of the same shape
                   ) -> dict:
     """dict of `epe` (F-1,F,F), error of recon's flow a->b against truth's step i->i+1; `dot` (F-1,F,F),
     their inner product; `power` (F,F), the flow's own; `speed`, the truth's mean, px/frame; `swapped`,
@@ -178,11 +178,12 @@ def shuffle_test(recon: np.ndarray, # uint8 (B,F,H,W,3)
     return pd.DataFrame(dict(clip_id=ids, epe=epe, p=p, p_direction=p_direction,
                              moving=speed > moving, speed=speed, swapped=swapped))
 
-# %% ../nbs/545_motion.ipynb #5fc1dbab
+# %% ../nbs/545_motion.ipynb #6cefb708
 def order_gain(shuffle: pd.DataFrame, # of `shuffle_test`
-               blocks=None, # stretches of time of its rows, as `mean_interval`
+               # stretches of time of its rows, as `mean_interval`
+               blocks: np.ndarray | int | None = None,
                level: float = .05 # of p_direction; swapped pairs were counted at .05
-               ):
+               ) -> Interval | None:
     """`Interval` of the share of moving clips with p_direction <= level, less the share of swapped pairs; None
     where no clip moves."""
     moving = shuffle.moving.to_numpy(bool)

@@ -159,8 +159,8 @@ def nonlinear_drive(features: dict, # of film_features, with place
         if here.any(): out[:,here] = drive(features, voxels[here], subject, cfg)
     return out - out.mean(0)
 
-# %% ../nbs/185_nonlinear.ipynb #597c2b14
-def run_gain(rng, # NumPy generator
+# %% ../nbs/185_nonlinear.ipynb #f53703c6
+def run_gain(rng: np.random.Generator, # NumPy generator
              n: int, # volumes
              sd: float) -> np.ndarray: # of its logarithm
     "A slow random walk around 1, float32 (n,1)."

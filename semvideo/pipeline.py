@@ -222,7 +222,7 @@ def _reporter(self:SemVideoPipeline, bar, callback, names): # progress bar, func
         return (told or {}).get('latents', latents)
     return after
 
-# %% ../nbs/410_pipeline.ipynb #b76c7fd4
+# %% ../nbs/410_pipeline.ipynb #3790c5f4
 @patch
 @torch.no_grad()
 def __call__(self:SemVideoPipeline,
@@ -238,14 +238,15 @@ def __call__(self:SemVideoPipeline,
              anchor_mode: str = 'replace', # one of ANCHOR_MODES
              start: str = 'video', # one of STARTS
              motion_prior: bool = True, # False: the picture network with attention over frames
-             generator=None, # torch generator, or a list with one for each clip
+             # torch generator, or a list with one for each clip
+             generator: torch.Generator | list | None = None,
              anchor_noise: torch.Tensor = None, # (B,4,h,w); default: drawn first
              noise: torch.Tensor = None, # like latents; default: drawn second
              output_type: str = 'np', # 'np', 'pt', 'pil', or 'latent'
              decode_chunk_size: int = 16, # frames decoded at once
              return_dict: bool = True, # else a tuple
              callback_on_step_end: Callable = None, # as in diffusers
-             callback_on_step_end_tensor_inputs: list = ('latents', )):
+             callback_on_step_end_tensor_inputs: list = ('latents', )) -> SemVideoOutput | tuple:
     "Render B clips; raises `SemvideoError` on settings that are none, or a network that is missing."
     _check_mode(anchor_mode, self.controlnet, motion_prior)
     to = lambda x: torch.as_tensor(x).to(self._execution_device, self.dtype)

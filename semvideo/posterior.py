@@ -114,7 +114,7 @@ def refined(self: CaptionPosterior, log_probability: np.ndarray) -> np.ndarray: 
     "Text states (B,T,D) of the likeliest caption: states that a sentence has."
     return np.asarray(self.states[log_probability.argmax(1)], np.float32)
 
-# %% ../nbs/359_posterior.ipynb #c0b2d990
+# %% ../nbs/359_posterior.ipynb #bfe03e35
 class ScenePosterior:
     "Probabilities of scenes given the decoded states of all levels."
     def __init__(self,
@@ -127,22 +127,22 @@ class ScenePosterior:
             self.rows[level] = scenes[level].map(place).to_numpy()
         self.sureness = 1.
 
-    def evidence(self, captions): # {level: (B,K) log-probability}; a level that is not there says nothing
+    def evidence(self, captions: dict) -> np.ndarray: # {level: (B,K) log-probability}, of one or more
         "Summed evidence (B,S) for each scene."
         return sum(captions[level][:, rows] for level, rows in self.rows.items() if level in captions)
 
-    def log_probability(self, decoded): # {level: (B,T,D)}, of one level or more
+    def log_probability(self, decoded: dict) -> np.ndarray: # {level: (B,T,D)}, of one or more
         "Log-probability (B,S) of each scene."
         told = {level: p for level, p in self.posteriors.items() if level in decoded}
         each = {level: p.log_probability(decoded[level]) for level, p in told.items()}
         return normalised(self.sureness*self.evidence(each))
 
-# %% ../nbs/359_posterior.ipynb #5096905e
+# %% ../nbs/359_posterior.ipynb #c98db1ee
 @patch
 def calibrate(self: ScenePosterior,
               captions: dict, # {level: (N,K) log-probability}, of left-out decoded states
               true: np.ndarray, # (N,) rows of the clips' own scenes
-              choices=tuple(np.linspace(.05, 1, 20))) -> float:
+              choices: Sequence[float] = tuple(np.linspace(.05, 1, 20))) -> float:
     "Choose how sure to be, so that the clips' own scenes are likeliest; returns it."
     evidence = self.evidence(captions)
     own = lambda t: normalised(t*evidence)[np.arange(len(true)), true].mean()
@@ -151,9 +151,9 @@ def calibrate(self: ScenePosterior,
 
 @patch
 def words(self: ScenePosterior,
-          log_probability, # (B,S)
-          clip_ids, # B names
-          n=3) -> pd.DataFrame: # likeliest scenes of each clip
+          log_probability: np.ndarray, # (B,S)
+          clip_ids: Sequence[str], # B names
+          n: int = 3) -> pd.DataFrame: # likeliest scenes of each clip
     "Rows clip_id, level, rank, caption, probability: of the scene, the same on every level."
     order = np.argsort(-log_probability, axis=1, kind='stable')[:, :n]
     rows = []
@@ -164,17 +164,17 @@ def words(self: ScenePosterior,
                      for rank, (p, text) in enumerate(zip(np.exp(row[ranked]).tolist(), said), 1)]
     return pd.DataFrame(rows)
 
-# %% ../nbs/359_posterior.ipynb #977922cf
+# %% ../nbs/359_posterior.ipynb #a0e506a0
 @patch
-def refined(self: ScenePosterior, chosen) -> dict: # (B,) rows of scenes
+def refined(self: ScenePosterior, chosen: np.ndarray) -> dict: # (B,) rows of scenes
     "Text states {level: (B,T,D)} of scenes."
     return {level: np.asarray(p.states[self.rows[level][chosen]], np.float32)
             for level, p in self.posteriors.items()}
 
 @patch
 def components(self: ScenePosterior,
-               chosen, # (B,) rows of scenes
-               n, # kept of each level
+               chosen: np.ndarray, # (B,) rows of scenes
+               n: int, # kept of each level
                untold: str | None = None) -> np.ndarray: # level of which only the mean is said
     "Components (B,k) of what scenes say, level after level."
     parts = []
@@ -213,11 +213,11 @@ def caption_posterior(study: Study,
 
 
 
-# %% ../nbs/359_posterior.ipynb #e86b9bb4
+# %% ../nbs/359_posterior.ipynb #0f88e288
 CALIBRATE_ON = 240 # training clips, about, on which it is chosen how sure to be
 
 def scene_posterior(study: Study,
-                    subject, # whose training fMRI shows how decoding errs
+                    subject: int | str, # whose training fMRI shows how decoding errs
                     captions: pd.DataFrame | None = None) -> ScenePosterior: # of further scenes
     "Posterior over the scenes of the training films and further ones."
     columns = list(LEVELS)

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PROTOCOLS', 'Protocol', 'protocol', 'missing_judges', 'described']
 
-# %% ../nbs/527_protocols.ipynb #adc0c7b9
+# %% ../nbs/527_protocols.ipynb #80e57c3b
 from dataclasses import dataclass, field
 from .core import SemvideoError
-from .judges import JUDGES_HUB
+from .judges import JUDGES_HUB, Models
 
 # %% ../nbs/527_protocols.ipynb #bd19ab2d
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def protocol(word: str) -> Protocol:
     if word in PROTOCOLS: return PROTOCOLS[word]
     raise SemvideoError('No such protocol', found=word, expected=', '.join(PROTOCOLS))
 
-# %% ../nbs/527_protocols.ipynb #7fc12ff4
-def missing_judges(p: Protocol, models # `metrics.Models`, or None
+# %% ../nbs/527_protocols.ipynb #3c1fff40
+def missing_judges(p: Protocol, models: Models | None
                    ) -> list:
     "Parts that the protocol asks and that are not loaded."
     there = models.nets if models is not None else ()

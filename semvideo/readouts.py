@@ -59,10 +59,10 @@ def frequent(answers: Answers, # of the training clips
     keep = np.array([i for i in answers.asked if counts[i] >= least], int)
     return Answers(answers.p, answers.words, keep)
 
-# %% ../nbs/588_readouts.ipynb #a50949e9
+# %% ../nbs/588_readouts.ipynb #629e4f92
 def read_out(x: np.ndarray, # (N,...) of the training clips
              answers: Answers, # of the training clips, with what is asked
-             groups, # (N,) training segment of each
+             groups: np.ndarray, # (N,) training segment of each
              new: np.ndarray) -> np.ndarray: # (M,...)
     """Scores (M,k) of every answer by a ridge classifier fitted to clips whose answer is asked about;
     minus infinity for the others."""

@@ -107,12 +107,12 @@ def do_render(a:argparse.Namespace)->None:
     say(cvr.render_study(study, s, split=a.split, bundle=bundle, seed=a.seed, mode=a.mode,
                          shard=a.shard, force=a.force))
 
-# %% ../nbs/755_stage_verbs.ipynb #e41f0098
+# %% ../nbs/755_stage_verbs.ipynb #a7e38722
 def study_judges(study:'Study')->str:
     "Judges unless others are named: 'tiny' for targets of the tiny bundle, else 'hub'."
     return 'tiny' if study_bundle(study) == 'tiny' else 'hub'
 
-def say_readouts(file:Path): # readouts.csv, where `evaluate` wrote one
+def say_readouts(file:Path)->None: # readouts.csv, where `evaluate` wrote one
     "What a linear read-out gets from voxels and states, and the share the video shows."
     if not file.is_file(): return
     from semvideo.core import read_csv

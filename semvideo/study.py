@@ -16,7 +16,7 @@ from .base import Planned, SemvideoError, plain, planning
 from .files import (atomic_path, hash_files, open_map, read_csv, read_json, read_npy,
                             seen_path, write_csv, write_json, write_npy)
 
-# %% ../nbs/020_study.ipynb #f6ed8565
+# %% ../nbs/020_study.ipynb #c2ba7c1d
 # letters, digits and . _ + - or a space; no folder, no control character
 NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,99}')
 # what stands for a device on Windows, with any ending
@@ -39,7 +39,7 @@ def check_name(name: int | str, # of a subject, split, clip, part of a bundle
 
 def check_names(names: Iterable, # of subjects or splits: each has files of its own
                 what: str = 'name', # what they name
-                file: Path | str | None = None): # where they were found
+                file: Path | str | None = None) -> None: # where they were found
     """Raise `SemvideoError` unless each is a name and no two differ in case only: on many systems they
     would be one file."""
     seen = {}

@@ -10,8 +10,9 @@ __all__ = ['GPU_SETTINGS', 'CPU_SETTINGS', 'train_anew', 'N_FRAMES', 'TIMES', 'p
            'new_unet', 'new_adapter', 'new_scheduler', 'latent_pool', 'text_pool', 'mixed_noise', 'as_decoded',
            'unsure_text', 'train_unet', 'train_adapter']
 
-# %% ../nbs/318_tiny.ipynb #ea7fb648
+# %% ../nbs/318_tiny.ipynb #35511e68
 import shutil, time
+from collections.abc import Sequence
 from pathlib import Path
 from .core import read_json, write_json
 from .bundle import BUNDLE_PARTS, bundle_path
@@ -28,7 +29,7 @@ _all_ = ['N_FRAMES', 'TIMES', 'picture_batch', 'draw_ahead', 'arithmetic', 'Ema'
          'new_unet', 'new_adapter', 'new_scheduler', 'latent_pool', 'text_pool', 'mixed_noise',
          'as_decoded', 'unsure_text', 'train_unet', 'train_adapter']
 
-# %% ../nbs/318_tiny.ipynb #0e798163
+# %% ../nbs/318_tiny.ipynb #4189fb20
 GPU_SETTINGS = { # part: further arguments of its trainer
     'vae_decoder': dict(steps=10**6, batch=128, lr=2e-3, n_pairs=60000),
     'image_classifier': dict(steps=10**6, batch=256, lr=1e-3, n_pictures=160000),
@@ -58,7 +59,8 @@ def _tidy(out):
                                                        if k != '_name_or_path'})
 
 def train_anew(out: str | Path, # bundle folder that is made
-               parts, # of 'vae_decoder', 'image_classifier', 'unet' and 'motion_adapter', in this order
+               # of 'vae_decoder', 'image_classifier', 'unet' and 'motion_adapter', in this order
+               parts: Sequence[str],
                start: str | Path = 'tiny', # bundle that is copied
                minutes: float = 40, # for all of it
                device: str = 'cpu', precision: str = 'tf32', # as in `arithmetic`

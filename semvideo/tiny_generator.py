@@ -79,14 +79,16 @@ def text_pool(out: str | Path, captions: list, # bundle folder, list of caption 
     pools = [states([c[level] for c in captions]) for level in ('anchor', 'holistic')]
     return pools + [states([''])]
 
-# %% ../nbs/316_tiny_generator.ipynb #f591d77e
-def mixed_noise(own, one, # noise of each frame (B,4,F,h,w), and of the clip (B,4,1,h,w)
-                share): # of the variance that is the clip's, 0..1; a number or (B,1,1,1,1)
+# %% ../nbs/316_tiny_generator.ipynb #887e117a
+def mixed_noise(own: torch.Tensor, # noise of each frame (B,4,F,h,w)
+                one: torch.Tensor, # and of the clip (B,4,1,h,w)
+                # of the variance that is the clip's, 0..1; a number or (B,1,1,1,1)
+                share: torch.Tensor | float) -> torch.Tensor:
     "Noise of variance 1 whose frames are correlated by `share`, (B,4,F,h,w)."
     share = torch.as_tensor(share, device=own.device, dtype=own.dtype)
     return share.sqrt()*one + (1-share).sqrt()*own
 
-# %% ../nbs/316_tiny_generator.ipynb #376203f1
+# %% ../nbs/316_tiny_generator.ipynb #a38e4803
 def _uniform(n, g, low=0., high=1., dims=5):
     "n numbers of a range, (n,1,1,..)."
     u = torch.rand(n, generator=g, device=g.device)
@@ -96,7 +98,8 @@ def _some(n, g, share=.5, dims=5):
     "1 for a share of n clips, 0 for the rest, (n,1,1,..)."
     return (_uniform(n, g, dims=dims) < share).float()
 
-def as_decoded(z, g): # clean latents (B,4,F,h,w), torch generator on their device
+def as_decoded(z: torch.Tensor, # clean latents (B,4,F,h,w)
+               g: torch.Generator) -> torch.Tensor: # torch generator on their device
     """What an unsure decoder might have given in place of `z`: leaning towards two other clips of the
     batch, smoothed in space, movement shrunk or amplified."""
     n = len(z)
@@ -106,7 +109,8 @@ def as_decoded(z, g): # clean latents (B,4,F,h,w), torch generator on their devi
     mean = z.mean(2, keepdim=True)
     return mean + _uniform(n, g, .3, 2)*(z-mean)
 
-def unsure_text(text, g): # text states (B,T,D), torch generator on their device
+def unsure_text(text: torch.Tensor, # text states (B,T,D)
+                g: torch.Generator) -> torch.Tensor: # torch generator on their device
     "Text states of which half lean towards another caption's and are noisy."
     n = len(text)
     lean = text.lerp(text.roll(1, 0), _uniform(n, g, 0, .4, 3))

@@ -6,9 +6,9 @@
 __all__ = ['N_FRAMES', 'TIMES', 'picture_batch', 'draw_ahead', 'arithmetic', 'train_loop', 'Ema', 'new_vae', 'train_vae',
            'train_vae_decoder']
 
-# %% ../nbs/310_tiny_picture.ipynb #01768eb2
+# %% ../nbs/310_tiny_picture.ipynb #4cc12533
 import contextlib, math, multiprocessing, time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -32,11 +32,13 @@ def picture_batch(n: int, *seed, p_cut: float = 0.) -> tuple:
     ts = rng.uniform(0, CLIP_S, n)
     return np.stack([s.frame(t) for s,t in zip(shots, ts)]), shots, ts
 
-# %% ../nbs/310_tiny_picture.ipynb #c3ff937a
+# %% ../nbs/310_tiny_picture.ipynb #9c55cfa6
 _BLOCK = 16 # drawn from one seed
 
-def draw_ahead(block, # function (first, how many) of a module, or a `partial` of one
-               n: int, workers: int = 1): # processes; what is drawn does not depend on their number
+def draw_ahead(block: Callable, # function (first, how many) of a module, or a `partial` of one
+               n: int,
+               # processes; what is drawn does not depend on their number
+               workers: int = 1) -> Iterator:
     "What `block` gives for the next 16 of n, one after the other."
     firsts = range(0, n, _BLOCK)
     sizes = [min(_BLOCK, n-i) for i in firsts]
@@ -46,10 +48,10 @@ def draw_ahead(block, # function (first, how many) of a module, or a `partial` o
     with ProcessPoolExecutor(workers, multiprocessing.get_context('spawn')) as pool:
         yield from pool.map(block, firsts, sizes, chunksize=4)
 
-# %% ../nbs/310_tiny_picture.ipynb #76869230
+# %% ../nbs/310_tiny_picture.ipynb #c6378fd0
 @contextlib.contextmanager
 def arithmetic(device: str, # 'cpu' or 'cuda'
-               precision: str = 'tf32'): # 'fp32', 'tf32' or 'bf16'
+               precision: str = 'tf32') -> Iterator[None]: # 'fp32', 'tf32' or 'bf16'
     "Matrix products of this precision while it lasts; on a CPU 'tf32' is 'fp32'."
     if precision not in ('fp32', 'tf32', 'bf16'):
         raise SemvideoError('Unknown precision', found=precision,
@@ -105,17 +107,17 @@ def train_loop(name: str, # of the part: the history goes to {name}.history.json
         if used() >= 1: break
     return history
 
-# %% ../nbs/310_tiny_picture.ipynb #ef0abba6
+# %% ../nbs/310_tiny_picture.ipynb #9dfe1ca1
 class Ema:
     "Exponential moving average of parameters, over fewer steps in the beginning."
-    def __init__(self, params, decay):
+    def __init__(self, params: Iterable, decay: float):
         self.params,self.decay,self.n = list(params),decay,0
         self.mean = [p.detach().clone() for p in self.params]
-    def update(self):
+    def update(self) -> None:
         self.n += 1
         decay = min(self.decay, self.n/(self.n+10))
         torch._foreach_lerp_(self.mean, [p.detach() for p in self.params], 1-decay)
-    def apply(self):
+    def apply(self) -> None:
         for p,m in zip(self.params, self.mean): p.data.copy_(m)
 
 # %% ../nbs/310_tiny_picture.ipynb #f43ed9e7

@@ -35,13 +35,13 @@ def _settings(part, r, config, subjects): # name in DECODERS, Recipe, training a
     if cls not in (SAD, MAD): settings['decoder'] = cls.__name__
     return settings
 
-# %% ../nbs/358_train_study.ipynb #a6b670bf
+# %% ../nbs/358_train_study.ipynb #db5757a9
 def train_part(study: 'Study', part: str, r: Recipe, w: World, # core.Study, name in DECODERS
                stage_part: str, needs: tuple, # name of the stage, stages it is made from
                config: dict, # training
                module: Callable, # function that gives the decoder to train
                subjects: list, force: bool,
-               track=None) -> dict: # tracker, as in `run`
+               track: 'GeneralTracker | str | None' = None) -> dict: # tracker, as in `run`
     "Train one stage if it is not done; returns its row of the report."
     stage = None
     if w.rank == 0: # one process keeps the books
@@ -62,13 +62,13 @@ def train_part(study: 'Study', part: str, r: Recipe, w: World, # core.Study, nam
     w.wait()
     return row
 
-# %% ../nbs/358_train_study.ipynb #cb184f00
+# %% ../nbs/358_train_study.ipynb #dc8551f8
 def train_study(study: 'Study', # core.Study with targets
                 subject: int | str, # to fine-tune on
                 config: str | Recipe | dict = 'auto', # auto, paper, miniature, a Recipe or its dict
                 parts: tuple = DECODER_PARTS, # names in DECODERS
                 seed: int = 0, force: bool = False, device: str | None = None,
-                track=None, # tracker: a name of `TRACKERS`, or accelerate's `GeneralTracker`
+                track: 'GeneralTracker | str | None' = None, # a name of `TRACKERS`, or accelerate's
                 **engine) -> pd.DataFrame: # precision, accumulate, compile of every `TrainConfig`
     """Pretrain on all subjects, fine-tune on one, for each part; what is done is skipped.
     Returns a table."""

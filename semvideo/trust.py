@@ -109,9 +109,10 @@ def baseline_check(rows: pd.DataFrame # of `rungs`, against baselines
     return dict(kind='claim', check='more than a simple decoder', ok=bool(up.any() and not down.any()),
                 says=f'above: {where(up)}. Below: {where(down)}')
 
-# %% ../nbs/555_trust.ipynb #b2c21f53
+# %% ../nbs/555_trust.ipynb #875bc00c
 def shuffle_check(shuffle: pd.DataFrame, # of `shuffle_test`
-                  blocks=None # stretches of time of its rows, as `mean_interval`
+                  # stretches of time of its rows, as `mean_interval`
+                  blocks: np.ndarray | int | None = None
                   ) -> dict:
     """Order of frames: share of moving clips with p_direction <= .05, above that of swapped pairs with its
     whole interval over time."""
@@ -335,10 +336,11 @@ def _all_rungs(by_metric):
     rows['p_holm'] = holm(rows.p) if len(rows) else []
     return rows
 
-# %% ../nbs/555_trust.ipynb #bef658bd
+# %% ../nbs/555_trust.ipynb #ea47263a
 def claim_checks(rows: pd.DataFrame, # of `rungs`
                  shuffle: pd.DataFrame | None = None, # of `shuffle_test`
-                 blocks=None # stretches of time of the rows of shuffle
+                 # stretches of time of the rows of shuffle
+                 blocks: np.ndarray | int | None = None
                  ) -> list:
     "The verdict on every claim, as checks of a card."
     checks = []

@@ -31,9 +31,10 @@ def likeness(pred: torch.Tensor, true: torch.Tensor, # (N,...) decoded and true
     return dict(identification=own_above_others(pred, true).mean().item(), r2=(1-error/total).item(),
                 norm=(own/total).sqrt().item())
 
-# %% ../nbs/353_validate.ipynb #87662edf
+# %% ../nbs/353_validate.ipynb #1c2d3a26
 @torch.no_grad()
-def judge_decoder(module, data, clips: np.ndarray, # decoder, Data, (N,) bool: clips it is asked about
+def judge_decoder(module: torch.nn.Module, data: 'Data', # decoder, Data
+                  clips: np.ndarray, # (N,) bool: clips it is asked about
                   known: np.ndarray, # (N,) bool: clips whose mean counts as known
                   rows: int = 256) -> dict: # decoded at a time
     "`likeness` of what a decoder makes of some clips, repeats averaged, mean over subjects."
