@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['all_systems']
 
-# %% ../nbs/399_field.ipynb #8b88be95
+# %% ../nbs/399_field.ipynb #ac9de252
 from .systems import *
 from .wen import *
+from .plain_systems import *
 from .core import load_plugins
 
 # %% ../nbs/399_field.ipynb #0e7bb52f
