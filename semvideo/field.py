@@ -5,9 +5,14 @@
 # %% auto #0
 __all__ = ['all_systems']
 
-# %% ../nbs/399_field.ipynb #ac9de252
+# %% ../nbs/399_field.ipynb #866baf39
 from .systems import *
 from .wen import *
+from .mind_video import *
+from .neuroclips import *
+from .mind_animator import *
+from .neurons import *
+from .semvideo_systems import *
 from .plain_systems import *
 from .core import load_plugins
 

@@ -173,7 +173,7 @@ class System:
         self.learn(Examples(study, subject, share), seed)
         return self
 
-# %% ../nbs/370_systems.ipynb #884cadf5
+# %% ../nbs/370_systems.ipynb #94ab7eec
 @dataclass(frozen=True)
 class Shapes(Config):
     "Shapes of a study that networks are built for."
@@ -188,7 +188,8 @@ PAPER_SHAPES = Shapes()
 def shapes_of(examples: Examples) -> Shapes:
     "Shapes of a study with targets."
     text, latents = examples.target('holistic'), examples.target('latents')
-    return Shapes(examples.repeats.shape[2], examples.frames.shape[1:], text.shape[1:],
+    n_frames, _, height, width = latents.shape[1:]
+    return Shapes(examples.repeats.shape[2], (n_frames, 8*height, 8*width, 3), text.shape[1:],
                   latents.shape[2:], len(examples.study.subjects))
 
 # %% ../nbs/370_systems.ipynb #4284a341
