@@ -5,13 +5,18 @@
 # %% auto #0
 __all__ = ['all_systems']
 
-# %% ../nbs/399_field.ipynb #866baf39
+# %% ../nbs/399_field.ipynb #2b4a25b9
 from .systems import *
+from .nishimoto import *
 from .wen import *
+from .kupershmidt import *
+from .cvgan import *
 from .mind_video import *
 from .neuroclips import *
 from .mind_animator import *
 from .neurons import *
+from .vcflow import *
+from .cineneuron import *
 from .semvideo_systems import *
 from .plain_systems import *
 from .core import load_plugins
