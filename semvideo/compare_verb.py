@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['comparison_settings', 'plan_compare', 'say_table', 'say_falls', 'do_compare']
 
-# %% ../nbs/757_compare_verb.ipynb #242e8b26
+# %% ../nbs/757_compare_verb.ipynb #dbcb9254
 import argparse
+from pathlib import Path
 from .running import say_plan
 from .stage_verbs import MODES, PROFILES, study_judges
 from .verbs import *
 
-# %% ../nbs/757_compare_verb.ipynb #3eed4e03
+# %% ../nbs/757_compare_verb.ipynb #abb6389b
 def comparison_settings(a: argparse.Namespace, study: 'Study') -> dict: # parsed options of `compare`
     "Fields of `Comparison` that all tables of a call share."
     return dict(split=a.split, seed=a.seed, mode=a.mode, clips=a.clips, profile=a.profile,
-                models=a.models or study_judges(study))
+                models=a.models or study_judges(study), films=None if a.films is None else str(a.films))
 
 def plan_compare(a: argparse.Namespace) -> None: # parsed options of `compare`
     "The plan of each system: its fit, or where that stays, what it shows."
@@ -58,7 +59,7 @@ def say_falls(tables: dict) -> None: # {(share, repeats): table}
     wide = pd.concat(rows).pivot_table(index=['system', 'share', 'repeats'], columns='metric', values='value', sort=False)
     say(wide[[q for q in AIMS if q in wide]].to_string(float_format='%.2f'))
 
-# %% ../nbs/757_compare_verb.ipynb #2c94a1b2
+# %% ../nbs/757_compare_verb.ipynb #85cef91e
 def _variants(a):
     "(share, repeats) of the tables of a call, the whole first."
     shares, repeats = sorted({1., *a.training_share}, reverse=True), [None, *sorted(set(a.repeats), reverse=True)]
@@ -78,6 +79,8 @@ def _variants(a):
         help="paper: as the field's tables; strict: as a sceptic would (default: strict)"),
     opt('--models', default=None,
         help='judges: tiny, hub, or a folder (default: tiny for targets of the tiny bundle, else hub)'),
+    opt('--films', type=Path, default=None, metavar='DIR',
+        help='films without a brain: captions.csv and latents.npy, for the systems that can use them (ours)'),
     SEED, SHARD, FORCE, DRY, QUIET, plan=plan_compare)
 def do_compare(a: argparse.Namespace) -> int:
     "Every system on one study: fit what is missing, draw, score, compare. Exit status 1 if one failed."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['study_of', 'kept_parts', 'loaded_part', 'SemVideoConfig', 'SemVideoSystem', 'SemVideoAsWritten', 'Ours']
 
-# %% ../nbs/382_semvideo_systems.ipynb #95027e96
+# %% ../nbs/382_semvideo_systems.ipynb #b107490c
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from .core import (Config, Decoded, Study, read_json, read_safetensors, write_js
 from .decoders import DECODER_PARTS, RECIPES
 from .checkpoint import load
 from .decode import Refinement, decode
+from .films import Films
 from .mad import MAD
 from .sad import SAD
 from .systems import Examples, Shapes, System, SystemCard, register_system
@@ -52,12 +53,12 @@ def loaded_part(part: str, arrays: dict, facts: dict) -> 'torch.nn.Module': # of
         write_json(Path(folder)/'config.json', facts[part])
         return load(folder)
 
-# %% ../nbs/382_semvideo_systems.ipynb #15cf417c
+# %% ../nbs/382_semvideo_systems.ipynb #40e38626
 @dataclass(frozen=True)
 class SemVideoConfig(Config):
     "Whose recipe, and what is done with what it decodes."
     recipe: str = 'auto' # a name in RECIPES, or auto
-    refine: str = 'network' # or 'scenes', as `decode_study` takes it
+    use_films: bool = False # choose among scenes of films without a brain, where there are some
     changes: dict = None # {field of the Recipe: settings that differ}
 
 def _recipe(config):
@@ -86,12 +87,15 @@ class SemVideoSystem(System):
             train_study(own, examples.subject, _recipe(self.config), seed=seed)
             self.arrays, parts = kept_parts(own.path, examples.subject)
         self.facts = dict(subject=examples.subject, parts=parts)
-        if self.config.refine != 'network': self.keep(examples, fmri[examples.subject], targets)
+        if self.config.use_films and examples.films is not None: self.keep(examples, fmri[examples.subject], targets)
 
     def keep(self, examples, fmri, targets):
-        "What choosing among the scenes of the training films needs."
+        "What choosing among scenes needs."
+        films = examples.films
         self.arrays |= {f'kept/{k}': v for k,v in dict(targets, fmri=fmri).items()}
+        if films.latents is not None: self.arrays['films'] = np.asarray(films.latents)
         self.facts |= dict(clips=examples.clips.to_dict('records'), captions=examples.captions.to_dict('records'),
+                           scenes=films.captions.to_dict('records'),
                            bundle=examples.study.settings_of('targets').get('bundle', 'tiny'))
 
     def states(self, fmri, ids, seed, given: dict | None = None) -> dict: # {level: states} that are given
@@ -108,16 +112,25 @@ class SemVideoSystem(System):
     def decode(self, fmri, ids=None, seed=0):
         names = list(range(len(fmri))) if ids is None else list(ids)
         out = Decoded(**self.states(fmri, names, seed))
-        if self.config.refine == 'network': return out
+        return self.by_scenes(out, fmri, names, seed) if 'scenes' in self.facts else out
+
+    def rendering(self) -> dict:
+        "Latents that were drawn as films have them have not shrunk."
+        return dict(motion_gain=1.) if 'films' in self.arrays else {}
+
+    def by_scenes(self, out, fmri, names, seed): # Decoded, (B,V), (B,)
+        "What the likeliest scenes say, and how they move."
         kept = {k.partition('/')[2]: v for k,v in self.arrays.items() if k.startswith('kept/')}
         subject, brains = self.facts['subject'], kept.pop('fmri')
         with tempfile.TemporaryDirectory() as folder:
             own = study_of(Path(folder)/'study', pd.DataFrame(self.facts['clips']), {subject: brains}, kept,
                            pd.DataFrame(self.facts['captions']), self.facts['bundle'])
-            refined = Refinement(own, subject, self.config.refine, seed=seed)
+            films = Films(pd.DataFrame(self.facts['scenes']), self.arrays.get('films')).save(Path(folder)/'films')
+            motion = 'films' if 'films' in self.arrays else 'regression'
+            refined = Refinement(own, subject, 'scenes', motion=motion, films=films, seed=seed)
             return refined(out, names, lambda told: self.states(fmri, names, seed, told)['latents'])[0]
 
-# %% ../nbs/382_semvideo_systems.ipynb #bfaf91cf
+# %% ../nbs/382_semvideo_systems.ipynb #51dc776c
 _PAPER = 'SemVideo: reconstructing what you watch from brain activity. CVPR 2026 (arXiv 2602.21819)'
 
 @register_system('semvideo')
@@ -135,11 +148,12 @@ class SemVideoAsWritten(SemVideoSystem):
 @register_system('ours')
 class Ours(SemVideoSystem):
     "SemVideo as this package ships it."
+    uses_films = True
     card = SystemCard(
-        'SemVideo (ours)', 'The same decoders from a linear start; then the scene of the training films that the '
-        'decoded states of all levels mean, and latents that are told it.', _PAPER+'; this package',
+        'SemVideo (ours)', 'The same decoders from a linear start; with films without a brain, the scene of theirs '
+        'that the decoded states of all levels mean, and how it moves.', _PAPER+'; this package',
         'Levels, decoders, conditions and renderer of the paper.',
-        'Targets are standardised, projectors are ridge regressions that stay, and a posterior over scenes of the '
-        'training films takes the place of the average. Films without a brain are left out.',
+        'Targets are standardised, projectors are ridge regressions that stay, and with --films '
+        'a posterior over scenes takes the place of the average: the only row that may use them.',
         ('kind', 'colour', 'direction', 'layout'))
-    sizes = dict(miniature=SemVideoConfig('miniature', 'scenes'), paper=SemVideoConfig('paper', 'scenes'))
+    sizes = dict(miniature=SemVideoConfig('miniature', True), paper=SemVideoConfig('paper', True))
