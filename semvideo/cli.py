@@ -13,11 +13,12 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'parts_of', 'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'caption_files',
            'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES', 'do_targets',
            'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate', 'say_readouts',
-           'do_explain', 'do_report', 'plan_ablate', 'do_ablate', 'caption_source', 'check_source', 'hub_clip',
-           'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions', 'give_captions',
-           'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED', 'check_captions_options', 'do_captions',
-           'SCORED', 'do_score', 'do_row', 'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings',
-           'data_steps', 'decoding_steps', 'demo', 'do_demo']
+           'do_explain', 'do_report', 'plan_ablate', 'do_ablate', 'comparison_settings', 'plan_compare', 'say_table',
+           'say_falls', 'do_compare', 'caption_source', 'check_source', 'hub_clip', 'caption_stats', 'merge_captions',
+           'compare_captions', 'adopt_captions', 'take_captions', 'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS',
+           'run_captions', 'CAPTIONS_NEED', 'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'do_row',
+           'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps', 'decoding_steps',
+           'demo', 'do_demo']
 
 # %% ../nbs/790_cli.ipynb #4ddbc3bf
 import argparse
@@ -29,6 +30,7 @@ from .prepare_verb import *
 from .mine_verb import *
 from .stage_verbs import *
 from .ablate_verb import *
+from .compare_verb import *
 from .captions_verbs import *
 from .demo import *
 from .base import renamed
@@ -46,6 +48,7 @@ _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_m
          'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES',
          'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges',
          'do_evaluate', 'say_readouts', 'do_explain', 'do_report', 'plan_ablate', 'do_ablate',
+         'comparison_settings', 'plan_compare', 'say_table', 'say_falls', 'do_compare',
          'caption_source', 'check_source', 'hub_clip',
          'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions',
          'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED',
