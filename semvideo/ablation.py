@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import Decoded, SemvideoError, Stage, Study, conditions_of, identity, read_csv, write_csv
-
 from .targets import LEVELS, target
 from .decoders import DECODER_PARTS, RECIPES, Recipe, part_settings
 from .train_study import train_study

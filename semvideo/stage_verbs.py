@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODES', 'PROFILES', 'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'say_readouts',
-           'do_evaluate', 'do_explain', 'do_report']
+           'score_as_asked', 'order_as_asked', 'plan_evaluate', 'say_order', 'do_evaluate', 'do_explain', 'do_report']
 
 # %% ../nbs/755_stage_verbs.ipynb #069d47a3
 import argparse, copy
@@ -120,6 +120,33 @@ def say_readouts(file:Path)->None: # readouts.csv, where `evaluate` wrote one
     say(read_csv(file).to_string(index=False, float_format='%.3f'))
     say()
 
+def score_as_asked(study:'Study', subject:int|str, a:argparse.Namespace)->'pd.DataFrame': # of `evaluate`
+    "The table of results."
+    from semvideo.evaluate import evaluate_study
+    return evaluate_study(
+        study, subject, split=a.split, profile=a.profile, models=a.models or study_judges(study),
+        seed=a.seed, ceiling_clips=a.ceilings, force=a.force)
+
+def order_as_asked(study:'Study', subject:int|str, a:argparse.Namespace)->'pd.DataFrame': # of `evaluate`
+    "The table of the shuffle test."
+    from semvideo.frame_order import order_study
+    return order_study(study, subject, a.split, a.shuffle_clips, a.texts, a.films, seed=a.seed, force=a.force)
+
+def plan_evaluate(a:argparse.Namespace)->None: # parsed options of `evaluate`
+    "What would be scored, and rendered for --shuffle."
+    study, s = open_study(a)
+    from semvideo.core import Planned, plans
+    for step in (score_as_asked, order_as_asked) if a.shuffle else (score_as_asked,):
+        try:
+            with plans(): step(study, s, a)
+        except Planned as p: say_plan(a, p)
+
+def say_order(t:'pd.DataFrame')->None: # of `order_as_asked`
+    "Share of moving clips whose frames are surely in their own order, by what the renderer was given."
+    say('\norder of frames: share of moving clips with p <= .05, and the gain over other clips\' videos')
+    say(t.to_string(index=False, float_format='%.2f'))
+    say()
+
 @verb(
     STUDY, SUBJECT, SPLIT,
     opt('--profile', choices=PROFILES, default='strict',
@@ -129,18 +156,26 @@ def say_readouts(file:Path)->None: # readouts.csv, where `evaluate` wrote one
         'hub)'),
     opt('--ceilings', type=int, default=16, metavar='N',
         help='clips rendered again for ridge and the ceilings; 0: none (default: 16)'),
-    SEED, FORCE, DRY, QUIET)
+    opt('--shuffle', action='store_true',
+        help="also the order of frames, by the video network and by the picture network, without "
+        'motion text, without MAD and with that of another clip'),
+    opt('--shuffle-clips', type=int, default=None, metavar='N',
+        help='clips of --shuffle, evenly spaced (default: all)'),
+    opt('--texts', metavar='FILE', default=None,
+        help='with --shuffle: further captions, where the study was decoded with them'),
+    opt('--films', metavar='DIR', default=None,
+        help='with --shuffle: films without a brain, where the study was decoded with them'),
+    SEED, FORCE, DRY, QUIET, plan=plan_evaluate)
 def do_evaluate(a:argparse.Namespace)->None:
     "Metrics of the rendered clips, beside chance and nulls."
     study, s = open_study(a)
-    from semvideo import evaluate
-    t = evaluate.evaluate_study(
-        study, s, split=a.split, profile=a.profile, models=a.models or study_judges(study),
-        seed=a.seed, ceiling_clips=a.ceilings, force=a.force)
-    ours = t[t.system == evaluate.OURS]
+    from semvideo.evaluate import OURS
+    t = score_as_asked(study, s, a)
+    ours = t[t.system == OURS]
     shown = ['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'unit']
     say(ours[shown].to_string(index=False, float_format='%.3f'))
     say_readouts(study.path/f'evaluate/sub-{s}/readouts.csv')
+    if a.shuffle: say_order(order_as_asked(study, s, a))
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
 # %% ../nbs/755_stage_verbs.ipynb #7346ca1b

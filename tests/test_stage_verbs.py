@@ -157,6 +157,29 @@ def test_evaluate(small, cli):
     again(cli, small, *words, "--force")
 
 
+def test_order_of_frames_by_both_generators(small, cli):
+    "Every row twice; a run that was cut goes on; another clip's latents and the truth's are told apart."
+    words = ("evaluate", "--study", small, "--subject", 1, "--ceilings", 4, "--shuffle", "--shuffle-clips", 4, "--quiet")
+    rc, out, _ = cli(*words, "--dry-run")
+    assert rc == 0 and "order/sub-1" in out and not (small/"order").exists()
+    assert cli(*words)[0] == 0
+    t = pd.read_csv(small/"order/sub-1/order.csv")
+    assert t.groupby("generator").row.nunique().tolist() == [4, 4] and t.by_epe.between(0, 1).all()
+    clips = {p.stem: np.load(p) for p in (small/"order/sub-1").glob("*.npy")}
+    assert len(clips) == 8 and {c.shape for c in clips.values()} == {(4, *Study(small).frames("test").shape[1:])}
+    assert len({c.tobytes() for c in clips.values()}) == 8, "each row and generator draws something of its own"
+    order = ("as-decoded-video-network", "without-motion-text-video-network")
+    own = Study(small/"order/sub-1/study")
+    assert own.settings_of("decode/sub-1/test")["untold"] == "motion"
+    assert not np.array_equal(*(clips[k] for k in order))
+    before = {p.name: p.read_bytes() for p in (small/"order/sub-1").glob("*.*")}
+    shutil.rmtree(small/"stages/order")
+    (small/"order/sub-1/without-MAD-picture-network.npy").unlink()
+    assert cli(*words)[0] == 0
+    assert {p.name: p.read_bytes() for p in (small/"order/sub-1").glob("*.*")} == before
+    again(cli, small, *words)
+
+
 def test_explain(small, cli):
     assert cli("explain", "--study", small, "--subject", 1, "--quiet")[0] == 0
     again(cli, small, "explain", "--study", small, "--subject", 1, "--quiet")
