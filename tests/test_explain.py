@@ -25,7 +25,7 @@ def test_explain_study_writes_everything_twice_the_same(decoder, fmri, voxels, t
         made.append(st.dir)
     names = sorted(p.name for p in made[0].iterdir())
     assert names == [
-        'latents.csv', 'latents_gradient.png', 'latents_roi.csv', 'motion.csv',
+        'latents.csv', 'latents_gradient.png', 'latents_roi.csv', 'maps.L.func.gii', 'maps.R.func.gii', 'maps.dscalar.nii', 'motion.csv',
         'motion_gradient.png', 'motion_roi.csv', 'planted.csv'
     ]
     assert all(
