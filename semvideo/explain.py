@@ -178,7 +178,7 @@ def _planted(maps, voxels, roles, level, config):
         tables.append(marks.assign(level=level, method=method))
     return tables
 
-# %% ../nbs/630_explain.ipynb #86599e70
+# %% ../nbs/630_explain.ipynb #0ada197a
 VIEWS_DRAWN = (('lateral', 'medial', 'ventral'), ('flat',))
 _AREAS_NAMED = ('V1', 'V4', 'MT', 'MST', 'V3A', 'FFC', 'VVC', 'PHA1', 'TPOJ1') # those of the paper's 4.4
 
@@ -203,21 +203,24 @@ def _draw_maps(maps, voxels, marked, folder): # maps: {level: {method: (V,)}}
         for method, values in of_level.items():
             says, scale = METHOD_WORDS[method]
             outlined = marked.get(level, ()) if method == 'agreement' else ()
-            fig = plot_map(values, voxels, views=VIEWS_DRAWN, outline=_AREAS_NAMED, marked=outlined,
-                           title=f'{name}: {says}', label=scale, limits=_one_scale(maps, method))
+            unit = 1e4 if method == 'agreement' else 1
+            limits = _one_scale(maps, method)
+            fig = plot_map(unit*values, voxels, views=VIEWS_DRAWN, outline=_AREAS_NAMED, marked=outlined,
+                           title=f'{name}: {says}', label=scale,
+                           limits=limits and (0., unit*limits[1]))
             paths.append(_save_figure(fig, folder/f'{level}_{method}.png'))
     return paths
 
-# %% ../nbs/630_explain.ipynb #a1342850
+# %% ../nbs/630_explain.ipynb #6b10fa32
 def _differences(found, voxels, folder): # found: {level: (map, Carried)}
     "Table and picture of motion minus anchor; paths, and the map."
     if not {'motion', 'anchor'} <= set(found): return [], {}
     (motion, more), (anchor, less) = found['motion'], found['anchor']
     table, values = difference_table(more, less), motion - anchor
     write_csv(folder/'motion_minus_anchor.csv', table)
-    high = max(float(np.nanpercentile(np.abs(values), 98)), 1e-12)
-    fig = plot_map(values, voxels, views=VIEWS_DRAWN, outline=_AREAS_NAMED, marked=_significant(table), cmap='RdBu_r',
-                   title='motion minus anchor: which areas carry more of which', label='difference of agreement', limits=(-high, high))
+    high = max(1e4*float(np.nanpercentile(np.abs(values), 98)), 1e-12)
+    fig = plot_map(1e4*values, voxels, views=VIEWS_DRAWN, outline=_AREAS_NAMED, marked=_significant(table), cmap='RdBu_r',
+                   title='motion minus anchor: which areas carry more of which', label='difference of agreement, 1e-4', limits=(-high, high))
     picture = _save_figure(fig, folder/'motion_minus_anchor.png')
     return [folder/'motion_minus_anchor.csv', picture], {'motion minus anchor': values}
 

@@ -132,8 +132,8 @@ def _edges(area):
     edge[:, 1:] |= area[:, 1:] != area[:, :-1]
     return edge
 
-# %% ../nbs/620_maps.ipynb #4fc2a930
-MARK = (.05, .25, .65) # outline of what is significant
+# %% ../nbs/620_maps.ipynb #37c39497
+MARK = (0., .5, .2) # outline of what is significant
 
 def _thick(edge): # bool (h,w)
     "Edges two pixels wider."
@@ -145,7 +145,7 @@ def _thick(edge): # bool (h,w)
     return out
 
 def _coloured(on_surface, kind, hemisphere, view, cmap, limits, outline, marked=()):
-    "One view as RGBA (h,w,4); areas that are marked in blue outline."
+    "One view as RGBA (h,w,4); areas that are marked in green outline."
     seen, light = _view(kind, hemisphere, view)
     values = on_surface[seen]
     have = np.isfinite(values)
@@ -263,12 +263,12 @@ class _Page:
                 left += width + self.gap
             above -= self.between
 
-# %% ../nbs/620_maps.ipynb #e49b4688
+# %% ../nbs/620_maps.ipynb #b47f31b1
 def map_caption(voxels: pd.DataFrame, # of the map
                 fill: bool, # as `to_surface`
                 limits: tuple, # (low, high) of the colours
                 surface: str, # that is drawn
-                marked: bool = False # are areas outlined in blue?
+                marked: bool = False # are areas outlined in green?
                 ) -> str:
     "What a reader must know to read a map, in one sentence or two."
     filled = 'only those vertices are coloured'
@@ -276,7 +276,7 @@ def map_caption(voxels: pd.DataFrame, # of the map
     shape = surface.replace('_', ' ').capitalize()
     return (f'{len(voxels):,} voxels; {filled}; grey: no data. '
             f'Colours from {limits[0]:.3g} to {limits[1]:.3g}, values beyond are clipped. '
-            f'{"Outlined in blue: significant areas. " if marked else ""}'
+            f'{"Outlined in green: significant areas. " if marked else ""}'
             f'{shape} fsLR-32k surface, S1200 group average (WU-Minn HCP).')
 
 # %% ../nbs/620_maps.ipynb #cdeb023d
@@ -301,7 +301,7 @@ def _check_one_each(values, voxels):
         found=f'shape {values.shape}',
         expected=f'({len(voxels)},)')
 
-# %% ../nbs/620_maps.ipynb #2c8e3810
+# %% ../nbs/620_maps.ipynb #f49bc326
 def plot_map(values: np.ndarray, # (V,) one value a voxel
              voxels: pd.DataFrame, # table with hemisphere, vertex
              surface: str = 'inflated', # midthickness, inflated, very_inflated or flat
@@ -311,7 +311,7 @@ def plot_map(values: np.ndarray, # (V,) one value a voxel
              cmap: str = 'YlOrRd', # matplotlib colour map
              limits: tuple | None = None, # (low, high); default: 2nd and 98th percentile
              outline: tuple = ('V1', 'MT', 'MST', 'V3A', 'FFC'), # areas to draw and name
-             marked: tuple = (), # (area, hemisphere) of what is significant, outlined in blue
+             marked: tuple = (), # (area, hemisphere) of what is significant, outlined in green
              title: str | None = None, # text above
              label: str = 'importance' # text at the colour bar
              ) -> 'matplotlib.figure.Figure':
