@@ -109,7 +109,7 @@ def _chosen_clips(study, subject, config):
     study.log('reads', split=config.split, by='explain', subject=subject)
     return _clips_of(study, subject, config.split, config.max_clips)
 
-# %% ../nbs/630_explain.ipynb #3934ac8e
+# %% ../nbs/630_explain.ipynb #cead334c
 @dataclass(frozen=True)
 class _Tested:
     "What the test of agreement reads, the same for each level."
@@ -139,8 +139,10 @@ def _carried_level(study, level, module, tested, modules, config):
     text = None
     if level == 'latents': text = _motion_text(study, clips.subject, config.split, clips.rows, modules, clips.x)
     decoded = decode_clips(module, clips.x, clips.subject, text)
-    readouts = null_readouts(tested.train, clips.x, train, target, tested.segments, config.n_decoders, config.seed)
-    tests = carried(tested.parcels, agreement_matrix(decoded, target), readouts, clips.segments, config.n_decoders)
+    n = config.n_decoders
+    readouts = null_readouts(tested.train, clips.x, train, target, tested.segments, n, config.seed)
+    matrix = agreement_matrix(decoded, target)
+    tests = carried(tested.parcels, matrix, readouts, clips.segments, n)
     return agreement(clips.x, decoded, target, tested.far), tests
 
 def _significant(table):
@@ -211,7 +213,7 @@ def _draw_maps(maps, voxels, marked, folder): # maps: {level: {method: (V,)}}
             paths.append(_save_figure(fig, folder/f'{level}_{method}.png'))
     return paths
 
-# %% ../nbs/630_explain.ipynb #6b10fa32
+# %% ../nbs/630_explain.ipynb #37273b2d
 def _differences(found, voxels, folder): # found: {level: (map, Carried)}
     "Table and picture of motion minus anchor; paths, and the map."
     if not {'motion', 'anchor'} <= set(found): return [], {}
@@ -220,7 +222,8 @@ def _differences(found, voxels, folder): # found: {level: (map, Carried)}
     write_csv(folder/'motion_minus_anchor.csv', table)
     high = max(1e4*float(np.nanpercentile(np.abs(values), 98)), 1e-12)
     fig = plot_map(1e4*values, voxels, views=VIEWS_DRAWN, outline=_AREAS_NAMED, marked=_significant(table), cmap='RdBu_r',
-                   title='motion minus anchor: which areas carry more of which', label='difference of agreement, 1e-4', limits=(-high, high))
+                   title='motion minus anchor: which areas carry more of which',
+                   label='difference of agreement, 1e-4', limits=(-high, high))
     picture = _save_figure(fig, folder/'motion_minus_anchor.png')
     return [folder/'motion_minus_anchor.csv', picture], {'motion minus anchor': values}
 
