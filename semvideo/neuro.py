@@ -9,8 +9,9 @@ __all__ = ['IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'cl
            'sphere_points', 'spin_indices', 'patch_indices', 'patch_means', 'fdr', 'roi_table', 'auc', 'planted_table',
            'far_apart', 'agreement_matrix', 'agreement', 'ParcelProducts', 'parcel_products', 'other_pairing',
            'null_readouts', 'turned_in_time', 'family_p', 'Carried', 'carried', 'carried_table', 'difference_table',
-           'VIEWS', 'MARK', 'to_surface', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric', 'DECODER_OF',
-           'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study', 'VIEWS_DRAWN']
+           'VIEWS', 'MARK', 'to_surface', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
+           'to_surface_image', 'from_surface_image', 'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles',
+           'explain_study', 'VIEWS_DRAWN']
 
 # %% ../nbs/690_neuro.ipynb #e959ab49
 from .importance import *
@@ -21,7 +22,7 @@ from .maps import *
 from .explain import *
 from .base import renamed
 
-# %% ../nbs/690_neuro.ipynb #e4051419
+# %% ../nbs/690_neuro.ipynb #3f76e416
 _all_ = [
     # importance
     'IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'clip_mean',
@@ -38,6 +39,7 @@ _all_ = [
     'difference_table',
     # maps
     'VIEWS', 'MARK', 'to_surface', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
+    'to_surface_image', 'from_surface_image',
     # explain
     'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study',
     'VIEWS_DRAWN',
