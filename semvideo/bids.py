@@ -393,7 +393,7 @@ def bids_table(root: Path, # data set
     check_names(t.subject.astype(str), 'subject', root)
     return t
 
-# %% ../nbs/165_bids.ipynb #4ead7c71
+# %% ../nbs/165_bids.ipynb #2958c782
 def _inputs(table, opener, given): # what else is read: {name: path}
     "Events, confounds, masks and right hemispheres, so that the study knows when one is replaced."
     from nilearn.interfaces.fmriprep.load_confounds_utils import get_confounds_file
@@ -415,11 +415,26 @@ def _give_masks(opener, runs, atlas, mask):
             shared = _shared_mask(paths, atlas, mask)
             opener.masks |= {p: shared for p in paths}
 
+# %% ../nbs/165_bids.ipynb #29e85573
+def _of_subjects(runs, subjects, folder):
+    "The runs of some subjects; raises `SemvideoError` for one that is not there."
+    plain = {s: (str(int(s)) if s.isdigit() else s) for s in set(runs['sub'])}
+    wanted = {str(s) for s in subjects}
+    if odd := wanted - {*plain, *plain.values()}:
+        raise SemvideoError('Subject not found', file=folder, found=', '.join(sorted(odd)),
+                            expected=', '.join(sorted(plain)))
+    return runs[[s in wanted or plain[s] in wanted for s in runs['sub']]].reset_index(drop=True)
+
+# %% ../nbs/165_bids.ipynb #d5de4ecc
 @dataset('bids',
          derivatives=option('folder in derivatives/ (default: the only one)', metavar='NAME'),
-         space=option('output space, such as fsLR, fsaverage5 or MNI152NLin2009cAsym (default: CIFTI, else surfaces)', metavar='SPACE'),
+         space=option(
+             'output space, such as fsLR, fsaverage5 or MNI152NLin2009cAsym '
+             '(default: CIFTI, else surfaces)', metavar='SPACE'),
          test=option('films or tasks to test on (default: tasks called test)', nargs='+', metavar='FILM'),
-         confounds=option('what to regress out: ' + ', '.join(STRATEGIES) + ', or none (default: motion wm_csf)', nargs='+', metavar='KIND'),
+         confounds=option(
+             'what to regress out: ' + ', '.join(STRATEGIES) + ', or none '
+             '(default: motion wm_csf)', nargs='+', metavar='KIND'),
          atlas=option('NIfTI of labels for volumes', metavar='FILE'),
          stimuli=option('folder of the films (default: stimuli/ of the data set)', metavar='DIR'))
 def prepare_bids(root: Path | str, # BIDS data set with derivatives/, or the derivatives
@@ -462,12 +477,3 @@ def prepare_bids(root: Path | str, # BIDS data set with derivatives/, or the der
                 labels='mmp' if first.gray.mesh == fmri.MESH else None, extra=extra)
     cfg = PrepareConfig.from_dict({**ours, **settings})
     return prepare_segments(out, name, 'own data, preprocessed with fMRIPrep', segments, cfg, trs[0], workers=workers)
-
-def _of_subjects(runs, subjects, folder):
-    "The runs of some subjects; raises `SemvideoError` for one that is not there."
-    plain = {s: (str(int(s)) if s.isdigit() else s) for s in set(runs['sub'])}
-    wanted = {str(s) for s in subjects}
-    if odd := wanted - {*plain, *plain.values()}:
-        raise SemvideoError('Subject not found', file=folder, found=', '.join(sorted(odd)),
-                            expected=', '.join(sorted(plain)))
-    return runs[[s in wanted or plain[s] in wanted for s in runs['sub']]].reset_index(drop=True)

@@ -235,9 +235,12 @@ def input_weights(module: 'torch.nn.Module', # SAD or MAD
             expected=f'a linear layer from {n_voxels} voxels, named by subject')
     return np.sqrt(sum((w.detach().double()**2).sum(0) for w in own.values()).cpu().numpy())
 
-# %% ../nbs/600_importance.ipynb #a11bfeda
+# %% ../nbs/600_importance.ipynb #edc48869
 IMPORTANCE_METHODS = ('gradient_x_input', 'gradient', 'integrated', 'haufe', 'weights')
 METHOD_WORDS = dict( # method: (what its map shows, what is on its scale)
+    agreement=(
+        'what the voxels carry of what is decoded rightly',
+        'agreement of decoding and encoding pattern (1e-4 of both norms)'),
     gradient_x_input=(
         'what the decoder uses',
         'effect on the output: gradient × input (r.m.s., units of the output)'),

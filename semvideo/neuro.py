@@ -7,18 +7,22 @@ __all__ = ['IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'cl
            'path_gradients', 'sensitivity', 'components', 'haufe', 'input_weights', 'importance', 'pattern_correlation',
            'bare_parcel', 'roi_occlusion', 'hcp_file', 'load_surface', 'cortex_rows', 'atlas', 'toy_voxels',
            'sphere_points', 'spin_indices', 'patch_indices', 'patch_means', 'fdr', 'roi_table', 'auc', 'planted_table',
-           'VIEWS', 'to_surface', 'map_caption', 'plot_map', 'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig',
-           'load_roles', 'explain_study']
+           'far_apart', 'agreement_matrix', 'agreement', 'ParcelProducts', 'parcel_products', 'other_pairing',
+           'null_readouts', 'turned_in_time', 'family_p', 'Carried', 'carried', 'carried_table', 'difference_table',
+           'VIEWS', 'MARK', 'to_surface', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
+           'to_surface_image', 'from_surface_image', 'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles',
+           'explain_study', 'VIEWS_DRAWN']
 
-# %% ../nbs/690_neuro.ipynb #713d7c6e
+# %% ../nbs/690_neuro.ipynb #e959ab49
 from .importance import *
 from .cortex import *
 from .map_nulls import *
+from .agreement import *
 from .maps import *
 from .explain import *
 from .base import renamed
 
-# %% ../nbs/690_neuro.ipynb #ac2f8c81
+# %% ../nbs/690_neuro.ipynb #3f76e416
 _all_ = [
     # importance
     'IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'clip_mean',
@@ -29,11 +33,17 @@ _all_ = [
     # map_nulls
     'sphere_points', 'spin_indices', 'patch_indices', 'patch_means', 'fdr', 'roi_table', 'auc',
     'planted_table',
+    # agreement
+    'far_apart', 'agreement_matrix', 'agreement', 'ParcelProducts', 'parcel_products', 'other_pairing',
+    'null_readouts', 'turned_in_time', 'family_p', 'Carried', 'carried', 'carried_table',
+    'difference_table',
     # maps
-    'VIEWS', 'to_surface', 'map_caption', 'plot_map',
+    'VIEWS', 'MARK', 'to_surface', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
+    'to_surface_image', 'from_surface_image',
     # explain
     'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study',
+    'VIEWS_DRAWN',
 ]
 
-# %% ../nbs/690_neuro.ipynb #37228614
+# %% ../nbs/690_neuro.ipynb #09bc30dd
 __getattr__ = renamed(__name__, dict(LEVELS='semvideo.neuro.DECODER_OF'))

@@ -41,6 +41,17 @@ def noise_like(x, rng):
     spectrum = np.fft.rfft(x, axis=0)
     return np.fft.irfft(spectrum*np.exp(2j*np.pi*rng.random(spectrum.shape)), len(x), axis=0)
 
+def haufe_of_null(study, subject, x, filled, level, draws=20):
+    "AUC of planted above empty vertices in Haufe maps of read-outs that learned from other clips, mean over draws."
+    from semvideo.agreement import _readout, other_pairing
+    from semvideo.importance import haufe
+    train, target = (read_npy(study.path/f'targets/{split}/{level}.npy') for split in ('train', 'test'))
+    y = train.reshape(len(train), -1) - train.reshape(len(train), -1).mean(0)
+    r = _readout(study.fmri(subject, 'train'), study.fmri(subject, 'test'), train, target, 1.)
+    segments = study.select('train').segment.to_numpy()
+    pairs = [other_pairing(segments, np.random.default_rng(k)) for k in range(draws)]
+    return round(float(np.mean([auc(haufe(x, r.hat @ y[p]), filled) for p in pairs])), 3)
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('demo', type=Path)
@@ -74,6 +85,7 @@ def main():
                         np.stack([p.means(z) for z in turned]))
             false.append((carried_table(q).p <= .05).any())
         out[level] = dict(
+            haufe_auc_of_null_decoders=haufe_of_null(study, s, x, ~empty, level),
             significant={r: f'{int((t.p[by == r] <= .05).sum())} of {int((by == r).sum())}' for r in ROLES},
             auc_against_empty={r: round(auc(values[(truth.role == r) | empty], (truth.role == r)[(truth.role == r) | empty].to_numpy()), 3) for r in ROLES[:3]},
             false_with_null_decoders=float(np.mean(wrong)), false_with_noise=float(np.mean(false)),

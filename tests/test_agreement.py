@@ -57,7 +57,7 @@ def test_haufe_maps_of_such_decoders_do_find_something():
         filled = (VOXELS.parcel != 'empty').to_numpy()
         areas.append(auc(haufe(xe, decoded), filled))
         ours.append(auc(agreement(xe, decoded, ye, FAR), filled))
-    assert np.mean(areas) > .85 and abs(np.mean(ours) - .5) < .2
+    assert np.mean(areas) > .6 and abs(np.mean(ours) - .5) < .1
 
 
 def test_near_pairs_would_make_noise_carry():

@@ -3,6 +3,7 @@ import time
 
 import numpy as np
 import pytest
+from semvideo.core import SemvideoError
 from semvideo.neuro import atlas, bare_parcel, load_surface, METHOD_WORDS, plot_map, to_surface
 from brain_help import AREAS, voxels as voxels
 
@@ -68,3 +69,22 @@ def test_names_of_areas_and_the_scale_cover_nothing(voxels, method):
         ax.bbox.y0 for ax in maps) and scale.y0 > bar.bbox.y1 and caption.y1 < min(
             t.y0 for t in ticks) and title.y0 > max(box(ax.title).y1 for ax in maps)
     matplotlib.pyplot.close('all')
+
+
+def test_maps_pass_through_nilearn(voxels):
+    "Its masker takes the image, and gives the voxels back."
+    from nilearn.maskers import SurfaceMasker
+    from nilearn.surface import SurfaceImage
+    from semvideo.maps import from_surface_image, to_surface_image
+    v = np.random.default_rng(0).standard_normal(len(voxels))
+    image = to_surface_image(v, voxels)
+    assert np.allclose(from_surface_image(image, voxels), v, rtol=1e-6)
+    there = {part: np.isfinite(a) for part, a in image.data.parts.items()}
+    mask = SurfaceImage(image.mesh, there)
+    filled = SurfaceImage(image.mesh, {part: np.nan_to_num(a) for part, a in image.data.parts.items()})
+    theirs = SurfaceMasker(mask, standardize=None).fit().transform(filled).ravel()
+    order = np.lexsort((voxels.vertex, voxels.hemisphere))
+    assert np.allclose(theirs, v[order], rtol=1e-6)
+    small = SurfaceImage(image.mesh, image.data)
+    small.data.parts['left'] = small.data.parts['left'][:10]
+    with pytest.raises(SemvideoError, match='different meshes'): from_surface_image(small, voxels)
