@@ -93,14 +93,14 @@ def mixed_brains(single: torch.Tensor, # (n,V) single repeats
     share = torch.rand(n, 1, generator=generator)
     return (share*single[a] + (1-share)*single[b])/(share**2 + (1-share)**2).sqrt()
 
-# %% ../nbs/373_kupershmidt.ipynb #f83acc71
+# %% ../nbs/373_kupershmidt.ipynb #e86e84d2
 @dataclass(frozen=True)
 class KupershmidtConfig(SystemConfig):
     "Settings of Kupershmidt's system."
     side: int = 32 # of the films it reads and draws (paper: 112)
     width: int = 32 # channels of the smallest stack
-    encoder_epochs: int = 8
-    decoder_epochs: int = 10
+    encoder_epochs: int = 5
+    decoder_epochs: int = 7
     batch: int = 32 # pairs of a step
     unpaired: int = 16 # films and brains without a pair, of a step
     film_cycle: float = .5 # weight of film -> brain -> film

@@ -62,7 +62,7 @@ def same_clip_loss(one: torch.Tensor, other: torch.Tensor, # (B,E) unit rows: tw
     logits, own = one @ other.T/tau, torch.arange(len(one), device=one.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))/2
 
-# %% ../nbs/377_vcflow.ipynb #ab522ac2
+# %% ../nbs/377_vcflow.ipynb #3f5b0655
 @dataclass(frozen=True)
 class VcflowConfig(SystemConfig):
     "Settings of VCFlow."
@@ -86,8 +86,9 @@ _CARD = SystemCard(
              'aligned with its own targets; a contrast that is blind to the subject.',
     changed='First form, from the description: the streams are means of HCP-MMP1 areas of a hemisphere, without the '
             'resampling of the surface and the adapters of the original; text states and latents of this '
-            'package are the targets and its renderer draws, in place of its own diffusion model. Where '
-            'the areas of two people answer alike in no way, as in the linear miniature, nothing can be read.',
+            'package are the targets and its renderer draws, in place of its own diffusion model. Only what '
+            'the areas of two people have in common can be read: in the linear miniature that is some of '
+            'the motion and hardly anything of the picture.',
     aims=())
 
 @register_system('vcflow')
