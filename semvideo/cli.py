@@ -19,7 +19,7 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'SCORED', 'do_score', 'do_row', 'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings',
            'data_steps', 'decoding_steps', 'demo', 'do_demo']
 
-# %% ../nbs/790_cli.ipynb #4ddbc3bf
+# %% ../nbs/790_cli.ipynb #a3d44240
 import argparse
 from pathlib import Path
 from .doctor import *
@@ -29,11 +29,12 @@ from .prepare_verb import *
 from .mine_verb import *
 from .stage_verbs import *
 from .ablate_verb import *
+from .registered_verb import *
 from .captions_verbs import *
 from .demo import *
 from .base import renamed
 
-# %% ../nbs/790_cli.ipynb #f6b7f309
+# %% ../nbs/790_cli.ipynb #8124befd
 _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_machine', 'check_parts',
          'MADE_BY_STAGES', 'check_download', 'STAGES', 'todo', 'study_status', 'stages_in_order',
          'VERBS', 'PLANS', 'opt', 'verb', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE',
@@ -102,7 +103,7 @@ def do_clean(a: argparse.Namespace) -> None:
     n, size = Study(a.study).clean(a.dry_run)
     say(f"{n} files, {size/1e6:.1f} MB {'would go' if a.dry_run else 'freed'}")
 
-# %% ../nbs/790_cli.ipynb #86b18022
+# %% ../nbs/790_cli.ipynb #f61d4ee1
 def _say_rows(rows, columns, heads=None): # columns; their titles, if they have any
     "Rows as a table whose columns stand below each other."
     lines = [dict(zip(columns, heads))] + rows if heads else rows
