@@ -37,7 +37,7 @@ def subject_of(path: Path | str) -> str:
         if found: return found.group(1)
     return ''
 
-# %% ../nbs/567_outputs.ipynb #524946a6
+# %% ../nbs/567_outputs.ipynb #14e3e4c7
 def _numbers(folder, pattern):
     "Numbers of the files of a folder that fit a pattern."
     found = (re.fullmatch(pattern, file.name) for file in folder.iterdir())
@@ -46,24 +46,28 @@ def _numbers(folder, pattern):
 def _no_outputs(root, outputs):
     "What to say where nothing was found."
     zips = sorted(p.name for p in root.glob('*.zip')) if root.is_dir() else []
-    single = root.is_dir() and any(_numbers(d, r'test(\d+)\.gif') for d in root.rglob('recons_only') if d.is_dir())
+    alone = [d for d in root.rglob('recons_only') if d.is_dir()] if root.is_dir() else []
+    single = any(_numbers(d, r'test(\d+)\.gif') for d in alone)
     remedy = f'unpack {zips[0]} first' if zips else 'give the folder that was downloaded'
     if single: remedy = 'for recons_only give the truth as second folder, with --align-by number'
-    return SemvideoError(f'No films of {protocol(outputs.word).name} here', file=root,
-                         found='zip files' if zips else 'reconstructions without the truth' if single else 'none',
+    found = 'reconstructions without the truth' if single else 'zip files' if zips else 'none'
+    return SemvideoError(f'No films of {protocol(outputs.word).name} here', file=root, found=found,
                          expected=f'GIFs named {outputs.grid}', remedy=remedy)
 
 def find_outputs(root: Path | str, # what was downloaded, or any folder in it
                  word: str # in `OUTPUTS`
                  ) -> dict[str, Path]:
-    """{subject: folder of its grids}; '1' where a path names none. Raises `SemvideoError` where there are none,
-    or several folders of one subject."""
+    """{subject: folder of its grids}; '1' where a path names none.
+    Raises `SemvideoError` where there are none, or several folders of one subject."""
     if word not in OUTPUTS:
-        raise SemvideoError('No published films of this name', found=word, expected=', '.join(OUTPUTS))
+        raise SemvideoError('No published films of this name', found=word,
+                            expected=', '.join(OUTPUTS))
     root, outputs, found = Path(root), OUTPUTS[word], {}
-    folders = [root, *sorted((d for d in root.rglob('*') if d.is_dir()), key=lambda d: natural_key(str(d)))]
+    below = [d for d in root.rglob('*') if d.is_dir()]
+    folders = [root, *sorted(below, key=lambda d: natural_key(str(d)))]
     for folder in folders if root.is_dir() else []:
-        if _numbers(folder, outputs.grid): found.setdefault(subject_of(folder.resolve()) or '1', []).append(folder)
+        if not _numbers(folder, outputs.grid): continue
+        found.setdefault(subject_of(folder.resolve()) or '1', []).append(folder)
     if not found: raise _no_outputs(root, outputs)
     for subject, several in found.items():
         if len(several) == 1: continue
@@ -77,15 +81,15 @@ def missing_numbers(folder: Path | str, word: str) -> list[int]: # of `find_outp
     numbers = set(_numbers(Path(folder), OUTPUTS[word].grid))
     return sorted(set(range(OUTPUTS[word].first, max(numbers)+1)) - numbers)
 
-# %% ../nbs/567_outputs.ipynb #576062c4
+# %% ../nbs/567_outputs.ipynb #4b7b8bbb
 def score_outputs(root: Path | str, # what was downloaded
                   word: str, # in `OUTPUTS`
                   out: Path | str = 'score', # sub-1, sub-2 ... and, of several subjects, row
                   models='hub', # judges, as `folders.score`
                   **options # further, to `folders.score`
                   ) -> Submission:
-    """Score a group's published films as its scripts do; the row of all subjects. Raises `SemvideoError` where
-    nothing was found or a clip is missing."""
+    """Score a group's published films as its scripts do; the row of all subjects.
+    Raises `SemvideoError` where nothing was found or a clip is missing."""
     found, out = find_outputs(root, word), Path(out)
     for subject, folder in found.items():
         gaps = missing_numbers(folder, word)
@@ -93,13 +97,15 @@ def score_outputs(root: Path | str, # what was downloaded
             raise SemvideoError('Clips are missing', file=folder, found=', '.join(map(str, gaps[:5])),
                                 expected='every clip up to the last', remedy='download them again')
     for subject, folder in found.items():
-        score(folder, None, out/f'sub-{subject}', models=models, layout=OUTPUTS[word].layout, protocol=word, **options)
+        score(folder, None, out/f'sub-{subject}', models=models, layout=OUTPUTS[word].layout,
+              protocol=word, **options)
     row = submission({s: out/f'sub-{s}' for s in found}, protocol(word).name)
     row.save(out/'row')
-    write_csv(out/'printed.csv', beside_printed(row, read_json(out/f'sub-{next(iter(found))}/how.json')))
+    how = read_json(out/f'sub-{next(iter(found))}/how.json')
+    write_csv(out/'printed.csv', beside_printed(row, how))
     return row
 
-# %% ../nbs/567_outputs.ipynb #c25b8cb8
+# %% ../nbs/567_outputs.ipynb #f7a33ba2
 _WITHIN = .01 # of a printed value: the last of its digits, and of what trials without a seed leave
 
 def _why(metric, printed, value, differences):
@@ -117,7 +123,8 @@ def beside_printed(row: Submission, # of `score_outputs`
     "metric, printed, rescored, low, high, difference, why: a row a metric of the published table."
     printed = published(table).set_index('method')
     if row.name not in printed.index:
-        raise SemvideoError('Not a method of the table', found=row.name, expected=', '.join(printed.index))
+        raise SemvideoError('Not a method of the table', found=row.name,
+                            expected=', '.join(printed.index))
     mine = row.pooled.drop_duplicates('metric').set_index('metric')
     out = []
     for metric in [c for c in printed if c in NOT_ONE_COLUMN]:

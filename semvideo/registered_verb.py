@@ -11,16 +11,17 @@ from pathlib import Path
 from .mine_verb import caption_files
 from .verbs import *
 
-# %% ../nbs/757_registered_verb.ipynb #91397225
+# %% ../nbs/757_registered_verb.ipynb #5f56ad1f
 def changes_of(words:list, # KEY=VALUE
                known:dict)->dict: # settings of the registration
-    "What is done otherwise, from words; values are JSON, or text. An unknown key raises `SemvideoError`."
+    "What is done otherwise; values are JSON, or text. An unknown key raises `SemvideoError`."
     from semvideo.core import SemvideoError
     out = {}
     for word in words:
         key, _, value = word.partition('=')
         if key not in known or not value:
-            raise SemvideoError('Not a setting of the registration', found=word, expected=', '.join(known))
+            raise SemvideoError('Not a setting of the registration', found=word,
+                                expected=', '.join(known))
         try: value = json.loads(value)
         except json.JSONDecodeError: pass
         out[key] = tuple(value) if isinstance(value, list) else value

@@ -8,7 +8,7 @@ from semvideo.cineneuron import Cineneuron, recall
 from semvideo.core import SemvideoError
 from semvideo.cvgan import Critic, CvganConfig, FCvgan2022, critic_loss
 from semvideo.kupershmidt import FilmDecoder, Kupershmidt2022, KupershmidtConfig, film_loss, single_rows, train_steps
-from semvideo.nishimoto import (Nishimoto2011, NishimotoConfig, delayed, log_likelihoods, motion_energy,
+from semvideo.nishimoto import (Nishimoto2011, NishimotoConfig, delayed, log_likelihoods, grating_energy,
                                 motion_pyramid, posterior_weights)
 from semvideo.simulate import miniature_config, scan_study, scripted_films
 from semvideo.systems import SYSTEMS, Examples, Shapes, load_system, save_system
@@ -122,7 +122,7 @@ def test_energy_is_that_of_a_quadrature_pair_by_hand():
         lag = lambda v, w: np.array([sum(w[j]*v[t + half - j] for j in range(len(w)) if 0 <= t + half - j < 16)
                                      for t in range(16)])
         energy = np.sqrt((lag(s, tcos) + lag(c, tsin))**2 + (lag(c, tcos) - lag(s, tsin))**2)
-        mine, told = motion_energy(frames, 4)[0, i], np.log(energy[4:12] + 1e-5).mean()
+        mine, told = grating_energy(frames, 4)[0, i], np.log(energy[4:12] + 1e-5).mean()
         assert abs(mine - told) < .01, i
 
 
