@@ -13,13 +13,14 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'row', 'PACKAGES', '
            'parts_of', 'renew_study', 'do_prepare', 'BACKEND_NEEDS', 'MINING', 'MOVIES', 'caption_files',
            'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES', 'do_targets',
            'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'do_evaluate', 'say_readouts',
-           'do_explain', 'do_report', 'plan_ablate', 'do_ablate', 'caption_source', 'check_source', 'hub_clip',
-           'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions', 'give_captions',
-           'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED', 'check_captions_options', 'do_captions',
-           'SCORED', 'do_score', 'do_row', 'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings',
-           'data_steps', 'decoding_steps', 'demo', 'do_demo']
+           'do_explain', 'do_report', 'plan_ablate', 'do_ablate', 'comparison_settings', 'plan_compare', 'say_table',
+           'say_falls', 'do_compare', 'caption_source', 'check_source', 'hub_clip', 'caption_stats', 'merge_captions',
+           'compare_captions', 'adopt_captions', 'take_captions', 'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS',
+           'run_captions', 'CAPTIONS_NEED', 'check_captions_options', 'do_captions', 'SCORED', 'do_score', 'do_row',
+           'study_scores', 'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps', 'decoding_steps',
+           'demo', 'do_demo']
 
-# %% ../nbs/790_cli.ipynb #a3d44240
+# %% ../nbs/790_cli.ipynb #4ddbc3bf
 import argparse
 from pathlib import Path
 from .doctor import *
@@ -30,11 +31,12 @@ from .mine_verb import *
 from .stage_verbs import *
 from .ablate_verb import *
 from .registered_verb import *
+from .compare_verb import *
 from .captions_verbs import *
 from .demo import *
 from .base import renamed
 
-# %% ../nbs/790_cli.ipynb #8124befd
+# %% ../nbs/790_cli.ipynb #f6b7f309
 _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_machine', 'check_parts',
          'MADE_BY_STAGES', 'check_download', 'STAGES', 'todo', 'study_status', 'stages_in_order',
          'VERBS', 'PLANS', 'opt', 'verb', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE',
@@ -47,6 +49,7 @@ _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_m
          'check_backend', 'backend_settings', 'caption_backend', 'do_mine', 'MODES', 'PROFILES',
          'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges',
          'do_evaluate', 'say_readouts', 'do_explain', 'do_report', 'plan_ablate', 'do_ablate',
+         'comparison_settings', 'plan_compare', 'say_table', 'say_falls', 'do_compare',
          'caption_source', 'check_source', 'hub_clip',
          'caption_stats', 'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions',
          'give_captions', 'DO_CAPTIONS', 'CAPTION_ACTIONS', 'run_captions', 'CAPTIONS_NEED',
@@ -103,7 +106,7 @@ def do_clean(a: argparse.Namespace) -> None:
     n, size = Study(a.study).clean(a.dry_run)
     say(f"{n} files, {size/1e6:.1f} MB {'would go' if a.dry_run else 'freed'}")
 
-# %% ../nbs/790_cli.ipynb #f61d4ee1
+# %% ../nbs/790_cli.ipynb #86b18022
 def _say_rows(rows, columns, heads=None): # columns; their titles, if they have any
     "Rows as a table whose columns stand below each other."
     lines = [dict(zip(columns, heads))] + rows if heads else rows

@@ -78,13 +78,14 @@ def held_out_groups(segments: np.ndarray, # (N,) segment of each clip
         out[own] = [f'{name}/{i}' for i in stretch]
     return out.astype(str)
 
-# %% ../nbs/370_systems.ipynb #ec79faca
+# %% ../nbs/370_systems.ipynb #9d7e6f2a
 class Examples:
     "Training clips of one subject: all that a system may learn from."
     split = 'train'
     def __init__(self, study: 'Study', subject: int | str, # core.Study, one of its subjects
-                 share: float = 1.): # of each segment's time
-        self.study, self.subject, self.share = study, subject, share
+                 share: float = 1., # of each segment's time
+                 films: 'Films | None' = None): # films without a brain, where the comparison has some
+        self.study, self.subject, self.share, self.films = study, subject, share, films
         everything = study.select(self.split)
         self.rows = share_rows(everything.segment.to_numpy(), share) # of the training split
         self.clips = everything.iloc[self.rows].reset_index(drop=True)
@@ -112,7 +113,7 @@ class Examples:
         return np.asarray(target(self.study, self.split, name)[self.rows], np.float32)
     def of(self, subject: int | str) -> 'Examples':
         "The same clips as another subject saw them."
-        return Examples(self.study, subject, self.share)
+        return Examples(self.study, subject, self.share, self.films)
     @property
     def others(self) -> list:
         "Other subjects of the study."
@@ -132,7 +133,7 @@ def check_needs(name: str, needs: tuple, study: 'Study', split: str = 'train') -
             file=study.path/where[need],
             remedy=f'run `semvideo {verbs[need]}`, or leave {name} out with --systems')
 
-# %% ../nbs/370_systems.ipynb #14fc99c7
+# %% ../nbs/370_systems.ipynb #2992f370
 @dataclass(frozen=True)
 class SystemConfig(Config):
     "Settings of a system that has none; others add fields."
@@ -146,6 +147,7 @@ class System:
     sizes = dict(miniature=SystemConfig(), paper=SystemConfig()) # settings by size
     needs = () # of NEEDS
     render = {} # fields of `RenderConfig` that its idea asks for, where it gives `Decoded`
+    uses_films = False # does it read `examples.films`, films without a brain?
     version = 1 # raise it when results change
     def __init__(self, size: str | Config = 'miniature'): # of SIZES, or settings
         known = isinstance(size, Config) or size in self.sizes
@@ -161,19 +163,23 @@ class System:
                seed: int = 0) -> 'Decoded | np.ndarray': # frames uint8 (B,F,H,W,3)
         "What was watched."
         raise NotImplementedError
+    def rendering(self) -> dict:
+        "How what it decoded is drawn: `render`, or what it learned about that."
+        return self.render
     def networks(self, shapes: 'Shapes') -> dict: # {name: torch module}
         "Untrained networks of this size; {} for a system without. Made on the meta device too."
         return {}
 
     def fit(self, study: 'Study', subject: int | str, # core.Study, one of its subjects
             share: float = 1., # of each training segment
-            seed: int = 0) -> 'System':
+            seed: int = 0,
+            films: 'Films | None' = None) -> 'System': # films without a brain, for whoever can use them
         "Learn from a subject's training clips; raises `SemvideoError` if something it reads is missing."
         check_needs(self.name, self.needs, study)
-        self.learn(Examples(study, subject, share), seed)
+        self.learn(Examples(study, subject, share, films), seed)
         return self
 
-# %% ../nbs/370_systems.ipynb #884cadf5
+# %% ../nbs/370_systems.ipynb #94ab7eec
 @dataclass(frozen=True)
 class Shapes(Config):
     "Shapes of a study that networks are built for."
@@ -188,7 +194,8 @@ PAPER_SHAPES = Shapes()
 def shapes_of(examples: Examples) -> Shapes:
     "Shapes of a study with targets."
     text, latents = examples.target('holistic'), examples.target('latents')
-    return Shapes(examples.repeats.shape[2], examples.frames.shape[1:], text.shape[1:],
+    n_frames, _, height, width = latents.shape[1:]
+    return Shapes(examples.repeats.shape[2], (n_frames, 8*height, 8*width, 3), text.shape[1:],
                   latents.shape[2:], len(examples.study.subjects))
 
 # %% ../nbs/370_systems.ipynb #4284a341
