@@ -6,7 +6,7 @@
 __all__ = ['STREAMS', 'ROUTES', 'stream_of', 'TwoStreams', 'same_clip_loss', 'VcflowConfig', 'Vcflow', 'scored_targets',
            'from_scores']
 
-# %% ../nbs/377_vcflow.ipynb #fb65005f
+# %% ../nbs/377_vcflow.ipynb #35411100
 from dataclasses import dataclass
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from .alignment import common_places
 from .core import SemvideoError
 from .decoders import seeded
 from .decoding_error import principal_axes, scores_of
-from .kupershmidt import train_steps
+from .kupershmidt import train_by_epochs
 from .systems import (System, SystemCard, SystemConfig, fill_network, network_arrays,
                               register_system, stated, training_means)
 
@@ -183,7 +183,7 @@ def learn(self:Vcflow, examples: 'Examples', seed: int = 0) -> None:
     x = examples.fmri @ self.arrays['places'] # of its own fMRI only the scale, no film
     self.arrays |= dict(area_mean=x.mean(0), area_std=x.std(0)+1e-6, **network_arrays('streams', net))
 
-# %% ../nbs/377_vcflow.ipynb #ba4796e2
+# %% ../nbs/377_vcflow.ipynb #9bd79411
 @patch
 def _train(self:Vcflow, net, views, scores):
     "Scores of the targets from the views of a clip, and one point for two of them; the last loss."
@@ -199,7 +199,7 @@ def _train(self:Vcflow, net, views, scores):
         return sum(error(k) for k in y) + c.agree*same_clip_loss(a, b, c.tau)
 
     net.train()
-    last = train_steps(list(net.parameters()), loss, len(x[0]), c.batch, c.epochs, c.lr, c.weight_decay, g)
+    last = train_by_epochs(list(net.parameters()), loss, len(x[0]), c.batch, c.epochs, c.lr, c.weight_decay, g)
     return round(last, 4)
 
 # %% ../nbs/377_vcflow.ipynb #dfe2bd07
