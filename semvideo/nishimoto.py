@@ -15,7 +15,7 @@ from .core import SemvideoError
 from .ridge import Ridge
 from .systems import System, SystemCard, SystemConfig, register_system
 
-# %% ../nbs/371_nishimoto.ipynb #02ea1c0a
+# %% ../nbs/371_nishimoto.ipynb #96b2673f
 def _pyramid_class():
     "pymoten's pyramid of filters; `SemvideoError` where the package is not there."
     try: from moten.pyramids import MotionEnergyPyramid
@@ -33,7 +33,7 @@ def motion_pyramid(size: int, # side of a picture, pixels
                    spatial: tuple = (0, 2, 4, 8), # cycles a picture
                    temporal: tuple = (0, .5, 1, 1.5), # Hz
                    width: int = 4 # frames that a filter sees
-                  ) -> 'moten.pyramids.MotionEnergyPyramid':
+                  ) -> object: # pymoten's MotionEnergyPyramid
     """Moving gratings of eight directions, at those of the temporal frequencies that the frames can show
     (at most half the frames a second)."""
     shown = [f for f in temporal if f <= fps/2]
