@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DO_CAPTIONS', 'CAPTION_ACTIONS', 'CAPTIONS_NEED', 'caption_source', 'check_source', 'hub_clip', 'caption_stats',
-           'merge_captions', 'compare_captions', 'adopt_captions', 'take_captions', 'give_captions', 'run_captions',
-           'check_captions_options', 'do_captions']
+           'merge_captions', 'compare_captions', 'compare_decoded', 'adopt_captions', 'take_captions', 'give_captions',
+           'run_captions', 'check_captions_options', 'do_captions']
 
 # %% ../nbs/760_captions_verbs.ipynb #2d3ab7ce
 import argparse
@@ -117,6 +117,26 @@ def compare_captions(folders:list)->None: # studies, stores or exports
     for k, r in t[t['left out'] > 0].iterrows():
         say(f'left out, since not every set has them: {int(r["left out"])} clips of {k}')
 
+# %% ../nbs/760_captions_verbs.ipynb #cd580b90
+def compare_decoded(study:'Study', sources:list, # caption sets: studies, stores or exports
+                    subject:int|str, out:Path,
+                    models:str|None=None, # judges and CLIP; None: tiny if simulated, else hub
+                    seed:int=0, decode:bool=True)->None: # False: words alone
+    "Print Tables 4, 5 and 6 of several caption sets, each decoded with the same recipe, beside the paper's."
+    from semvideo import captions
+    from semvideo.model_tables import model_tables
+    from semvideo.report import is_simulated
+    judges = models or ('tiny' if is_simulated(study) else 'hub')
+    clip = hub_clip() if judges == 'hub' else judges
+    bundle = 'tiny' if is_simulated(study) else 'sd15'
+    tables = model_tables(study, captions.unique_names(sources), subject, out, decode, clip, seed=seed,
+                          bundle=bundle, models=judges)
+    say(f'Table 4\n{tables.lengths.to_string(index=False)}')
+    say(f'Table 5\n{tables.likeness.to_string(index=False)}')
+    if decode: say(f'Table 6\n{tables.wide().to_string(float_format="%.3f")}')
+    if decode: say(f'in the paper\n{captions.published_mllm().to_string(index=False)}')
+    say(out)
+
 # %% ../nbs/760_captions_verbs.ipynb #93fcc891
 def adopt_captions(study:'Study')->None:
     "Take captions/*.csv as they were edited by hand, once every clip is found to have its row."
@@ -138,7 +158,7 @@ def give_captions(source:'Study|Path', # study, store or export
     from semvideo.captions import export_captions
     say(export_captions(source, out, name=name, licence=licence))
 
-# %% ../nbs/760_captions_verbs.ipynb #979bf5d3
+# %% ../nbs/760_captions_verbs.ipynb #e0bec06e
 def _study(a):
     from semvideo.core import Study
     return Study(a.study)
@@ -149,16 +169,21 @@ def _compare(a):
     caption_source(a.study)
     compare_captions([a.study, *a.others])
 
+def _tables(a):
+    study, subject = open_study(a)
+    compare_decoded(study, a.others, subject, a.out, a.models, a.seed, not a.words_only)
+
 def _export(a): give_captions(caption_source(a.study), a.out, a.name, a.licence)
 
 def _import(a): take_captions(a.out, _study(a), a.force, a.allow_other_frames)
 
-# %% ../nbs/760_captions_verbs.ipynb #63bdd8db
+# %% ../nbs/760_captions_verbs.ipynb #47cda2ff
 # action -> function of the parsed options
 DO_CAPTIONS = {
     'check': lambda a: _say_check(caption_source(a.study)),
     'stats': _stats,
     'compare': _compare,
+    'tables': _tables,
     'merge': lambda a: merge_captions(a.study, a.others),
     'export': _export,
     'import': _import,
@@ -170,12 +195,12 @@ def run_captions(a:argparse.Namespace)->None: # parsed options of `captions`, co
     "The action asked for."
     return DO_CAPTIONS[a.action](a)
 
-# %% ../nbs/760_captions_verbs.ipynb #999e4f27
+# %% ../nbs/760_captions_verbs.ipynb #81892e68
 # option -> (actions that cannot do without it, what it should be)
 CAPTIONS_NEED = {
-    'out': (('export', 'import'), 'a folder'),
+    'out': (('export', 'import', 'tables'), 'a folder'),
     'licence': (('export',), 'such as cc-by-4.0, or what your lab and the model allow'),
-    'others': (('compare', 'merge'), 'one or more folders')
+    'others': (('compare', 'merge', 'tables'), 'one or more folders')
 }
 
 def check_captions_options(a:argparse.Namespace)->None: # parsed options of `captions`
@@ -188,23 +213,26 @@ def check_captions_options(a:argparse.Namespace)->None: # parsed options of `cap
                 expected=expected,
                 remedy='semvideo captions --help')
 
-# %% ../nbs/760_captions_verbs.ipynb #31625e00
+# %% ../nbs/760_captions_verbs.ipynb #9f9ba3bd
 @verb(
     opt('action', choices=CAPTION_ACTIONS, help='what to do'),
     opt('--study', type=Path, required=True, metavar='DIR',
         help='study; check, stats, compare and export also take a caption store or an export; '
         'merge: the store to write'),
     opt('--others', nargs='+', type=Path, default=[], metavar='DIR',
-        help='studies, stores or exports to put beside this one (compare), or to put together '
-        '(merge)'),
+        help='studies, stores or exports to put beside this one (compare), to put together (merge), or to '
+        'decode one after the other (tables)'),
     opt('--out', type=Path, default=None, metavar='DIR',
-        help='folder of the dataset (export: to write, import: to read)'),
+        help='folder of the dataset (export: to write, import: to read), or of the tables and their '
+        'studies (tables)'),
     opt('--name', default='CC2017-SE', help='name of the dataset (export)'),
     opt('--licence', default=None, metavar='ID',
         help='licence of the texts, such as cc-by-4.0; yours to choose (export)'),
     opt('--models', default=None,
-        help='CLIP for CLIP-S: tiny, hub, or a folder (stats; default: tiny for a simulated '
-        'study, else none)'),
+        help='CLIP for CLIP-S, and judges: tiny, hub, or a folder (stats, tables; default: tiny for a '
+        'simulated study, else none, for tables hub)'),
+    opt('--words-only', action='store_true', help='nothing is decoded: Tables 4 and 5 alone (tables)'),
+    SUBJECT, SEED,
     opt('--allow-other-frames', action='store_true',
         help='take captions made of other frames than the study holds (import)'),
     opt('--force', action='store_true', help='replace captions the study has (import)'),

@@ -30,6 +30,7 @@ from .prepare_verb import *
 from .mine_verb import *
 from .stage_verbs import *
 from .ablate_verb import *
+from .registered_verb import *
 from .compare_verb import *
 from .captions_verbs import *
 from .demo import *

@@ -46,7 +46,7 @@ def generator_loss(drawn: torch.Tensor) -> torch.Tensor: # scores (B,)
     "What the generator pays for scores of what it drew."
     return -drawn.mean()
 
-# %% ../nbs/375_cvgan.ipynb #2f9b40e0
+# %% ../nbs/375_cvgan.ipynb #38f5339e
 @dataclass(frozen=True)
 class CvganConfig(SystemConfig):
     "Settings of f-CVGAN."
@@ -54,7 +54,7 @@ class CvganConfig(SystemConfig):
     width: int = 32 # channels of the generator's first stack
     critic_width: int = 16
     noise: int = 8 # numbers beside the voxels
-    epochs: int = 10
+    epochs: int = 8
     batch: int = 32
     lr: float = 1e-3 # of the generator
     critic_lr: float = 5e-4

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Grow', 'FilmDecoder', 'FilmEncoder', 'film_loss', 'brain_loss', 'unseen_films', 'mixed_brains', 'KupershmidtConfig',
-           'small_films', 'drawn_films', 'epochs_of', 'half_cosine', 'train_steps', 'Kupershmidt2022', 'film_shapes',
-           'single_rows']
+           'small_films', 'drawn_films', 'epochs_of', 'half_cosine', 'train_by_epochs', 'Kupershmidt2022',
+           'film_shapes', 'single_rows']
 
 # %% ../nbs/373_kupershmidt.ipynb #6fb3d85c
 from dataclasses import dataclass
@@ -93,14 +93,14 @@ def mixed_brains(single: torch.Tensor, # (n,V) single repeats
     share = torch.rand(n, 1, generator=generator)
     return (share*single[a] + (1-share)*single[b])/(share**2 + (1-share)**2).sqrt()
 
-# %% ../nbs/373_kupershmidt.ipynb #f83acc71
+# %% ../nbs/373_kupershmidt.ipynb #e86e84d2
 @dataclass(frozen=True)
 class KupershmidtConfig(SystemConfig):
     "Settings of Kupershmidt's system."
     side: int = 32 # of the films it reads and draws (paper: 112)
     width: int = 32 # channels of the smallest stack
-    encoder_epochs: int = 8
-    decoder_epochs: int = 10
+    encoder_epochs: int = 5
+    decoder_epochs: int = 7
     batch: int = 32 # pairs of a step
     unpaired: int = 16 # films and brains without a pair, of a step
     film_cycle: float = .5 # weight of film -> brain -> film
@@ -127,12 +127,12 @@ def epochs_of(n: int, batch: int, epochs: int, generator: torch.Generator): # ro
         steps = torch.randperm(n, generator=generator).split(batch)
         for i,rows in enumerate(steps): yield rows, (epoch + i/len(steps))/epochs
 
-# %% ../nbs/373_kupershmidt.ipynb #cc7746ca
+# %% ../nbs/373_kupershmidt.ipynb #4bb842a2
 def half_cosine(lr: float, progress: float) -> float: # progress in 0..1
     "A rate that falls from `lr` to a twentieth of it."
     return lr*(.05 + .475*(1 + np.cos(np.pi*progress)))
 
-def train_steps(parameters: list, loss_of, # parameters; function of rows: loss
+def train_by_epochs(parameters: list, loss_of, # parameters; function of rows: loss
                 n: int, batch: int, epochs: int, lr: float, weight_decay: float,
                 generator: torch.Generator) -> float:
     "Train by AdamW with a cosine rate; the mean loss of the last tenth of the steps."
@@ -198,14 +198,14 @@ def learn(self:Kupershmidt2022, examples: 'Examples', seed: int = 0) -> None:
         self.facts = dict(frames=list(examples.frames.shape[1:]), **self._train(nets, brains, films, single))
     self.arrays = dict(mean=mean, std=std, **network_arrays('decoder', nets['decoder']))
 
-# %% ../nbs/373_kupershmidt.ipynb #0d09a6cf
+# %% ../nbs/373_kupershmidt.ipynb #50fb7818
 @patch
 def _train(self:Kupershmidt2022, nets, brains, films, single):
     "Train both networks; the last losses."
     c, (E, D), n = self.config, nets.values(), len(films)
     g = torch.Generator().manual_seed(torch.initial_seed())
     how = dict(n=n, batch=c.batch, lr=c.lr, weight_decay=c.weight_decay, generator=g)
-    encoder = train_steps(list(E.parameters()), lambda rows: brain_loss(E(films[rows]), brains[rows]),
+    encoder = train_by_epochs(list(E.parameters()), lambda rows: brain_loss(E(films[rows]), brains[rows]),
                           epochs=c.encoder_epochs, **how)
     for p in E.parameters(): p.requires_grad_(False)
 
@@ -219,7 +219,7 @@ def _train(self:Kupershmidt2022, nets, brains, films, single):
             total = total + c.brain_cycle*brain_loss(E(D(alone)), alone)
         return total
 
-    decoder = train_steps(list(D.parameters()), loss, epochs=c.decoder_epochs, **how)
+    decoder = train_by_epochs(list(D.parameters()), loss, epochs=c.decoder_epochs, **how)
     return dict(encoder_loss=round(encoder, 4), decoder_loss=round(decoder, 4))
 
 # %% ../nbs/373_kupershmidt.ipynb #6ee4b4c7

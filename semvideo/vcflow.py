@@ -6,7 +6,7 @@
 __all__ = ['STREAMS', 'ROUTES', 'stream_of', 'TwoStreams', 'same_clip_loss', 'VcflowConfig', 'Vcflow', 'scored_targets',
            'from_scores']
 
-# %% ../nbs/377_vcflow.ipynb #fb65005f
+# %% ../nbs/377_vcflow.ipynb #35411100
 from dataclasses import dataclass
 import numpy as np
 import torch
@@ -17,25 +17,27 @@ from .alignment import common_places
 from .core import SemvideoError
 from .decoders import seeded
 from .decoding_error import principal_axes, scores_of
-from .kupershmidt import train_steps
+from .kupershmidt import train_by_epochs
 from .systems import (System, SystemCard, SystemConfig, fill_network, network_arrays,
                               register_system, stated, training_means)
 
-# %% ../nbs/377_vcflow.ipynb #5c07780a
+# %% ../nbs/377_vcflow.ipynb #d8047855
 STREAMS = dict(
     early=('V1', 'V2', 'V3', 'V4'),
-    ventral=('V8', 'PIT', 'FFC', 'VVC', 'VMV1', 'VMV2', 'VMV3', 'PHA1', 'PHA2', 'PHA3', 'LO1', 'LO2', 'LO3'),
-    dorsal=('V3A', 'V3B', 'V3CD', 'V6', 'V6A', 'V7', 'IPS1', 'MT', 'MST', 'V4t', 'FST', 'PH', 'TPOJ1', 'TPOJ2',
-            'TPOJ3'))
-ROUTES = dict(anchor=('early', 'ventral'), motion=('dorsal',), holistic=('early', 'ventral', 'dorsal'),
-              latents=('early', 'dorsal')) # which streams a target is read from
+    ventral=('V8', 'PIT', 'FFC', 'VVC', 'VMV1', 'VMV2', 'VMV3', 'PHA1', 'PHA2', 'PHA3', 'LO1', 'LO2',
+             'LO3'),
+    dorsal=('V3A', 'V3B', 'V3CD', 'V6', 'V6A', 'V7', 'IPS1', 'MT', 'MST', 'V4t', 'FST', 'PH',
+            'TPOJ1', 'TPOJ2', 'TPOJ3'))
+ROUTES = dict( # which streams a target is read from
+    anchor=('early', 'ventral'), motion=('dorsal',), holistic=('early', 'ventral', 'dorsal'),
+    latents=('early', 'dorsal'))
 
 def stream_of(places: list) -> np.ndarray: # names 'L-V1' or 'L-V1-...' of `common_places`
     "Stream of each place, '' for an area of none."
     of_area = {area: stream for stream,areas in STREAMS.items() for area in areas}
     return np.array([of_area.get(str(name).split('-')[1], '') for name in places])
 
-# %% ../nbs/377_vcflow.ipynb #1b49af4c
+# %% ../nbs/377_vcflow.ipynb #d7a27a6a
 class TwoStreams(nn.Module):
     "Responses of areas (B,P) to scores of each target, and to one point for the clip."
     def __init__(self, sizes: dict, # {stream: places}, in their order among the P
@@ -44,15 +46,18 @@ class TwoStreams(nn.Module):
                  dropout: float = .1):
         super().__init__()
         self.sizes, self.names = list(sizes.values()), list(sizes)
-        make = lambda n: nn.Sequential(nn.Dropout(dropout), nn.Linear(n, hidden), nn.LayerNorm(hidden), nn.GELU(),
-                                       nn.Dropout(dropout), nn.Linear(hidden, hidden))
+        make = lambda n: nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(n, hidden), nn.LayerNorm(hidden), nn.GELU(),
+            nn.Dropout(dropout), nn.Linear(hidden, hidden))
         self.streams = nn.ModuleDict({name: make(n) for name,n in sizes.items()})
-        self.heads = nn.ModuleDict({t: nn.Linear(hidden*len(ROUTES[t]), k) for t,k in components.items()})
+        heads = {t: nn.Linear(hidden*len(ROUTES[t]), k) for t,k in components.items()}
+        self.heads = nn.ModuleDict(heads)
         self.point = nn.Linear(hidden*len(sizes), embed)
     def forward(self, x): # (B,P)
         parts = x.split(self.sizes, 1)
         coded = {name: self.streams[name](part) for name,part in zip(self.names, parts)}
-        read = {t: head(torch.cat([coded[s] for s in ROUTES[t]], 1)) for t,head in self.heads.items()}
+        of = lambda names: torch.cat([coded[name] for name in names], 1)
+        read = {t: head(of(ROUTES[t])) for t,head in self.heads.items()}
         return read, F.normalize(self.point(torch.cat(list(coded.values()), 1)), dim=1)
 
 # %% ../nbs/377_vcflow.ipynb #ac3c8897
@@ -62,7 +67,7 @@ def same_clip_loss(one: torch.Tensor, other: torch.Tensor, # (B,E) unit rows: tw
     logits, own = one @ other.T/tau, torch.arange(len(one), device=one.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))/2
 
-# %% ../nbs/377_vcflow.ipynb #3f5b0655
+# %% ../nbs/377_vcflow.ipynb #b2d13247
 @dataclass(frozen=True)
 class VcflowConfig(SystemConfig):
     "Settings of VCFlow."
@@ -98,18 +103,20 @@ class Vcflow(System):
     version = 1
     needs = ('targets',)
     sizes = dict(miniature=VcflowConfig(),
-                 paper=VcflowConfig(space='vertex', components=768, hidden=2048, epochs=100, lr=3e-4))
+                 paper=VcflowConfig(space='vertex', components=768, hidden=2048, epochs=100,
+                                    lr=3e-4))
     def networks(self, shapes):
         c = self.config
         known = self.facts if 'sizes' in self.facts else dict(
-            sizes=dict.fromkeys(STREAMS, shapes.n_voxels//3), components=dict.fromkeys(ROUTES, c.components))
+            sizes=dict.fromkeys(STREAMS, shapes.n_voxels//3),
+            components=dict.fromkeys(ROUTES, c.components))
         sizes = {name: known['sizes'][name] for name in STREAMS} # in the order of the places
         components = {name: known['components'][name] for name in ROUTES}
         return dict(streams=TwoStreams(sizes, components, c.hidden, dropout=c.dropout))
 
-# %% ../nbs/377_vcflow.ipynb #3e35b6a1
+# %% ../nbs/377_vcflow.ipynb #8a42a284
 def _shared_cortex(examples, space):
-    "Weights (V,P) of every subject to the places all have, in the order of the streams, and their number by stream."
+    "Weights (V,P) of every subject to the places all have, in the order of the streams; places by stream."
     if not examples.others:
         raise SemvideoError(
             'vcflow reads a person it was not trained on',
@@ -124,7 +131,8 @@ def _shared_cortex(examples, space):
         places = [f'{p[0]}-{parcels[examples.subject][i]}' for p,i in zip(places, own)]
     stream = stream_of(places)
     order = np.concatenate([np.flatnonzero(stream == name) for name in STREAMS])
-    return {s: w[:, order] for s,w in weights.items()}, {name: int((stream == name).sum()) for name in STREAMS}
+    sizes = {name: int((stream == name).sum()) for name in STREAMS}
+    return {s: w[:, order] for s,w in weights.items()}, sizes
 
 def _views(examples, weights): # of other subjects
     "Responses of the areas: {(subject, repeat): (n,P)} standardised by subject, the means first."
@@ -139,9 +147,9 @@ def _views(examples, weights): # of other subjects
             if np.isfinite(one).all(): views[s, r] = ((one-mean)/std).astype(np.float32)
     return views
 
-# %% ../nbs/377_vcflow.ipynb #0189d770
+# %% ../nbs/377_vcflow.ipynb #1e4ba099
 def scored_targets(examples: 'Examples', components: int) -> tuple: # principal scores kept of each
-    "Arrays of axes {`basis/..., spread/...`: array} and standardised scores {target: float32 (n,k)}."
+    "Arrays of axes {`basis/...`: (k,...)} and standardised scores {target: float32 (n,k)}."
     arrays, scores = {}, {}
     for name in ROUTES:
         items = examples.target(name)
@@ -152,7 +160,8 @@ def scored_targets(examples: 'Examples', components: int) -> tuple: # principal 
         scores[name] = (z/spread).astype(np.float32)
     return arrays, scores
 
-def from_scores(arrays: dict, name: str, scores: np.ndarray) -> np.ndarray: # of `scored_targets`, (B,k)
+def from_scores(arrays: dict, name: str, # of `scored_targets`
+                scores: np.ndarray) -> np.ndarray: # (B,k)
     "The target (B,...) of standardised scores."
     mean = arrays[f'mean/{name}']
     return mean + (scores @ arrays[f'basis/{name}']).reshape(len(scores), *mean.shape)
@@ -174,7 +183,7 @@ def learn(self:Vcflow, examples: 'Examples', seed: int = 0) -> None:
     x = examples.fmri @ self.arrays['places'] # of its own fMRI only the scale, no film
     self.arrays |= dict(area_mean=x.mean(0), area_std=x.std(0)+1e-6, **network_arrays('streams', net))
 
-# %% ../nbs/377_vcflow.ipynb #07deb7cf
+# %% ../nbs/377_vcflow.ipynb #9bd79411
 @patch
 def _train(self:Vcflow, net, views, scores):
     "Scores of the targets from the views of a clip, and one point for two of them; the last loss."
@@ -186,11 +195,12 @@ def _train(self:Vcflow, net, views, scores):
     def loss(rows):
         one, other = torch.randint(len(x), (2, len(rows)), generator=g)
         (first, a), (_, b) = net(x[one, rows]), net(x[other, rows])
-        errors = [((first[k]-y[k][rows]).square()*weight[k]).sum(1).mean()/weight[k].sum() for k in y]
-        return sum(errors) + c.agree*same_clip_loss(a, b, c.tau)
+        error = lambda k: ((first[k]-y[k][rows]).square()*weight[k]).sum(1).mean()/weight[k].sum()
+        return sum(error(k) for k in y) + c.agree*same_clip_loss(a, b, c.tau)
 
     net.train()
-    return round(train_steps(list(net.parameters()), loss, len(x[0]), c.batch, c.epochs, c.lr, c.weight_decay, g), 4)
+    last = train_by_epochs(list(net.parameters()), loss, len(x[0]), c.batch, c.epochs, c.lr, c.weight_decay, g)
+    return round(last, 4)
 
 # %% ../nbs/377_vcflow.ipynb #dfe2bd07
 @patch

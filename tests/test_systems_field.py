@@ -7,8 +7,8 @@ from semvideo.bundle import PictureCode, TextEncoder, bundle_config
 from semvideo.cineneuron import Cineneuron, recall
 from semvideo.core import SemvideoError
 from semvideo.cvgan import Critic, CvganConfig, FCvgan2022, critic_loss
-from semvideo.kupershmidt import FilmDecoder, Kupershmidt2022, KupershmidtConfig, film_loss, single_rows, train_steps
-from semvideo.nishimoto import (Nishimoto2011, NishimotoConfig, delayed, log_likelihoods, motion_energy,
+from semvideo.kupershmidt import FilmDecoder, Kupershmidt2022, KupershmidtConfig, film_loss, single_rows, train_by_epochs
+from semvideo.nishimoto import (Nishimoto2011, NishimotoConfig, delayed, log_likelihoods, grating_energy,
                                 motion_pyramid, posterior_weights)
 from semvideo.simulate import miniature_config, scan_study, scripted_films
 from semvideo.systems import SYSTEMS, Examples, Shapes, load_system, save_system
@@ -123,7 +123,7 @@ def test_energy_is_that_of_a_quadrature_pair_by_hand():
         lag = lambda v, w: np.array([sum(w[j]*v[t + half - j] for j in range(len(w)) if 0 <= t + half - j < 16)
                                      for t in range(16)])
         energy = np.sqrt((lag(s, tcos) + lag(c, tsin))**2 + (lag(c, tcos) - lag(s, tsin))**2)
-        mine, told = motion_energy(frames, 4)[0, i], np.log(energy[4:12] + 1e-5).mean()
+        mine, told = grating_energy(frames, 4)[0, i], np.log(energy[4:12] + 1e-5).mean()
         assert abs(mine - told) < .01, i
 
 
@@ -164,7 +164,7 @@ def test_the_cycles_train_what_has_no_pair(study):
     films = small_films(np.asarray(study.frames("train")[:64]), 16)
     encoder, decoder = FilmEncoder(200, 8, 16, 8).requires_grad_(False), FilmDecoder(200, 8, 16, 8, 0.)
     before = film_loss(decoder(encoder(films)), films).item()
-    train_steps(list(decoder.parameters()), lambda r: film_loss(decoder(encoder(films[r])), films[r]), 64, 16, 12,
+    train_by_epochs(list(decoder.parameters()), lambda r: film_loss(decoder(encoder(films[r])), films[r]), 64, 16, 12,
                 1e-3, 0., torch.Generator().manual_seed(0))
     assert film_loss(decoder(encoder(films)), films).item() < .8*before
 
@@ -177,7 +177,7 @@ def test_critics_tell_films_by_their_brain():
     brains = torch.nn.functional.one_hot(kind, 2).float()*3
     critic = Critic(2, 16, 8)
     loss = lambda r: critic_loss(critic(films[r], brains[r]), critic(films[r], brains[r].flip(1)))
-    train_steps(list(critic.parameters()), loss, 40, 8, 60, 3e-3, 0., torch.Generator().manual_seed(0))
+    train_by_epochs(list(critic.parameters()), loss, 40, 8, 60, 3e-3, 0., torch.Generator().manual_seed(0))
     critic.eval()
     right, wrong = critic(films, brains).mean(), critic(films, brains.flip(1)).mean()
     assert right > wrong + .5
