@@ -103,7 +103,7 @@ class NextFrame(nn.Module):
         for _ in range(self.n): film = torch.cat([film, self(x, film)[:, -1:]], 1)
         return self.film.inverse(film)
 
-# %% ../nbs/380_mind_animator.ipynb #a8bdef7f
+# %% ../nbs/380_mind_animator.ipynb #27d2ecfb
 @register_system('mind-animator')
 class MindAnimator(System):
     "Semantics, structure and next-frame motion, drawn without a motion prior (Lu et al. 2025)."
@@ -112,7 +112,7 @@ class MindAnimator(System):
         'Text states, the latent of the first frame, and a sparse-causal prediction of each '
         'next frame are decoded apart; a picture network with attention over frames draws '
         'them.',
-        'Lu, Du, Wang, Zhu, Jiang, Zhu, He: Animate your thoughts: reconstruction of dynamic '
+        'Lu, Du et al.: Animate your thoughts: reconstruction of dynamic '
         'natural vision from human brain activity. ICLR 2025',
         'Three readers, trained apart; sparse-causal attention with most of the past hidden '
         'in training, unrolled from the decoded first frame; an inflated picture network, '

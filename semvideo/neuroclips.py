@@ -70,7 +70,7 @@ def caption_rows(decoded: np.ndarray, # (B,T,D) states of key frames
     flat = lambda a: np.asarray(a, np.float32).reshape(len(a), -1)
     return best_match(flat(decoded), flat(known))
 
-# %% ../nbs/376_neuroclips.ipynb #e31a7252
+# %% ../nbs/376_neuroclips.ipynb #d91313a2
 @register_system('neuroclips')
 class NeuroClips(System):
     "Key frame from semantics, blurry film from perception, text-to-video with both (Gong et al. 2024)."
@@ -86,8 +86,10 @@ class NeuroClips(System):
         'The code of the key frame was 256 tokens of CLIP bigG, pretrained on NSD, with a '
         'diffusion prior and SDXL unCLIP; here it is the states of the anchor caption, by '
         'squared error, and the study draws the frame. BLIP-2 captioned it; here the nearest '
-        'training caption does.',
-        ('kind', 'colour', 'direction', 'layout'))
+        'training caption does. '
+        'Direction is no aim: at the first level of the schedule a twentieth of the blurry film is left, '
+        'too little to say which way it goes.',
+        ('kind', 'colour', 'layout'))
     sizes, needs = NEUROCLIPS, ('captions', 'targets')
     render = dict(start='peers', anchor_strength=1.)
     def networks(self, shapes):

@@ -102,7 +102,7 @@ def choose_sentence(description: np.ndarray, # (B,T,D) decoded, standardised
     scale = max(there.shape[1], 1)
     return (10*near + sure*fits*10/scale).argmax(1)
 
-# %% ../nbs/378_neurons.ipynb #b994119b
+# %% ../nbs/378_neurons.ipynb #d107ad02
 @register_system('neurons')
 class Neurons(System):
     "Key object, concepts, description and blurry film of one trunk (Wang et al. 2025)."
@@ -111,7 +111,7 @@ class Neurons(System):
         'One trunk answers four tasks (key object, concepts, description, blurry film); the '
         'sentence that fits description and concepts, a key frame and the blurry film steer '
         'the generator.',
-        'Wang, Liu, Zhu, Li, Zhou, Zhang, Hu, Wang, Li: NEURONS: emulating the human visual '
+        'Wang et al.: NEURONS: emulating the human visual '
         'cortex improves fidelity and interpretability in fMRI-to-video reconstruction. ICCV '
         '2025',
         'The four tasks, with Dice, many labels, contrast and absolute error; weights that '
@@ -119,8 +119,10 @@ class Neurons(System):
         'Masks came from a segmenter, concepts from a tagger, descriptions from Qwen and '
         'GPT-2; here cells that stand out, words of captions, and a choice among training '
         'sentences. The mask is learned and not drawn. The trunk had codes of CLIP bigG '
-        'pretrained on NSD; here the states of captions.',
-        ('kind', 'colour', 'direction', 'layout'))
+        'pretrained on NSD; here the states of captions. '
+        'Direction is no aim: at the first level of the schedule a twentieth of the blurry film is left, '
+        'too little to say which way it goes.',
+        ('kind', 'colour', 'layout'))
     sizes, needs = NEURONS, ('captions', 'targets')
     render = dict(start='peers', anchor_strength=1.)
     def networks(self, shapes):
