@@ -8,15 +8,15 @@ __all__ = ['COMPARISON', 'Comparison', 'data_stages', 'outside_source', 'size_of
            'open_shown', 'shown_rows', 'read_brain', 'show_system', 'reason', 'run_systems', 'tested',
            'comparison_table', 'done_systems', 'subject_table', 'Compared', 'compare_study']
 
-# %% ../nbs/596_compare.ipynb #744570ae
+# %% ../nbs/596_compare.ipynb #98cbe6db
 import inspect, time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, pandas as pd
-from .core import (Config, Decoded, Planned, SemvideoError, Stage, Study, content, file_sha256, parse_shard,
-                           plans, progress, read_csv, read_npy, write_csv, write_npy)
+from .core import (Config, Decoded, Planned, SemvideoError, Stage, Study, content,
+                           file_sha256, parse_shard, plans, progress, read_csv, read_npy, write_csv, write_npy)
 from .core import shard as share_of
 from .ridge import mean_repeats
 from .films import read_films
@@ -60,7 +60,7 @@ class Comparison(Config):
         if self.films: parts.append('films')
         return '-'.join(parts)
 
-# %% ../nbs/596_compare.ipynb #0e0607ac
+# %% ../nbs/596_compare.ipynb #c56141df
 COMPARISON = 1 # version of what a comparison gives
 
 def data_stages(study: Study) -> list:
@@ -79,23 +79,25 @@ def size_of_study(study: Study) -> str:
     return 'miniature' if max(study.frames('train').shape[2:4]) <= 128 else 'paper'
 
 def for_system(c: Comparison, name: str) -> Comparison:
-    "The settings as a system sees them: films without a brain are there for those that can use them."
+    "The settings as a system sees them: films without a brain only for those that can use them."
     return c if named_system(name).uses_films else c.replace(films=None)
 
 def films_input(c: Comparison) -> dict:
     "Content of the films without a brain, as inputs of a stage."
     return dict(films=content(c.films)) if c.films else {}
 
-def open_fit(study: Study, subject: int | str, name: str, c: Comparison, force: bool = False) -> Stage:
+def open_fit(study: Study, subject: int | str, name: str, c: Comparison,
+             force: bool = False) -> Stage:
     "The stage in which a system is fitted; raises as `Study.stage` does."
     cls, size, c = named_system(name), size_of_study(study), for_system(c, name)
-    config = dict(system=name, version=cls.version, settings=cls(size).config.to_dict(), share=c.share,
-                  seed=c.seed)
+    settings = cls(size).config.to_dict()
+    config = dict(system=name, version=cls.version, settings=settings, share=c.share, seed=c.seed)
     return study.stage('compare', config, data_stages(study), f'sub-{subject}/{name}/{c.fit_label()}',
                        force=force, inputs=outside_source(cls)|films_input(c),
                        places=dict(films=c.films) if c.films else {}, version=COMPARISON)
 
-def fit_system(study: Study, subject: int | str, name: str, c: Comparison, force: bool = False) -> Stage:
+def fit_system(study: Study, subject: int | str, name: str, c: Comparison,
+               force: bool = False) -> Stage:
     "Fit a system if it is not fitted."
     stage, c = open_fit(study, subject, name, c, force), for_system(c, name)
     if stage.done: return stage
@@ -107,8 +109,9 @@ def fit_system(study: Study, subject: int | str, name: str, c: Comparison, force
     study.log('fitted', by='compare', system=name, subject=subject, seconds=seconds)
     return stage.finish(files)
 
-# %% ../nbs/596_compare.ipynb #a4d52958
-def check_given(name: str, given: 'Decoded | np.ndarray', n: int) -> None: # system, what it decoded, clips
+# %% ../nbs/596_compare.ipynb #1b1b372d
+def check_given(name: str, given: 'Decoded | np.ndarray', # system, what it decoded
+                n: int) -> None: # clips
     "Raise `SemvideoError` unless it is conditions or frames of n clips."
     if isinstance(given, Decoded):
         if len(given) == n: return
@@ -134,17 +137,19 @@ def draw(study: Study, system: System, given: 'Decoded | np.ndarray', folder: Pa
          c: Comparison) -> None:
     "Write what a system shows, a file a block of clips; those that are there are kept."
     todo = _missing(folder, len(ids))
-    renderer = study_renderer(study, system.rendering()) if isinstance(given, Decoded) and todo else None
+    drawn = isinstance(given, Decoded)
+    renderer = study_renderer(study, system.rendering()) if drawn and todo else None
     for b in progress(todo, f'{system.name}: draw'):
         some = slice(b, b+CLIPS_PER_FILE)
-        block = given[some] if renderer is None else renderer.render(given[some], c.seed, c.mode, ids[some])
+        block = given[some]
+        if drawn: block = renderer.render(block, c.seed, c.mode, ids[some])
         write_npy(_block(folder, b), block)
 
 def load_shown(folder: Path, n: int) -> np.ndarray: # of a stage, clips
     "What was drawn: uint8 (n,F,H,W,3)."
     return np.concatenate([read_npy(_block(folder, b)) for b in range(0, n, CLIPS_PER_FILE)])
 
-# %% ../nbs/596_compare.ipynb #e5298252
+# %% ../nbs/596_compare.ipynb #a8f2af77
 def another_clip(segments: np.ndarray) -> np.ndarray: # (N,) in the order of time
     "For each clip, the row of one half a segment away: int (N,). Raises where there is only one."
     segments = np.asarray(segments)
@@ -158,17 +163,20 @@ def another_clip(segments: np.ndarray) -> np.ndarray: # (N,) in the order of tim
     out[alone] = (np.flatnonzero(alone)+1) % len(out)
     return out
 
-def score_shown(shown: np.ndarray, truth: np.ndarray, # uint8 (N,F,H,W,3), any size; at the size of the study
-                ids: list, models: Models, profile: str, fps: float, chance: bool = True) -> pd.DataFrame:
-    "Metrics, plain questions and layout of each clip: clip_id, metric, variant, value, chance, unit."
+def score_shown(shown: np.ndarray, # uint8 (N,F,H,W,3), of any size
+                truth: np.ndarray, # at the size of the study
+                ids: list, models: Models, profile: str, fps: float,
+                chance: bool = True) -> pd.DataFrame:
+    "Metrics, questions and layout of each clip: clip_id, metric, variant, value, chance, unit."
     recon = fit_to(shown, truth)
     table = score_system(recon, truth, models, ids, profile, fps, chance)
-    place = pd.DataFrame(dict(clip_id=ids, metric='layout', variant='pixels', chance=.5, unit='accuracy',
-                              value=layout_score(recon, truth)))
+    place = pd.DataFrame(dict(clip_id=ids, metric='layout', variant='pixels', chance=.5,
+                              unit='accuracy', value=layout_score(recon, truth)))
     return pd.concat([table, place], ignore_index=True)
 
-# %% ../nbs/596_compare.ipynb #bae965ef
-def open_shown(study: Study, subject: int | str, name: str, c: Comparison, force: bool = False) -> Stage:
+# %% ../nbs/596_compare.ipynb #1624c54c
+def open_shown(study: Study, subject: int | str, name: str, c: Comparison,
+               force: bool = False) -> Stage:
     "The stage in which a system is shown and scored; raises as `Study.stage` does."
     cls, n, c = named_system(name), len(study.clip_ids(c.split)), for_system(c, name)
     settings = RenderConfig(**cls.render).to_dict() if cls.render else {}
@@ -194,7 +202,7 @@ def read_brain(study: Study, subject: int | str, c: Comparison) -> np.ndarray: #
     check_repeats(fmri, c.repeats, study.path/f'fmri/sub-{subject}/{c.split}.npy')
     return mean_repeats(np.asarray(fmri[shown_rows(study, c)]), c.repeats)
 
-# %% ../nbs/596_compare.ipynb #45ed97f1
+# %% ../nbs/596_compare.ipynb #ddcbe95d
 def show_system(study: Study, subject: int | str, name: str, c: Comparison,
                 judges: Callable, # without arguments, gives `Models`: loaded where they are needed
                 force: bool = False) -> Stage:
@@ -213,7 +221,7 @@ def show_system(study: Study, subject: int | str, name: str, c: Comparison,
     shown, truth = load_shown(stage.dir, len(ids)), np.asarray(study.frames(c.split)[rows])
     fps = truth.shape[1]/clips.duration_s.median()
     models = judges()
-    models.cache = FeatureCache() # what was judged before, and in which batches, changes last digits
+    models.cache = FeatureCache() # what was judged before, and with what, changes last digits
     own = score_shown(shown, truth, ids, models, c.profile, fps)
     other = score_shown(shown[another_clip(clips.segment)], truth, ids, models, c.profile, fps, False)
     write_csv(stage.dir/'scores.csv', own)
@@ -223,7 +231,7 @@ def show_system(study: Study, subject: int | str, name: str, c: Comparison,
               seconds=round(time.perf_counter()-started, 1))
     return stage.finish([*blocks, stage.dir/'scores.csv', stage.dir/'other.csv'])
 
-# %% ../nbs/596_compare.ipynb #dbf36172
+# %% ../nbs/596_compare.ipynb #0597295b
 def reason(e: Exception) -> str: # why a system failed
     "An error in one line."
     if isinstance(e, SemvideoError):
@@ -231,7 +239,8 @@ def reason(e: Exception) -> str: # why a system failed
         return '; '.join([str(e.problem), *(m for m in more if m)])
     return f'{type(e).__name__}: {e}'.splitlines()[0]
 
-def run_systems(study: Study, subject: int | str, names: list, c: Comparison, force: bool = False) -> dict:
+def run_systems(study: Study, subject: int | str, names: list, c: Comparison,
+                force: bool = False) -> dict:
     "Fit, draw and score systems; -> {name: exception} of those that failed."
     failed, judges = {}, lru_cache(None)(lambda: load_models(c.models))
     for name in progress(names, f'compare: subject {subject}'):
@@ -241,7 +250,7 @@ def run_systems(study: Study, subject: int | str, names: list, c: Comparison, fo
         except Exception as e: failed[name] = e
     return failed
 
-# %% ../nbs/596_compare.ipynb #f65b205d
+# %% ../nbs/596_compare.ipynb #9891c160
 def _by_clip(table, ids): # scores of one metric
     return table.set_index('clip_id').value.reindex(ids).to_numpy(float)
 
@@ -254,7 +263,8 @@ def tested(scores: dict, # {system: scores.csv}
            ids: list, blocks: np.ndarray, # (N,) clips in the order of time, stretch of each
            n: int = 9999, seed: int = 0) -> dict: # sign flips
     "{(metric, variant): `ManySystems`} of what all systems were scored on."
-    groups = {name: dict(list(t.groupby(['metric', 'variant'], sort=False))) for name,t in scores.items()}
+    by_metric = lambda t: dict(list(t.groupby(['metric', 'variant'], sort=False)))
+    groups = {name: by_metric(t) for name,t in scores.items()}
     first = next(iter(groups.values()))
     keys = [k for k in first if all(k in g for g in groups.values())]
     family, out = _families(keys), {}
@@ -266,9 +276,9 @@ def tested(scores: dict, # {system: scores.csv}
 
 def comparison_table(scores: dict, others: dict, # {system: scores.csv}, {system: other.csv}
                      ids: list, blocks: np.ndarray, n: int = 9999, seed: int = 0) -> pd.DataFrame:
-    """A row a system and metric: value, low, high, chance, corrected, other (with another clip's brain), reads
-    (better with its own by so much) with its interval, n, n_eff, pieces, and top: not surely worse than the
-    best, where somebody is."""
+    """A row a system and metric: value, low, high, chance, corrected, other (with another clip's brain),
+    reads (better with its own by so much) with its interval, n, n_eff, pieces, and top: not surely worse
+    than the best, where somebody is."""
     rows = []
     for (metric,variant),found in tested(scores, ids, blocks, n, seed).items():
         top, sign = found.top(), -1 if found.lower else 1
@@ -280,12 +290,13 @@ def comparison_table(scores: dict, others: dict, # {system: scores.csv}, {system
             chance = own.chance.mean()
             rows.append(dict(
                 system=name, metric=metric, variant=variant, value=found.means[i], low=found.low[i],
-                high=found.high[i], chance=chance, corrected=float(corrected(metric, found.means[i], chance)),
-                other=np.nanmean(other), **reads, n=found.n, n_eff=found.n_eff[i], pieces=found.pieces,
+                high=found.high[i], chance=chance,
+                corrected=float(corrected(metric, found.means[i], chance)), other=np.nanmean(other),
+                **reads, n=found.n, n_eff=found.n_eff[i], pieces=found.pieces,
                 direction='lower' if found.lower else 'higher', top='yes' if top[i] else ''))
     return pd.DataFrame(rows)
 
-# %% ../nbs/596_compare.ipynb #ce22eb50
+# %% ../nbs/596_compare.ipynb #e7b1e07c
 def _difference(values, blocks):
     "A mean gain with its interval: dict of reads, reads_low, reads_high."
     there = np.isfinite(values)
@@ -304,7 +315,8 @@ def done_systems(study: Study, subject: int | str, names: list, c: Comparison) -
         except SemvideoError: continue
     return out
 
-def subject_table(study: Study, subject: int | str, names: list, c: Comparison) -> pd.DataFrame | None:
+def subject_table(study: Study, subject: int | str, names: list,
+                  c: Comparison) -> pd.DataFrame | None:
     "`comparison_table` of what is done, written beside the stages; None where nothing is."
     done = done_systems(study, subject, names, c)
     if not done: return None
@@ -317,7 +329,7 @@ def subject_table(study: Study, subject: int | str, names: list, c: Comparison) 
     write_csv(study.path/f'compare/sub-{subject}/{c.label()}.csv', table)
     return table
 
-# %% ../nbs/596_compare.ipynb #185320a3
+# %% ../nbs/596_compare.ipynb #061928ba
 @dataclass
 class Compared:
     "What a comparison gave."
@@ -330,8 +342,9 @@ def compare_study(study: Study, subjects: list | None = None, # default: all
                   shard: str | None = None, # 'i/n': this process's share of the systems
                   force: bool = False, # fit and show again
                   **settings) -> Compared: # fields of `Comparison`
-    """Fit, draw and score what is missing, and compare. Each system is two stages, so that a call that was
-    killed goes on, and shards share the systems. Raises `SemvideoError` where nothing could be compared."""
+    """Fit, draw and score what is missing, and compare. Each system is two stages, so that a call that
+    was killed goes on, and shards share the systems. Raises `SemvideoError` where nothing could be
+    compared."""
     c, names = Comparison(**settings), all_systems(systems)
     i,n = parse_shard(shard)
     errors, tables, todo = {}, {}, {}

@@ -19,7 +19,7 @@ from .metric_tables import number_text, span_text
 from .page_parts import figure_image, is_simulated, reader_notes, table_cells
 from .pictures import fill_template, image_uri
 
-# %% ../nbs/725_compare_page.ipynb #05cf3e65
+# %% ../nbs/725_compare_page.ipynb #d9e05a00
 def title_of(name: str) -> str: # of a system
     "How a system is called in a table."
     return named_system(name).card.title
@@ -30,7 +30,7 @@ def _cell(row): # of `comparison_table`
                 top=row.top == 'yes')
 
 def question_rows(table: pd.DataFrame) -> tuple: # of one subject
-    "Questions with their chance, and a row a system with a cell a question: two lists for the template."
+    "Questions with their chance; a row a system with a cell a question: two lists for the template."
     asked = [q for q in AIMS if (table.metric == q).any()]
     chance = [number_text(table[table.metric == q].chance.mean()) for q in asked]
     rows = []
@@ -40,44 +40,50 @@ def question_rows(table: pd.DataFrame) -> tuple: # of one subject
     return [dict(name=q, chance=c) for q,c in zip(asked, chance)], rows
 
 RULE = ('Each value with its 95 % interval over independent pieces of time, and what the same system scores '
-        'when it is given the brain of another clip, half a segment away. Bold: not surely worse than the best, '
-        'where somebody is; all pairs of systems and all {n} questions are corrected for together (sign flips '
-        'of whole pieces, largest statistic; {pieces}). {worth}')
+        'when it is given the brain of another clip, half a segment away. Bold: not surely '
+        'worse than the best, where somebody is; all pairs of systems and all {n} questions '
+        'are corrected for together (sign flips of whole pieces, largest statistic; '
+        '{pieces}). {worth}')
 
 def rule_of(table: pd.DataFrame) -> str: # of one subject
     "What the cells say, and how many clips they are worth."
     asked = table[table.metric.isin(AIMS)]
-    pieces = ', '.join(f'{q}: {g.pieces.iloc[0] or "too few"} pieces' for q,g in asked.groupby('metric', sort=False))
+    each = asked.groupby('metric', sort=False).pieces.first()
+    pieces = ', '.join(f'{q}: {n or "too few"} pieces' for q,n in each.items())
     worth = ''
     if asked.n_eff.notna().any():
         least, most = asked.n_eff.min(), asked.n_eff.max()
         worth = f'{asked.n.max()} clips are worth {least:.0f} to {most:.0f} independent ones.'
     return RULE.format(n=asked.metric.nunique(), pieces=pieces, worth=worth).strip()
 
-# %% ../nbs/725_compare_page.ipynb #985726e6
+# %% ../nbs/725_compare_page.ipynb #39938f8c
 def metrics_cells(table: pd.DataFrame) -> dict: # of one subject
     "Every metric that is no plain question: a row a metric, a column a system."
     other = table[~table.metric.isin(AIMS)]
     rows = []
     for (metric,variant),g in other.groupby(['metric', 'variant'], sort=False):
         row = {'metric': metric, 'variant': variant, 'chance': float(g.chance.mean())}
-        for r in g.itertuples(): row[title_of(r.system)] = number_text(r.value) + (' *' if r.top == 'yes' else '')
+        for r in g.itertuples():
+            row[title_of(r.system)] = number_text(r.value) + (' *' if r.top == 'yes' else '')
         rows.append(row)
-    return table_cells(pd.DataFrame(rows), 'Metrics of the field; * not surely worse than the best, where '
-                       'somebody is', title='Metrics')
+    says = 'Metrics of the field; * not surely worse than the best, where somebody is'
+    return table_cells(pd.DataFrame(rows), says, title='Metrics')
 
 def invented_cells(table: pd.DataFrame) -> dict: # of one subject
     "How much better each question is answered from the clip's own brain than from another's."
     rows = []
     for name in dict.fromkeys(table.system):
         own = table[(table.system == name) & table.metric.isin(AIMS)]
-        said = {r.metric: f'{number_text(r.reads, "+")} ({span_text(r.reads_low, r.reads_high, "+")})'
-                for r in own.itertuples()}
+        said = {}
+        for r in own.itertuples():
+            span = span_text(r.reads_low, r.reads_high, '+')
+            said[r.metric] = f'{number_text(r.reads, "+")} ({span})'
         rows.append(dict(system=title_of(name), **said))
-    return table_cells(pd.DataFrame(rows), 'Own brain less another brain, with 95 % intervals: what lies on '
-                       'zero was invented, or is true of every clip', title='Who invents?')
+    says = ('Own brain less another brain, with 95 % intervals: what lies on zero was invented, or is '
+            'true of every clip')
+    return table_cells(pd.DataFrame(rows), says, title='Who invents?')
 
-# %% ../nbs/725_compare_page.ipynb #c663c1ab
+# %% ../nbs/725_compare_page.ipynb #817e06f5
 def systems_figure(found: dict, table: pd.DataFrame): # {(metric, variant): `ManySystems`} -> Figure
     "Critical-difference pictures of the plain questions, beside each other."
     from matplotlib.figure import Figure
@@ -97,17 +103,18 @@ def strips(study: Study, c: Comparison, folders: dict, n: int = 6) -> np.ndarray
     at = np.linspace(0, len(rows)-1, min(n, len(rows))).round().astype(int)
     def row(video):
         frames = video[at][:, [0, video.shape[1]//2, -1]]
-        return np.concatenate([np.concatenate([*clip, np.full_like(clip[0][:, :4], 255)], 1) for clip in frames], 1)
+        gap = np.full_like(frames[0, 0][:, :4], 255)
+        return np.concatenate([np.concatenate([*clip, gap], 1) for clip in frames], 1)
     shown = [fit_to(load_shown(folder, len(rows)), truth) for folder in folders.values()]
     return np.concatenate([row(v) for v in [truth, *shown]])
 
-# %% ../nbs/725_compare_page.ipynb #a78f7116
+# %% ../nbs/725_compare_page.ipynb #d9f3e1c1
 def cards_table(names: list) -> pd.DataFrame: # systems
     "A row a card."
-    cards = [(n, named_system(n).card) for n in names]
-    return pd.DataFrame([dict(system=card.title, idea=card.idea, source=card.source, faithful=card.faithful,
-                              changed=card.changed, aims=', '.join(card.aims), licence=card.licence)
-                         for _,card in cards])
+    cards = [named_system(n).card for n in names]
+    fields = 'idea', 'source', 'faithful', 'changed', 'aims', 'licence'
+    def text(value): return ', '.join(value) if isinstance(value, tuple) else value
+    return pd.DataFrame([dict(system=card.title, **{f: text(getattr(card, f)) for f in fields}) for card in cards])
 
 def _subject_part(study, subject, table, c): # Comparison
     "What the template needs of one subject."
@@ -117,29 +124,33 @@ def _subject_part(study, subject, table, c): # Comparison
     clips = study.select(c.split).iloc[shown_rows(study, c)]
     found = tested(scores, clips.clip_id.tolist(), time_blocks(clips), seed=c.seed)
     questions, rows = question_rows(table)
-    says = 'Means with their intervals; a bar joins systems that cannot be told apart; the dashed line is chance.'
+    says = ('Means with their intervals; a bar joins systems that cannot be told apart; the dashed line '
+            'is chance.')
     order = ', '.join(title_of(k) for k in folders)
     return dict(name=str(subject), rule=rule_of(table), questions=questions, rows=rows,
-                picture=image_uri(figure_image(systems_figure(found, table), 110), 90), picture_says=says,
+                picture=image_uri(figure_image(systems_figure(found, table), 110), 90),
+                picture_says=says,
                 strips=image_uri(strips(study, c, folders), 90),
-                strips_say=f'First, middle and last frame of six clips at even distances. From above: the film, {order}.',
+                strips_say='First, middle and last frame of six clips at even distances. From above: '
+                           f'the film, {order}.',
                 tables=[invented_cells(table), metrics_cells(table)])
 
-def compare_page(study: Study, found: Compared, c: Comparison, out: Path | str | None = None) -> Path:
+def compare_page(study: Study, found: Compared, c: Comparison,
+                 out: Path | str | None = None) -> Path:
     "Write the page of a comparison; default compare/<label>.html in the study. -> its path."
-    notes = reader_notes(study)
-    notes += [dict(kind='', text=f'Left out: {title_of(k)}, subject {s}: {why}') for (s,k),why in found.failed.items()]
-    if found.open:
-        notes.append(dict(kind='', text='Not done yet: ' + ', '.join(f'{k} (subject {s})' for s,k in found.open)))
+    says = [f'Left out: {title_of(k)}, subject {s}: {why}' for (s,k),why in found.failed.items()]
+    if found.open: says.append('Not done yet: ' + ', '.join(f'{k} (subject {s})' for s,k in found.open))
+    notes = reader_notes(study) + [dict(kind='', text=text) for text in says]
     names = list(dict.fromkeys(n for t in found.tables.values() for n in t.system))
     data = 'a simulated film and brain' if is_simulated(study) else study.manifest['source']
     page = fill_template(
         'compare.html', title='Systems side by side', notes=notes,
-        lead=f'{len(names)} systems learned from the same training clips and were shown the same fMRI of '
-             f'{len(shown_rows(study, c))} clips. Data: {data}. Settings: {c.label()}, bundle and judges {c.models}.',
+        lead=f'{len(names)} systems learned from the same training clips and were shown the same fMRI '
+             f'of {len(shown_rows(study, c))} clips. Data: {data}. Settings: {c.label()}, judges {c.models}.',
         subjects=[_subject_part(study, s, t, c) for s,t in found.tables.items()],
         cards=table_cells(cards_table(names), 'Cards'),
-        foot='Made by semvideo compare. A row is the idea of a paper on this study, not the number that its authors printed.')
+        foot='Made by semvideo compare. A row is the idea of a paper on this study, not the number that '
+             'its authors printed.')
     out = Path(out or study.path/f'compare/{c.label()}.html')
     write_text(out, page)
     return out

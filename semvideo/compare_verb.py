@@ -12,11 +12,12 @@ from .running import say_plan
 from .stage_verbs import MODES, PROFILES, study_judges
 from .verbs import *
 
-# %% ../nbs/757_compare_verb.ipynb #abb6389b
+# %% ../nbs/757_compare_verb.ipynb #99f06469
 def comparison_settings(a: argparse.Namespace, study: 'Study') -> dict: # parsed options of `compare`
     "Fields of `Comparison` that all tables of a call share."
+    films = None if a.films is None else str(a.films)
     return dict(split=a.split, seed=a.seed, mode=a.mode, clips=a.clips, profile=a.profile,
-                models=a.models or study_judges(study), films=None if a.films is None else str(a.films))
+                models=a.models or study_judges(study), films=films)
 
 def plan_compare(a: argparse.Namespace) -> None: # parsed options of `compare`
     "The plan of each system: its fit, or where that stays, what it shows."
@@ -34,9 +35,9 @@ def plan_compare(a: argparse.Namespace) -> None: # parsed options of `compare`
                     say_plan(a, p)
                     if p.does != 'keep': break
 
-# %% ../nbs/757_compare_verb.ipynb #7c162119
+# %% ../nbs/757_compare_verb.ipynb #12e4499b
 def say_table(table: 'pd.DataFrame') -> None: # of `compare_study`, one subject
-    "The plain questions of a comparison: value, * where it may stand out, and what another brain gives."
+    "The plain questions: value, * where it may stand out, and what another brain gives."
     from semvideo.systems import AIMS
     asked = table[table.metric.isin(AIMS)].copy()
     asked['said'] = [f'{v:.2f}{"*" if top == "yes" else " "} ({other:.2f})'
@@ -44,26 +45,30 @@ def say_table(table: 'pd.DataFrame') -> None: # of `compare_study`, one subject
     wide = asked.pivot(index='system', columns='metric', values='said')
     order = [q for q in AIMS if q in wide]
     say(wide.loc[list(dict.fromkeys(table.system)), order].to_string())
-    level = asked.groupby('metric').agg(chance=('chance', 'mean'), pieces=('pieces', 'first'), n=('n', 'first'),
-                                        least=('n_eff', 'min'))
+    level = asked.groupby('metric').agg(dict(chance='mean', pieces='first', n='first', n_eff='min'))
     for q in order:
         k = level.loc[q]
-        tells = f'{k.pieces:.0f} pieces of time, n_eff from {k.least:.0f}' if k.pieces else 'too few pieces of time to tell systems apart'
+        tells = 'too few pieces of time to tell systems apart'
+        if k.pieces: tells = f'{k.pieces:.0f} pieces of time'
+        if k.n_eff == k.n_eff: tells += f', n_eff from {k.n_eff:.0f}'
         say(f'{q}: chance {k.chance:.2f}, {k.n:.0f} clips, {tells}')
 
 def say_falls(tables: dict) -> None: # {(share, repeats): table}
-    "What is left with less data: the plain questions of every system, a row a share and a number of repeats."
+    "What is left with less data: the plain questions, a row a system, a share and a number of repeats."
     import pandas as pd
     from semvideo.systems import AIMS
-    rows = [t[t.metric.isin(AIMS)].assign(share=share, repeats=repeats or 'all') for (share,repeats),t in tables.items()]
-    wide = pd.concat(rows).pivot_table(index=['system', 'share', 'repeats'], columns='metric', values='value', sort=False)
+    rows = [t.assign(share=share, repeats=repeats or 'all') for (share,repeats),t in tables.items()]
+    asked = pd.concat(rows)
+    asked = asked[asked.metric.isin(AIMS)]
+    key = ['system', 'share', 'repeats']
+    wide = asked.pivot_table(index=key, columns='metric', values='value', sort=False)
     say(wide[[q for q in AIMS if q in wide]].to_string(float_format='%.2f'))
 
-# %% ../nbs/757_compare_verb.ipynb #85cef91e
+# %% ../nbs/757_compare_verb.ipynb #69d5fc2c
 def _variants(a):
     "(share, repeats) of the tables of a call, the whole first."
-    shares, repeats = sorted({1., *a.training_share}, reverse=True), [None, *sorted(set(a.repeats), reverse=True)]
-    return [(s, None) for s in shares] + [(1., r) for r in repeats[1:]]
+    shares = sorted({1., *a.training_share}, reverse=True)
+    return [(s, None) for s in shares] + [(1., r) for r in sorted(set(a.repeats), reverse=True)]
 
 @verb(
     STUDY, SUBJECTS, SPLIT,
@@ -73,17 +78,21 @@ def _variants(a):
         help='compare also with this part of each training segment, as in .25 .5'),
     opt('--repeats', nargs='+', type=int, default=[], metavar='N',
         help='compare also with the first N test repeats averaged, as in 1 5'),
-    opt('--clips', type=int, default=None, metavar='N', help='this many test clips, evenly spaced (default: all)'),
-    opt('--mode', choices=MODES, default='faithful', help='of the renderer; fast: few steps, no guidance (default: faithful)'),
+    opt('--clips', type=int, default=None, metavar='N',
+        help='this many test clips, evenly spaced (default: all)'),
+    opt('--mode', choices=MODES, default='faithful',
+        help='of the renderer; fast: few steps, no guidance (default: faithful)'),
     opt('--profile', choices=PROFILES, default='strict',
         help="paper: as the field's tables; strict: as a sceptic would (default: strict)"),
     opt('--models', default=None,
-        help='judges: tiny, hub, or a folder (default: tiny for targets of the tiny bundle, else hub)'),
+        help='judges: tiny, hub, or a folder (default: tiny for targets of the tiny bundle, else '
+        'hub)'),
     opt('--films', type=Path, default=None, metavar='DIR',
-        help='films without a brain: captions.csv and latents.npy, for the systems that can use them (ours)'),
+        help='films without a brain: captions.csv and latents.npy, for the systems that can use '
+        'them'),
     SEED, SHARD, FORCE, DRY, QUIET, plan=plan_compare)
 def do_compare(a: argparse.Namespace) -> int:
-    "Every system on one study: fit what is missing, draw, score, compare. Exit status 1 if one failed."
+    "Every system on one study: fit what is missing, draw, score, compare."
     study, subjects = open_study(a, many=True)
     from semvideo.compare import Comparison, compare_study
     from semvideo.compare_page import compare_page
@@ -95,11 +104,13 @@ def do_compare(a: argparse.Namespace) -> int:
         for s, table in found.tables.items(): left[s][share, repeats] = table
         if (share, repeats) == (1., None): whole = found
     for s, table in whole.tables.items():
-        say(f'subject {s}: value, * where not surely worse than the best (and somebody is), in brackets with the brain of another clip')
+        say(f'subject {s}: value, * not surely worse than the best (and somebody is), in brackets with '
+            'the brain of another clip')
         say_table(table)
         if len(left[s]) > 1: say_falls(left[s])
         say(study.path/f'compare/sub-{s}/{Comparison(**settings).label()}.csv')
     for (s, name), why in failed.items(): say(f'left out: {name}, subject {s}: {why}')
-    if whole.open: say('not done yet: ' + ', '.join(f'{name} (subject {s})' for s, name in whole.open))
+    still = [f'{name} (subject {s})' for s, name in whole.open]
+    if still: say('not done yet:', ', '.join(still))
     if whole.tables: say(compare_page(study, whole, Comparison(**settings)))
     return int(bool(failed))

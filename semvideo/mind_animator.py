@@ -6,7 +6,7 @@
 __all__ = ['MIND_ANIMATOR', 'MindAnimatorConfig', 'AnimatorSemantics', 'AnimatorStructure', 'sparse_causal_mask', 'NextFrame',
            'MindAnimator']
 
-# %% ../nbs/380_mind_animator.ipynb #9f1e01bf
+# %% ../nbs/380_mind_animator.ipynb #78fb7bd2
 from dataclasses import dataclass
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from .core import Config
 from .decoders import seeded
 from .field_parts import Blocks, Scale, StepsConfig, TextReader, info_nce, train_steps
-from .systems import (Shapes, System, SystemCard, fill_network, network_arrays, register_system,
-                              shapes_of, stated, training_means)
+from .systems import (Shapes, System, SystemCard, fill_network, network_arrays,
+                              register_system, shapes_of, stated, training_means)
 
 # %% ../nbs/380_mind_animator.ipynb #4a07953e
 @dataclass(frozen=True)
@@ -37,17 +37,19 @@ MIND_ANIMATOR = dict(
     miniature=MindAnimatorConfig(training=dict(steps=400, batch=64, lr=2e-3)),
     paper=MindAnimatorConfig(2048, width=16384, training=dict(steps=20000, batch=64, lr=2e-4)))
 
-# %% ../nbs/380_mind_animator.ipynb #2a9630cc
+# %% ../nbs/380_mind_animator.ipynb #723eac67
 class AnimatorSemantics(nn.Module):
     "fMRI to standardised text states (B,T,D)."
     def __init__(self, shapes: Shapes, c: MindAnimatorConfig):
         super().__init__()
         self.c, self.voxels, self.words = c, Scale((shapes.n_voxels,)), Scale(tuple(shapes.text))
-        self.blocks, self.reader = Blocks(shapes.n_voxels, c.hidden, c.depth, c.dropout), TextReader(c.hidden, shapes.text)
+        self.blocks = Blocks(shapes.n_voxels, c.hidden, c.depth, c.dropout)
+        self.reader = TextReader(c.hidden, shapes.text)
     def forward(self, x): return self.reader(self.blocks(self.voxels(x)))
     def loss(self, x, states): # (B,V), (B,T,D)
         mine, wanted = self(x), self.words(states)
-        return F.mse_loss(mine, wanted) + self.c.contrast*info_nce(mine.flatten(1), wanted.flatten(1), self.c.tau)
+        contrast = info_nce(mine.flatten(1), wanted.flatten(1), self.c.tau)
+        return F.mse_loss(mine, wanted) + self.c.contrast*contrast
 
 class AnimatorStructure(nn.Module):
     "fMRI to the standardised latent of the first frame (B,C,h,w)."
@@ -60,7 +62,7 @@ class AnimatorStructure(nn.Module):
     def forward(self, x): return self.out(self.blocks(self.voxels(x))).unflatten(1, self.latent)
     def loss(self, x, first): return F.mse_loss(self(x), self.film(first)) # (B,V), (B,C,h,w)
 
-# %% ../nbs/380_mind_animator.ipynb #f0edc7a9
+# %% ../nbs/380_mind_animator.ipynb #e2ff476b
 def sparse_causal_mask(frames: int) -> torch.Tensor: # tokens: frames before the one to predict
     "True where a token may NOT look: only the first, the one before, and itself are seen (F,F)."
     row, column = torch.arange(frames)[:, None], torch.arange(frames)[None]
@@ -76,8 +78,10 @@ class NextFrame(nn.Module):
         self.voxels, self.film = Scale((shapes.n_voxels,)), Scale(self.latent)
         self.brain = Blocks(shapes.n_voxels, c.hidden, 1, c.dropout)
         self.asked = nn.Linear(c.hidden, self.n*c.width) # one token of the brain a frame
-        self.token, self.place = nn.Linear(size, c.width), nn.Parameter(torch.randn(1, self.n, c.width)*.02)
-        layer = nn.TransformerDecoderLayer(c.width, c.heads, 2*c.width, .1, 'gelu', batch_first=True, norm_first=True)
+        self.token = nn.Linear(size, c.width)
+        self.place = nn.Parameter(torch.randn(1, self.n, c.width)*.02)
+        layer = nn.TransformerDecoderLayer(c.width, c.heads, 2*c.width, .1, 'gelu', batch_first=True,
+                                           norm_first=True)
         self.layers = nn.TransformerDecoder(layer, c.layers)
         self.change = nn.Linear(c.width, size)
     def forward(self, x, before): # (B,V), standardised (B,k,C,h,w): frames 0..k-1 -> frames 1..k
@@ -99,21 +103,24 @@ class NextFrame(nn.Module):
         for _ in range(self.n): film = torch.cat([film, self(x, film)[:, -1:]], 1)
         return self.film.inverse(film)
 
-# %% ../nbs/380_mind_animator.ipynb #25e99447
+# %% ../nbs/380_mind_animator.ipynb #27d2ecfb
 @register_system('mind-animator')
 class MindAnimator(System):
     "Semantics, structure and next-frame motion, drawn without a motion prior (Lu et al. 2025)."
     card = SystemCard(
         'Mind-Animator 2025',
-        'Text states, the latent of the first frame, and a sparse-causal prediction of each next frame are '
-        'decoded apart; a picture network with attention over frames draws them.',
-        'Lu, Du, Wang, Zhu, Jiang, Zhu, He: Animate your thoughts: reconstruction of dynamic natural vision from '
-        'human brain activity. ICLR 2025',
-        'Three readers, trained apart; sparse-causal attention with most of the past hidden in training, '
-        'unrolled from the decoded first frame; an inflated picture network, which has no motion prior.',
-        'Text states had 19 tokens and a contrast with pictures of CLIP; here all tokens and a contrast with the '
-        'caption. Texts were not augmented. The width of the motion transformer was 16,384. DDIM inversion '
-        'of the decoded latents is left out: noise is added to them.',
+        'Text states, the latent of the first frame, and a sparse-causal prediction of each '
+        'next frame are decoded apart; a picture network with attention over frames draws '
+        'them.',
+        'Lu, Du et al.: Animate your thoughts: reconstruction of dynamic '
+        'natural vision from human brain activity. ICLR 2025',
+        'Three readers, trained apart; sparse-causal attention with most of the past hidden '
+        'in training, unrolled from the decoded first frame; an inflated picture network, '
+        'which has no motion prior.',
+        'Text states had 19 tokens and a contrast with pictures of CLIP; here all tokens and '
+        'a contrast with the caption. Texts were not augmented. The width of the motion '
+        'transformer was 16,384. DDIM inversion of the decoded latents is left out: noise is '
+        'added to them.',
         ('kind', 'colour', 'direction', 'layout'))
     sizes, needs = MIND_ANIMATOR, ('captions', 'targets')
     render = dict(motion_prior=False, anchor_mode='none', anchor_strength=0.)
@@ -124,7 +131,7 @@ class MindAnimator(System):
 
     def learn(self, examples, seed=0):
         shapes, x = shapes_of(examples), torch.tensor(examples.fmri)
-        words, film = torch.tensor(examples.target('holistic')), torch.tensor(examples.target('latents'))
+        words, film = (torch.tensor(examples.target(k)) for k in ('holistic', 'latents'))
         with seeded('cpu', 'mind-animator net', seed): nets = self.networks(shapes)
         for net in nets.values(): net.voxels.measure(x)
         nets['semantics'].words.measure(words, one=True)
@@ -145,4 +152,5 @@ class MindAnimator(System):
         x = torch.tensor(np.asarray(fmri, np.float32))
         words = nets['semantics'].words.inverse(nets['semantics'](x)).numpy()
         first = nets['structure'].film.inverse(nets['structure'](x))
-        return stated(self.arrays, len(x), holistic=words, anchor=words, latents=nets['motion'].unroll(x, first).numpy())
+        film = nets['motion'].unroll(x, first).numpy()
+        return stated(self.arrays, len(x), holistic=words, anchor=words, latents=film)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MIND_VIDEO', 'MindVideoConfig', 'as_patches', 'BrainModel', 'MindVideoNet', 'MindVideo']
 
-# %% ../nbs/374_mind_video.ipynb #cc5b36e5
+# %% ../nbs/374_mind_video.ipynb #a27fb3d5
 from dataclasses import dataclass
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from .core import Config
 from .decoders import seeded
 from .field_parts import Scale, StepsConfig, info_nce, train_steps
-from .systems import (Shapes, System, SystemCard, fill_network, network_arrays, register_system,
-                              shapes_of, stated, training_means)
+from .systems import (Shapes, System, SystemCard, fill_network, network_arrays,
+                              register_system, shapes_of, stated, training_means)
 
-# %% ../nbs/374_mind_video.ipynb #1c92efe2
+# %% ../nbs/374_mind_video.ipynb #602764a7
 @dataclass(frozen=True)
 class MindVideoConfig(Config):
     "Sizes and training; the paper's encoder has depth 24, width 1024, 16 heads, patches of 16."
@@ -35,17 +35,19 @@ class MindVideoConfig(Config):
 _small = dict(modelling=dict(steps=100, batch=32, lr=1e-3), tuning=dict(steps=600, batch=32, lr=2e-3))
 MIND_VIDEO = dict(
     miniature=MindVideoConfig(**_small),
-    paper=MindVideoConfig(width=1024, depth=24, heads=16, back=8, modelling=dict(steps=50000, batch=250, lr=2.5e-4),
+    paper=MindVideoConfig(width=1024, depth=24, heads=16, back=8,
+                          modelling=dict(steps=50000, batch=250, lr=2.5e-4),
                           tuning=dict(steps=20000, batch=24, lr=5e-5)))
 
-# %% ../nbs/374_mind_video.ipynb #b48bc3a6
+# %% ../nbs/374_mind_video.ipynb #368e36df
 def as_patches(x: torch.Tensor, size: int) -> torch.Tensor: # (B,V)
     "Voxels in patches (B,L,size), the last filled from the first voxels."
     short = -x.shape[1] % size
     return torch.cat([x, x[:, :short]], 1).unflatten(1, (-1, size))
 
 def _layers(width, heads, depth):
-    layer = nn.TransformerEncoderLayer(width, heads, 4*width, .1, 'gelu', batch_first=True, norm_first=True)
+    layer = nn.TransformerEncoderLayer(width, heads, 4*width, .1, 'gelu', batch_first=True,
+                                       norm_first=True)
     return nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
 
 class BrainModel(nn.Module):
@@ -95,21 +97,23 @@ class MindVideoNet(nn.Module):
         contrast = info_nce(code, self.said(wanted.mean(1)), self.c.tau)
         return F.mse_loss(mine, wanted) + self.c.contrast*contrast
 
-# %% ../nbs/374_mind_video.ipynb #ebe7accf
+# %% ../nbs/374_mind_video.ipynb #822d1af5
 @register_system('mind-video')
 class MindVideo(System):
     "Masked brain modelling, contrast with captions, text-to-video without latents (Chen et al. 2023)."
     card = SystemCard(
         'MinD-Video 2023',
-        'A masked autoencoder of fMRI, tuned by contrast with captions to give text states; a text-to-video '
-        'generator draws them from noise.',
-        'Chen, Qing, Zhou: Cinematic mindscapes: high-quality video reconstruction from brain activity. '
-        'NeurIPS 2023',
-        'Patches of 16 voxels wrapped round; three quarters hidden; contrast of pooled codes with the '
-        'caption; 77 states by attention over the tokens; video from noise, without latents or first frame.',
-        'Pretraining was on HCP fMRI of a thousand people, here on the training repeats of the subject, '
-        'singly. The contrast had images too. A window of two volumes is left out, since a clip here has '
-        'one. The generator is the one of the study, where theirs was trained with the encoder.',
+        'A masked autoencoder of fMRI, tuned by contrast with captions to give text states; a '
+        'text-to-video generator draws them from noise.',
+        'Chen, Qing, Zhou: Cinematic mindscapes: high-quality video reconstruction from brain '
+        'activity. NeurIPS 2023',
+        'Patches of 16 voxels wrapped round; three quarters hidden; contrast of pooled codes '
+        'with the caption; 77 states by attention over the tokens; video from noise, without '
+        'latents or first frame.',
+        'Pretraining was on HCP fMRI of a thousand people, here on the training repeats of '
+        'the subject, singly. The contrast had images too. A window of two volumes is left '
+        'out, since a clip here has one. The generator is the one of the study, where theirs '
+        'was trained with the encoder.',
         ('kind', 'colour'))
     sizes, needs = MIND_VIDEO, ('captions', 'targets')
     render = dict(start='noise', anchor_mode='none', anchor_strength=0.)
@@ -123,13 +127,15 @@ class MindVideo(System):
         single = examples.repeats.reshape(-1, shapes.n_voxels)
         single = torch.tensor(single[np.isfinite(single).all(1)])
         modelled = lambda rows, progress: net.brain.loss(net.voxels(single[rows]))
-        hidden = train_steps(net.brain, modelled, len(single), StepsConfig(**c.modelling), 'modelling', seed)
+        steps = StepsConfig(**c.modelling)
+        hidden = train_steps(net.brain, modelled, len(single), steps, 'modelling', seed)
         fmri, words = torch.tensor(examples.fmri), torch.tensor(words)
         tuned = lambda rows, progress: net.loss(fmri[rows], words[rows])
         losses = train_steps(net, tuned, len(fmri), StepsConfig(**c.tuning), 'tuning', seed)
         self.arrays = training_means(examples) | network_arrays('net', net)
         with torch.no_grad(): spread = net.voxels(single).square().mean().item()
-        self.facts = dict(shapes=shapes.to_dict(), hidden=float(np.mean(hidden[-20:])/spread), loss=losses[-1])
+        missed = float(np.mean(hidden[-20:])/spread)
+        self.facts = dict(shapes=shapes.to_dict(), hidden=missed, loss=losses[-1])
 
     @torch.no_grad()
     def decode(self, fmri, ids=None, seed=0):

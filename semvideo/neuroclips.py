@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NEUROCLIPS', 'NeuroClipsConfig', 'SemanticReader', 'PerceptionReader', 'caption_rows', 'NeuroClips']
 
-# %% ../nbs/376_neuroclips.ipynb #78e9a6a2
+# %% ../nbs/376_neuroclips.ipynb #b1ddda2b
 from dataclasses import dataclass
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from torch import nn
 import torch.nn.functional as F
 from .core import Config
 from .decoders import seeded
-from .field_parts import (Blocks, FilmReader, Scale, StepsConfig, TextReader, best_match, mixco_loss,
-                                  mixed_rows, train_steps)
-from .systems import (Shapes, System, SystemCard, fill_network, network_arrays, register_system,
-                              shapes_of, stated, training_means)
+from .field_parts import (Blocks, FilmReader, Scale, StepsConfig, TextReader, best_match,
+                                  mixco_loss, mixed_rows, train_steps)
+from .systems import (Shapes, System, SystemCard, fill_network, network_arrays,
+                              register_system, shapes_of, stated, training_means)
 
 # %% ../nbs/376_neuroclips.ipynb #f6f22010
 @dataclass(frozen=True)
@@ -70,39 +70,44 @@ def caption_rows(decoded: np.ndarray, # (B,T,D) states of key frames
     flat = lambda a: np.asarray(a, np.float32).reshape(len(a), -1)
     return best_match(flat(decoded), flat(known))
 
-# %% ../nbs/376_neuroclips.ipynb #81656cd8
+# %% ../nbs/376_neuroclips.ipynb #d91313a2
 @register_system('neuroclips')
 class NeuroClips(System):
     "Key frame from semantics, blurry film from perception, text-to-video with both (Gong et al. 2024)."
     card = SystemCard(
         'NeuroClips 2024',
-        'A semantic reader gives a key frame and a caption of it, a perception reader a blurry film; the '
-        'video begins with the film and is held to the frame.',
-        'Gong, Bao, Zhang, Wan, Miao, Wang, Zhu, Wang, Xu, Hu, Liu, Zhang: NeuroClips: towards high-fidelity '
-        'and smooth fMRI-to-video reconstruction. NeurIPS 2024',
-        'Mixed brains with a bidirectional contrast, then single ones; a separate reader of latents by '
-        'absolute error with attention over frames; text from a caption of the key frame; the start at the '
-        'first level of the schedule, as its script has it.',
-        'The code of the key frame was 256 tokens of CLIP bigG, pretrained on NSD, with a diffusion prior and '
-        'SDXL unCLIP; here it is the states of the anchor caption, by squared error, and the study draws the '
-        'frame. BLIP-2 captioned it; here the nearest training caption does.',
-        ('kind', 'colour', 'direction', 'layout'))
+        'A semantic reader gives a key frame and a caption of it, a perception reader a '
+        'blurry film; the video begins with the film and is held to the frame.',
+        'Gong, Bao, Zhang, Wan, Miao, Wang, Zhu, Wang, Xu, Hu, Liu, Zhang: NeuroClips: '
+        'towards high-fidelity and smooth fMRI-to-video reconstruction. NeurIPS 2024',
+        'Mixed brains with a bidirectional contrast, then single ones; a separate reader of '
+        'latents by absolute error with attention over frames; text from a caption of the key '
+        'frame; the start at the first level of the schedule, as its script has it.',
+        'The code of the key frame was 256 tokens of CLIP bigG, pretrained on NSD, with a '
+        'diffusion prior and SDXL unCLIP; here it is the states of the anchor caption, by '
+        'squared error, and the study draws the frame. BLIP-2 captioned it; here the nearest '
+        'training caption does. '
+        'Direction is no aim: at the first level of the schedule a twentieth of the blurry film is left, '
+        'too little to say which way it goes.',
+        ('kind', 'colour', 'layout'))
     sizes, needs = NEUROCLIPS, ('captions', 'targets')
     render = dict(start='peers', anchor_strength=1.)
     def networks(self, shapes):
-        return dict(semantic=SemanticReader(shapes, self.config), perception=PerceptionReader(shapes, self.config))
+        return dict(semantic=SemanticReader(shapes, self.config),
+                    perception=PerceptionReader(shapes, self.config))
 
     def learn(self, examples, seed=0):
         shapes, n = shapes_of(examples), len(examples)
         with seeded('cpu', 'neuroclips net', seed): nets = self.networks(shapes)
-        x, words, film = (torch.tensor(a) for a in (examples.fmri, examples.target('anchor'), examples.target('latents')))
+        x = torch.tensor(examples.fmri)
+        words, film = (torch.tensor(examples.target(k)) for k in ('anchor', 'latents'))
         for net in nets.values(): net.voxels.measure(x)
         nets['semantic'].words.measure(words, one=True)
         nets['perception'].film.measure(film, one=True)
         losses = dict(semantic=lambda rows, p: nets['semantic'].loss(x[rows], words[rows], p),
                       perception=lambda rows, p: nets['perception'].loss(x[rows], film[rows]))
         self.arrays = training_means(examples)
-        self.arrays |= {f'known/{k}': examples.target(k).astype(np.float16) for k in ('anchor', 'holistic')}
+        for k in ('anchor', 'holistic'): self.arrays[f'known/{k}'] = examples.target(k).astype(np.float16)
         self.facts = dict(shapes=shapes.to_dict())
         for name,net in nets.items():
             steps = StepsConfig(**self.config.training)

@@ -6,7 +6,7 @@
 __all__ = ['NEURONS', 'TASKS', 'NeuronsConfig', 'key_masks', 'task_weights', 'NeuronsNet', 'dice_loss', 'task_losses',
            'choose_sentence', 'Neurons']
 
-# %% ../nbs/378_neurons.ipynb #4403636b
+# %% ../nbs/378_neurons.ipynb #3c64c559
 import math
 from dataclasses import dataclass
 import numpy as np
@@ -15,9 +15,10 @@ from torch import nn
 import torch.nn.functional as F
 from .core import Config
 from .decoders import seeded
-from .field_parts import Blocks, FilmReader, Scale, StepsConfig, TextReader, info_nce, train_steps
-from .systems import (Shapes, System, SystemCard, fill_network, network_arrays, register_system,
-                              shapes_of, stated, training_means)
+from .field_parts import (Blocks, FilmReader, Scale, StepsConfig, TextReader, info_nce,
+                                  train_steps)
+from .systems import (Shapes, System, SystemCard, fill_network, network_arrays,
+                              register_system, shapes_of, stated, training_means)
 from .wen import class_words
 
 # %% ../nbs/378_neurons.ipynb #ccb0ad39
@@ -47,7 +48,7 @@ def key_masks(frames: np.ndarray, # uint8 (N,F,H,W,3)
     bound = cells.flatten(1).quantile(5/6, 1)[:, None, None]
     return (cells > bound).float().numpy()
 
-# %% ../nbs/378_neurons.ipynb #d3374dbd
+# %% ../nbs/378_neurons.ipynb #ba9a5e07
 TASKS = 'object', 'concept', 'description', 'film'
 
 def task_weights(progress: float) -> dict: # 0..1 -> {task: weight}
@@ -59,7 +60,8 @@ class NeuronsNet(nn.Module):
     def __init__(self, shapes: Shapes, c: NeuronsConfig, concepts: int):
         super().__init__()
         self.c, film = c, (shapes.frames[0], *shapes.latent)
-        self.voxels, self.words, self.film = Scale((shapes.n_voxels,)), Scale(tuple(shapes.text)), Scale(film)
+        self.voxels = Scale((shapes.n_voxels,))
+        self.words, self.film = Scale(tuple(shapes.text)), Scale(film)
         self.blocks = Blocks(shapes.n_voxels, c.hidden, c.depth, c.dropout)
         self.object, self.concept = nn.Linear(c.hidden, c.grid**2), nn.Linear(c.hidden, concepts)
         self.description = TextReader(c.hidden, shapes.text)
@@ -67,7 +69,8 @@ class NeuronsNet(nn.Module):
     def forward(self, x):
         h = self.blocks(self.voxels(x))
         mask = self.object(h).unflatten(1, (self.c.grid, self.c.grid))
-        return dict(object=mask, concept=self.concept(h), description=self.description(h), film=self.moves(h))
+        said = dict(concept=self.concept(h), description=self.description(h))
+        return dict(object=mask, **said, film=self.moves(h))
 
 def dice_loss(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor: # (B,g,g) each
     "One minus twice the overlap over the sum, as its code has it."
@@ -77,15 +80,17 @@ def dice_loss(logits: torch.Tensor, true: torch.Tensor) -> torch.Tensor: # (B,g,
 def task_losses(net: NeuronsNet, x: torch.Tensor, wanted: dict) -> dict: # (B,V), {task: rows}
     "Loss of each task."
     given, words = net(x), net.words(wanted['description'])
-    said = F.mse_loss(given['description'], words) + .3*info_nce(given['description'].flatten(1), words.flatten(1))
+    described = given['description']
+    said = F.mse_loss(described, words) + .3*info_nce(described.flatten(1), words.flatten(1))
     return dict(object=dice_loss(given['object'], wanted['object']),
                 concept=F.binary_cross_entropy_with_logits(given['concept'], wanted['concept']),
                 description=said, film=F.l1_loss(given['film'], net.film(wanted['film'])))
 
-# %% ../nbs/378_neurons.ipynb #d65e9de7
+# %% ../nbs/378_neurons.ipynb #ecb154be
 def choose_sentence(description: np.ndarray, # (B,T,D) decoded, standardised
                     concepts: np.ndarray, # (B,K) logits
-                    known: np.ndarray, there: np.ndarray, # (N,T,D) of training captions, (N,K) their concepts
+                    known: np.ndarray, # (N,T,D) of training captions
+                    there: np.ndarray, # (N,K) their concepts
                     sure: float = 1.) -> np.ndarray: # weight of the concepts
     "Row of the training caption that fits both, (B,)."
     def unit(a):
@@ -97,25 +102,32 @@ def choose_sentence(description: np.ndarray, # (B,T,D) decoded, standardised
     scale = max(there.shape[1], 1)
     return (10*near + sure*fits*10/scale).argmax(1)
 
-# %% ../nbs/378_neurons.ipynb #3d4a6fde
+# %% ../nbs/378_neurons.ipynb #d107ad02
 @register_system('neurons')
 class Neurons(System):
     "Key object, concepts, description and blurry film of one trunk (Wang et al. 2025)."
     card = SystemCard(
         'NEURONS 2025',
-        'One trunk answers four tasks (key object, concepts, description, blurry film); the sentence that fits '
-        'description and concepts, a key frame and the blurry film steer the generator.',
-        'Wang, Liu, Zhu, Li, Zhou, Zhang, Hu, Wang, Li: NEURONS: emulating the human visual cortex improves '
-        'fidelity and interpretability in fMRI-to-video reconstruction. ICCV 2025',
-        'The four tasks, with Dice, many labels, contrast and absolute error; weights that take turns between 1 '
-        'and 10; the film noised to the first level of the schedule.',
-        'Masks came from a segmenter, concepts from a tagger, descriptions from Qwen and GPT-2; here cells '
-        'that stand out, words of captions, and a choice among training sentences. The mask is learned and not '
-        'drawn. The trunk had codes of CLIP bigG pretrained on NSD; here the states of captions.',
-        ('kind', 'colour', 'direction', 'layout'))
+        'One trunk answers four tasks (key object, concepts, description, blurry film); the '
+        'sentence that fits description and concepts, a key frame and the blurry film steer '
+        'the generator.',
+        'Wang et al.: NEURONS: emulating the human visual '
+        'cortex improves fidelity and interpretability in fMRI-to-video reconstruction. ICCV '
+        '2025',
+        'The four tasks, with Dice, many labels, contrast and absolute error; weights that '
+        'take turns between 1 and 10; the film noised to the first level of the schedule.',
+        'Masks came from a segmenter, concepts from a tagger, descriptions from Qwen and '
+        'GPT-2; here cells that stand out, words of captions, and a choice among training '
+        'sentences. The mask is learned and not drawn. The trunk had codes of CLIP bigG '
+        'pretrained on NSD; here the states of captions. '
+        'Direction is no aim: at the first level of the schedule a twentieth of the blurry film is left, '
+        'too little to say which way it goes.',
+        ('kind', 'colour', 'layout'))
     sizes, needs = NEURONS, ('captions', 'targets')
     render = dict(start='peers', anchor_strength=1.)
-    def networks(self, shapes): return dict(net=NeuronsNet(shapes, self.config, self.facts.get('concepts', self.config.concepts)))
+    def networks(self, shapes):
+        concepts = self.facts.get('concepts', self.config.concepts)
+        return dict(net=NeuronsNet(shapes, self.config, concepts))
 
     def targets_of(self, examples) -> dict: # {task: rows}
         "What each task should say of the training clips; the concepts' words go into the facts."
@@ -128,7 +140,8 @@ class Neurons(System):
             description=examples.target('holistic'), film=examples.target('latents')).items()}
 
     def learn(self, examples, seed=0):
-        shapes, wanted, x = shapes_of(examples), self.targets_of(examples), torch.tensor(examples.fmri)
+        shapes, x = shapes_of(examples), torch.tensor(examples.fmri)
+        wanted = self.targets_of(examples)
         with seeded('cpu', 'neurons net', seed): net = self.networks(shapes)['net']
         net.voxels.measure(x)
         net.words.measure(wanted['description'], one=True)
@@ -137,19 +150,22 @@ class Neurons(System):
             each = task_losses(net, x[rows], {k: v[rows] for k,v in wanted.items()})
             weights = task_weights(progress)
             return sum(weights[k]*v for k,v in each.items())/sum(weights.values())
-        losses = train_steps(net, loss, len(x), StepsConfig(**self.config.training), 'neurons', seed)
-        known = {f'known/{k}': examples.target(k).astype(np.float16) for k in ('anchor', 'holistic')}
-        self.arrays = training_means(examples) | known | network_arrays('net', net)
+        steps = StepsConfig(**self.config.training)
+        losses = train_steps(net, loss, len(x), steps, 'neurons', seed)
+        self.arrays = training_means(examples) | network_arrays('net', net)
+        for k in ('anchor', 'holistic'): self.arrays[f'known/{k}'] = examples.target(k).astype(np.float16)
         self.arrays['known/concepts'] = wanted['concept'].numpy()
         self.facts |= dict(shapes=shapes.to_dict(), loss=losses[-1])
 
     @torch.no_grad()
     def answers(self, fmri: np.ndarray) -> dict: # (B,V) -> {task: array}
         "What the four tasks say of each clip; the description standardised, the film in latents."
-        net = fill_network('net', self.arrays, self.networks(Shapes.from_dict(self.facts['shapes']))['net'])
+        net = self.networks(Shapes.from_dict(self.facts['shapes']))['net']
+        net = fill_network('net', self.arrays, net)
         given = net(torch.tensor(np.asarray(fmri, np.float32)))
         known = net.words(torch.tensor(self.arrays['known/holistic']).float()).numpy()
-        return {k: v.numpy() for k,v in dict(given, film=net.film.inverse(given['film'])).items()} | dict(known=known)
+        given['film'] = net.film.inverse(given['film'])
+        return {k: v.numpy() for k,v in given.items()} | dict(known=known)
 
     def decode(self, fmri, ids=None, seed=0):
         given = self.answers(fmri)

@@ -5,24 +5,24 @@
 # %% auto #0
 __all__ = ['PLAIN', 'MeanFilm', 'RandomFilm', 'coarse_ends', 'Retrieval', 'RidgeStates']
 
-# %% ../nbs/398_plain_systems.ipynb #06467006
+# %% ../nbs/398_plain_systems.ipynb #2a5052b9
 import cv2
 import numpy as np
 from .core import rng_for
 from .field_parts import best_match
 from .ridge import Ridge
-from .systems import (System, SystemCard, register_system, ridge_arrays, ridge_predict, stated,
-                              training_means)
+from .systems import (System, SystemCard, register_system, ridge_arrays, ridge_predict,
+                              stated, training_means)
 from .targets import LEVELS
 
-# %% ../nbs/398_plain_systems.ipynb #0635a1a7
+# %% ../nbs/398_plain_systems.ipynb #19c4b4d9
 PLAIN = 'no paper: a control' # source of what everybody compares with
 
 @register_system('mean')
 class MeanFilm(System):
     "The average training clip for every clip."
-    card = SystemCard('mean film', 'The average training clip, whatever the brain says.', PLAIN, 'all of it',
-                      'nothing')
+    card = SystemCard('mean film', 'The average training clip, whatever the brain says.', PLAIN,
+                      'all of it', 'nothing')
     def learn(self, examples, seed=0):
         mean = examples.frames.mean(0, dtype=np.float64)
         self.arrays = dict(mean=np.rint(mean).astype(np.uint8))
@@ -38,14 +38,16 @@ class RandomFilm(System):
     def decode(self, fmri, ids=None, seed=0):
         names = range(len(fmri)) if ids is None else ids
         library = self.arrays['frames']
-        return np.stack([library[rng_for('random clip', i, seed).integers(len(library))] for i in names])
+        def lot(name): return rng_for('random clip', name, seed).integers(len(library))
+        return np.stack([library[lot(i)] for i in names])
 
-# %% ../nbs/398_plain_systems.ipynb #2ce80358
+# %% ../nbs/398_plain_systems.ipynb #5f32850c
 def coarse_ends(frames: np.ndarray, # uint8 (N,F,H,W,3)
                 side: int = 8) -> np.ndarray:
     "First and last frames at a few pixels a side, float32 (N,2*side*side*3) in 0..1."
     ends = frames[:, [0, -1]]
-    small = [[cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in clip] for clip in ends]
+    def small_of(picture): return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    small = [[small_of(first), small_of(last)] for first,last in ends]
     return np.asarray(small, np.float32).reshape(len(frames), -1)/255
 
 @register_system('retrieval')
@@ -61,7 +63,7 @@ class Retrieval(System):
         pred = ridge_predict('pixels', self.arrays, fmri)
         return self.arrays['frames'][best_match(pred, self.arrays['features'])]
 
-# %% ../nbs/398_plain_systems.ipynb #2c5eccc6
+# %% ../nbs/398_plain_systems.ipynb #43f9de7a
 @register_system('ridge')
 class RidgeStates(System):
     "Linear regression to text states and latents, which the renderer draws."
@@ -71,7 +73,8 @@ class RidgeStates(System):
     def learn(self, examples, seed=0):
         self.arrays = training_means(examples)
         names = (*LEVELS, 'latents')
-        fitted = Ridge().fit_each(examples.fmri, [examples.target(k) for k in names], examples.groups)
+        targets = [examples.target(k) for k in names]
+        fitted = Ridge().fit_each(examples.fmri, targets, examples.groups)
         for name,ridge in zip(names, fitted): self.arrays |= ridge_arrays(name, ridge)
     def decode(self, fmri, ids=None, seed=0):
         said = {k: ridge_predict(k, self.arrays, fmri) for k in (*LEVELS, 'latents')}

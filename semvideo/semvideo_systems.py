@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['study_of', 'kept_parts', 'loaded_part', 'SemVideoConfig', 'SemVideoSystem', 'SemVideoAsWritten', 'Ours']
 
-# %% ../nbs/382_semvideo_systems.ipynb #b107490c
+# %% ../nbs/382_semvideo_systems.ipynb #9b31f23d
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .core import (Config, Decoded, Study, read_json, read_safetensors, write_json, write_safetensors)
+from .core import (Config, Decoded, Study, read_json, read_safetensors, write_json,
+                           write_safetensors)
 from .decoders import DECODER_PARTS, RECIPES
 from .checkpoint import load
 from .decode import Refinement, decode
@@ -53,7 +54,7 @@ def loaded_part(part: str, arrays: dict, facts: dict) -> 'torch.nn.Module': # of
         write_json(Path(folder)/'config.json', facts[part])
         return load(folder)
 
-# %% ../nbs/382_semvideo_systems.ipynb #40e38626
+# %% ../nbs/382_semvideo_systems.ipynb #0ce83c9d
 @dataclass(frozen=True)
 class SemVideoConfig(Config):
     "Whose recipe, and what is done with what it decodes."
@@ -87,15 +88,16 @@ class SemVideoSystem(System):
             train_study(own, examples.subject, _recipe(self.config), seed=seed)
             self.arrays, parts = kept_parts(own.path, examples.subject)
         self.facts = dict(subject=examples.subject, parts=parts)
-        if self.config.use_films and examples.films is not None: self.keep(examples, fmri[examples.subject], targets)
+        chooses = self.config.use_films and examples.films is not None
+        if chooses: self.keep(examples, fmri[examples.subject], targets)
 
     def keep(self, examples, fmri, targets):
         "What choosing among scenes needs."
         films = examples.films
         self.arrays |= {f'kept/{k}': v for k,v in dict(targets, fmri=fmri).items()}
         if films.latents is not None: self.arrays['films'] = np.asarray(films.latents)
-        self.facts |= dict(clips=examples.clips.to_dict('records'), captions=examples.captions.to_dict('records'),
-                           scenes=films.captions.to_dict('records'),
+        tables = dict(clips=examples.clips, captions=examples.captions, scenes=films.captions)
+        self.facts |= dict({k: t.to_dict('records') for k,t in tables.items()},
                            bundle=examples.study.settings_of('targets').get('bundle', 'tiny'))
 
     def states(self, fmri, ids, seed, given: dict | None = None) -> dict: # {level: states} that are given
@@ -123,25 +125,30 @@ class SemVideoSystem(System):
         kept = {k.partition('/')[2]: v for k,v in self.arrays.items() if k.startswith('kept/')}
         subject, brains = self.facts['subject'], kept.pop('fmri')
         with tempfile.TemporaryDirectory() as folder:
-            own = study_of(Path(folder)/'study', pd.DataFrame(self.facts['clips']), {subject: brains}, kept,
-                           pd.DataFrame(self.facts['captions']), self.facts['bundle'])
-            films = Films(pd.DataFrame(self.facts['scenes']), self.arrays.get('films')).save(Path(folder)/'films')
+            clips, captions, scenes = (pd.DataFrame(self.facts[k]) for k in ('clips', 'captions', 'scenes'))
+            own = study_of(Path(folder)/'study', clips, {subject: brains}, kept, captions, self.facts['bundle'])
+            films = Films(scenes, self.arrays.get('films')).save(Path(folder)/'films')
             motion = 'films' if 'films' in self.arrays else 'regression'
             refined = Refinement(own, subject, 'scenes', motion=motion, films=films, seed=seed)
-            return refined(out, names, lambda told: self.states(fmri, names, seed, told)['latents'])[0]
+            retold = lambda states: self.states(fmri, names, seed, states)['latents']
+            return refined(out, names, retold)[0]
 
-# %% ../nbs/382_semvideo_systems.ipynb #51dc776c
+# %% ../nbs/382_semvideo_systems.ipynb #1b1080f6
 _PAPER = 'SemVideo: reconstructing what you watch from brain activity. CVPR 2026 (arXiv 2602.21819)'
 
 @register_system('semvideo')
 class SemVideoAsWritten(SemVideoSystem):
     "The paper's recipe to the letter."
     card = SystemCard(
-        'SemVideo 2026', 'Anchor, motion and holistic text states and motion latents are decoded; a picture, then a '
-        'film is drawn from them.', _PAPER,
-        'Losses, schedules and structure of its appendix, as written: no standardisation, no linear path.',
-        'At the size of small text states its networks are smaller and its rates higher, since the written ones do '
-        'not move them; weights the paper does not give are those of its predecessors.',
+        'SemVideo 2026',
+        'Anchor, motion and holistic text states and motion latents are decoded; a picture, then a '
+        'film is drawn from them.',
+        _PAPER,
+        'Losses, schedules and structure of its appendix, as written: no standardisation, no '
+        'linear path.',
+        'At the size of small text states its networks are smaller and its rates higher, '
+        'since the written ones do not move them; weights the paper does not give are those '
+        'of its predecessors.',
         ('kind', 'colour', 'direction'))
     sizes = dict(miniature=SemVideoConfig('paper-literal-small'), paper=SemVideoConfig('paper-literal'))
 
@@ -150,7 +157,8 @@ class Ours(SemVideoSystem):
     "SemVideo as this package ships it."
     uses_films = True
     card = SystemCard(
-        'SemVideo (ours)', 'The same decoders from a linear start; with films without a brain, the scene of theirs '
+        'SemVideo (ours)',
+        'The same decoders from a linear start; with films without a brain, the scene of theirs '
         'that the decoded states of all levels mean, and how it moves.', _PAPER+'; this package',
         'Levels, decoders, conditions and renderer of the paper.',
         'Targets are standardised, projectors are ridge regressions that stay, and with --films '

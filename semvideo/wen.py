@@ -75,7 +75,7 @@ def class_words(captions: list, # N texts
     words = sorted(tells, key=lambda w: (-counts[w], w))[:most]
     return words, np.array([[w in s for w in words] for s in said], np.float32).reshape(len(said), -1)
 
-# %% ../nbs/372_wen.ipynb #f2378892
+# %% ../nbs/372_wen.ipynb #bce49a17
 @register_system('wen')
 class Wen(System):
     "Linear regression from voxels to feature maps and words (Wen et al. 2018)."
@@ -91,7 +91,7 @@ class Wen(System):
         'training frames. Ridge penalties are chosen on held-out segments where theirs were by '
         'cross-validation. Classes are words of captions where theirs were set by hand; they are not '
         'drawn, as theirs were not.',
-        ('colour', 'layout'))
+        ('kind', 'colour', 'layout'))
     sizes = dict(miniature=WenConfig(), paper=WenConfig(channels=(96, 256), steps=20000))
     def networks(self, shapes: Shapes) -> dict: return dict(net=FeatureNet(self.config.channels))
 
