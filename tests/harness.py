@@ -3,7 +3,7 @@
     python tests/harness.py OUT                    everything, on a small miniature (hours on two cores; stop it when you like)
     python tests/harness.py OUT --only flips --n 300
 
-Writes OUT/attacked.json and goes on where it was stopped. `tests/test_study.py` runs the same functions, fewer times.
+Writes OUT/attacked.json and goes on where it was stopped. `tests/test_harness.py` runs the same functions, fewer times.
 Commands run as processes of their own, forked from one that has imported what they use: seconds saved each.
 Two commands at once are started together, or so that they would end together, or anywhere in each other's time.
 """

@@ -1,101 +1,15 @@
-"580_null_videos, 582_questions, 585_results, 587_rivals, 588_readouts, 590_evaluate, 595_ablation, 756_ablate_verb: the table of results against plain arithmetic, and what it does with missing values."
+"""587_rivals, 588_readouts, 590_evaluate, 595_ablation, 756_ablate_verb: a whole study, small, with
+the real renderer and the real judges."""
 import numpy as np, pandas as pd, pytest
-from semvideo.evaluate import OURS, fit_to, marginals, null_videos, results_table, same
+from semvideo.evaluate import OURS, fit_to
 from semvideo.core import SemvideoError
-from semvideo.stats import time_blocks
-
-ids = [f"c{i:03d}" for i in range(60)]
-clips = pd.DataFrame(
-    dict(clip_id=ids, segment=["test1"]*30 + ["test2"]*30, onset_s=np.tile(np.arange(30)*2., 2)))
-
-def rows(system, metric, value, **kw):
-    return pd.DataFrame(
-        dict(
-            dict(clip_id=ids, system=system, metric=metric, variant="v", value=value, chance=.5,
-                 unit="u"), **kw))
-
-def scores(rng):
-    return pd.concat(
-        [rows(s, m, rng.normal(size=60)) for m in ("kind", "EPE") for s in (OURS, "mean video")])
-
-def test_values_and_paired_gains():
-    s = scores(np.random.default_rng(0))
-    t = results_table(s, time_blocks(clips, 20.), 300)
-    for _, r in t.iterrows():
-        v = s[(s.system == r.system) & (s.metric == r.metric)].value.to_numpy()
-        ours = s[(s.system == OURS) & (s.metric == r.metric)].value.to_numpy()
-        assert np.isclose(r.value, v.mean()) and r.low < r.value < r.high and r.n == 60
-        sign = -1 if r.metric == "EPE" else 1
-        if r.system != OURS:
-            assert np.isclose(r.gain,
-                              (sign*(ours - v)).mean()) and (r.beaten == "yes") == (r.gain_low > 0)
-    assert (t.direction[t.metric == "EPE"] == "lower").all()
-
-def test_order_of_rows_changes_nothing():
-    s = scores(np.random.default_rng(1))
-    a = results_table(s, time_blocks(clips, 20.), 200)
-    b = pd.concat([
-        g.iloc[np.random.default_rng(2).permutation(60)] if k[0] != OURS else g
-        for k, g in s.groupby(["system", "metric"], sort=False)
-    ])
-    b = results_table(b, time_blocks(clips, 20.), 200)
-    key = ["system", "metric"]
-    pd.testing.assert_frame_equal(a.sort_values(key, ignore_index=True),
-                                  b.sort_values(key, ignore_index=True))
-
-def test_a_clip_without_a_value_is_left_out_of_its_metric_alone():
-    v = np.ones(60); v[::2] = np.nan
-    t = results_table(
-        pd.concat([
-            rows(OURS, "direction", v),
-            rows("null", "direction", np.where(np.isnan(v), np.nan, 0.)),
-            rows(OURS, "kind", np.ones(60))
-        ]), time_blocks(clips, 20.), 100)
-    assert t.set_index(["system", "metric"]).n.to_dict() == {
-        (OURS, "direction"): 30,
-        ("null", "direction"): 30,
-        (OURS, "kind"): 60
-    }
-    assert t.beaten.tolist() == ["", "yes", ""]
-
-def test_identical_system_is_not_beaten():
-    v = np.random.default_rng(3).random(60)
-    t = results_table(pd.concat([rows(OURS, "kind", v),
-                                 rows("copy", "kind", v)]), time_blocks(clips, 20.), 100)
-    assert t.gain.iloc[1] == 0 and t.beaten.iloc[1] == "no"
-
-def test_one_block_gives_no_interval():
-    t = results_table(
-        pd.concat([rows(OURS, "kind", np.ones(60)),
-                   rows("null", "kind", np.zeros(60))]), np.zeros(60, int), 100)
-    assert np.isnan(t.low).all() and t.value.tolist() == [1, 0] and t.beaten.tolist() == ["", ""]
-
-def test_nulls_repeat_with_the_seed_and_differ_without():
-    rng = np.random.default_rng(4)
-    train, recon = rng.integers(256, size=(30, 3, 8, 8, 3), dtype=np.uint8), rng.integers(
-        256, size=(9, 3, 8, 8, 3), dtype=np.uint8)
-    a, b, c = (null_videos(recon, train, s) for s in (0, 0, 1))
-    assert all((a[k] == b[k]).all() for k in a) and any((a[k] != c[k]).any() for k in a)
+import harness
+from study_help import study as study, refuses
 
 def test_reconstructions_are_brought_to_the_truths_shape():
     truth = np.zeros((2, 4, 16, 16, 3), np.uint8)
     assert fit_to(np.full((2, 8, 32, 32, 3), 9, np.uint8), truth).shape == truth.shape
     with pytest.raises(SemvideoError, match="Not as many"): fit_to(truth[:1], truth)
-
-def test_marginals_sum_to_one_and_ignore_class_order():
-    names = [f"{c} {k}" for k in ("car", "upper left") for c in ("red", "blue", "green")]
-    z = np.random.default_rng(5).normal(size=(7, 6))
-    o = np.random.default_rng(6).permutation(6)
-    a, b = marginals(z, names), marginals(z[:, o], [names[i] for i in o])
-    for (p, w), (q, v) in zip(a, b):
-        assert np.allclose(p.sum(1), 1) and np.allclose(p, q[:, [v.index(x) for x in w]])
-
-def test_same_does_not_reward_an_answer_that_was_not_asked():
-    truth, recon = np.eye(3)[[0, 1, 2]], np.eye(3)[[0, 0, 2]]
-    out = same(recon, truth, asked=[1, 2])
-    assert np.isnan(out[0]) and out[2] == 1
-
-# ---- a whole study, small, with the real renderer and the real judges --------------------------------------
 
 def tiny_study(path):
     """Ten true clips of moving squares, 32 training clips in two segments, decoded conditions that are
@@ -151,6 +65,7 @@ ALL = {
     "mean image", "mean video", "static first frame", "random training clip", "frozen first frame",
     "shuffled fMRI", "shifted fMRI", "nearest training clip"
 }
+
 SOME = {"ridge", "VAE round trip", "true conditions", "second seed"}
 
 def test_every_null_and_ceiling_stands_in_the_table(scored):
@@ -299,13 +214,6 @@ def test_what_is_added_from_outside_appears_in_the_verb(scored, tmp_path, monkey
         E.forget_null("plain grey")
         M.forget_metric("Brightness")
 
-def test_null_registry_refuses():
-    from semvideo import evaluate as E
-    with pytest.raises(SemvideoError, match="there already"):
-        E.register_null("shifted fMRI", None)
-    with pytest.raises(SemvideoError, match="No such added null"):
-        E.forget_null("shifted fMRI")
-
 def test_readouts_stand_beside_what_the_video_shows(scored):
     "Colour is in the voxels of the squares; read-outs are fitted to training clips alone."
     from semvideo.evaluate import READOUT_COLUMNS
@@ -353,8 +261,6 @@ def test_share_of_nothing_is_not_known():
     share, low, high = share_shown(shown, shown, np.zeros(6, int))
     assert share == 1 and np.isnan(low) and np.isnan(high)
 
-# ---- ablation: rows share what they do not touch ------------------------------------------------------------
-
 def test_a_branch_shares_files_and_leaves_the_study_alone(scored, tmp_path):
     from semvideo.ablation import branch_study
     s, t = scored
@@ -386,3 +292,11 @@ def test_the_row_without_mad_keeps_the_rest(scored):
     m = without_mad(s, 1, "test")
     assert all(np.array_equal(getattr(m, k), getattr(d, k)) for k in ("anchor", "motion", "holistic"))
     assert (m.latents == m.latents[0]).all() and not np.allclose(m.latents[0], d.latents[0])
+
+def test_an_evaluation_that_cannot_be_meant_touches_nothing(study, tmp_path):
+    from semvideo.evaluate import evaluate_study, judges_content
+    want = harness.state(study.path)
+    for kw in (dict(ceiling_clips=-3), dict(n_boot=0), dict(shuffle_clips=0), dict(n_boot=2.5)):
+        refuses(lambda: evaluate_study(study, 1, force=True, **kw), "Not a number of clips")
+    refuses(lambda: judges_content(tmp_path), "No judging networks")
+    assert harness.state(study.path) == want

@@ -377,12 +377,6 @@ def test_public_functions_say_their_types():
     assert sum(parameters) >= .97*len(parameters) and sum(returns) >= .97*len(returns), bare
 
 
-# files of tests that hold several groups of rooms and name none of them in their first line
-GROUPS = dict(test_study="030_stages 040_locks 050_trash 055_places 060_order 070_anew 080_opening",
-              test_train="351_left_out",
-              test_bundle="310_tiny_picture 312_tiny_text 314_tiny_judges 316_tiny_generator 318_tiny")
-
-
 def taken(source):
     "What a source takes from the package: modules, and names of them."
     modules, names, short = set(), set(), {}
@@ -413,7 +407,6 @@ def test_every_room_has_its_tests():
     texts = {p.stem: p.read_text() for p in (root/"tests").glob("test_*.py") if p.stem not in ("test_house", "test_names")}
     uses = {file: taken(text) for file, text in texts.items()}
     named = {file: set(re.findall(r"\b\d{3}_[a-z_0-9]+", ast.get_docstring(ast.parse(text)) or "")) for file, text in texts.items()}
-    for file, rooms in GROUPS.items(): named[file] |= set(rooms.split())
     rooms = {path.stem: module for module, path in room_of().items()}
     assert set().union(*named.values()) <= set(rooms), set().union(*named.values()) - set(rooms)
     for room, module in rooms.items():

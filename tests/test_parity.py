@@ -9,7 +9,7 @@ from semvideo import folders as S, metrics as M
 from semvideo.core import SemvideoError, ensure_torchvision, read_json
 from semvideo.protocols import PROTOCOLS
 from semvideo.published import leaderboard, what_differs
-from test_metrics import noisy, rng
+from metrics_help import noisy, rng
 
 def smooth(b=3, f=6, h=64, w=64, seed=0):
     "Clips of any shape, smooth in space and moving."
