@@ -13,7 +13,7 @@ import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for
 from .importance import bare_parcel, clip_mean
 
-# %% ../nbs/615_agreement.ipynb #0bc81e29
+# %% ../nbs/615_agreement.ipynb #e2cd3e9e
 def _flat(y):
     "Output (N,...) as centred rows (N,D), float32."
     y = np.asarray(y, np.float32).reshape(len(y), -1)
@@ -35,7 +35,8 @@ def agreement_matrix(decoded: np.ndarray, # (N,...) what was decoded
     Raises `SemvideoError` for an output that is the same for every clip."""
     y, t = _flat(decoded), _flat(target)
     if y.shape != t.shape:
-        raise SemvideoError('Decoded and true output differ in shape', found=np.shape(decoded), expected=np.shape(target))
+        raise SemvideoError('Decoded and true output differ in shape', found=np.shape(decoded),
+                            expected=np.shape(target))
     norm = float(np.linalg.norm(y))*float(np.linalg.norm(t))
     if norm <= 1e-20:
         raise SemvideoError('The decoder says the same for every clip', found='output without variance',

@@ -17,12 +17,12 @@ from .page_parts import table_cells
 from .pictures import image_uri
 from .verdicts import sentence_list
 
-# %% ../nbs/716_brain_parts.ipynb #12898b3b
+# %% ../nbs/716_brain_parts.ipynb #b167b920
 BRAIN_TITLES = dict(
     anchor='Anchor: what is in the picture (SAD)', motion='Motion: what moves where (SAD)',
     holistic='Holistic: the whole scene (SAD)', latents='Motion latents: the blurred film (MAD)')
-MAP_NAMES = dict(agreement='carries rightly', haufe='carries', gradient_x_input='uses', gradient='uses', integrated='uses',
-                 weights='weights')
+MAP_NAMES = dict(agreement='carries rightly', haufe='carries', gradient_x_input='uses',
+                 gradient='uses', integrated='uses', weights='weights')
 
 # %% ../nbs/716_brain_parts.ipynb #4355c6ac
 def _found(row): # of planted.csv
@@ -104,7 +104,7 @@ def _silence_table(file):
         'What silencing a parcel in both hemispheres costs: loss of correlation '
         'between decoded and true states')
 
-# %% ../nbs/716_brain_parts.ipynb #3d61e1b9
+# %% ../nbs/716_brain_parts.ipynb #c77ce557
 def level_tables(folder:'Path', level:str, # explain/sub-s
                  planted:pd.DataFrame|None=None)->list: # rows of planted.csv of this level, or None
     "Parcels, planted truth and cost of silence of a level."
@@ -128,7 +128,8 @@ def difference_words(table:pd.DataFrame)->str: # motion_minus_anchor.csv
         if not here.any(): continue
         more, less = ((sure & here & (sign*table['mean'] > 0)).sum() for sign in (1, -1))
         told.append(f'{group}: {more} more of motion, {less} more of the anchor, of {here.sum()} parcels')
-    return 'Parcels that carry significantly more of one level than of the other. ' + '; '.join(told) + '.' if told else ''
+    if not told: return ''
+    return f'Parcels that carry significantly more of one level than of the other. {"; ".join(told)}.'
 
 def _difference_part(folder):
     "Motion minus anchor for the template."

@@ -109,7 +109,7 @@ def _chosen_clips(study, subject, config):
     study.log('reads', split=config.split, by='explain', subject=subject)
     return _clips_of(study, subject, config.split, config.max_clips)
 
-# %% ../nbs/630_explain.ipynb #cead334c
+# %% ../nbs/630_explain.ipynb #f3948ea4
 @dataclass(frozen=True)
 class _Tested:
     "What the test of agreement reads, the same for each level."
@@ -137,7 +137,8 @@ def _carried_level(study, level, module, tested, modules, config):
     train, target = (read_npy(f) for f in files)
     clips, target = tested.clips, target[tested.clips.rows]
     text = None
-    if level == 'latents': text = _motion_text(study, clips.subject, config.split, clips.rows, modules, clips.x)
+    if level == 'latents':
+        text = _motion_text(study, clips.subject, config.split, clips.rows, modules, clips.x)
     decoded = decode_clips(module, clips.x, clips.subject, text)
     n = config.n_decoders
     readouts = null_readouts(tested.train, clips.x, train, target, tested.segments, n, config.seed)
@@ -213,7 +214,7 @@ def _draw_maps(maps, voxels, marked, folder): # maps: {level: {method: (V,)}}
             paths.append(_save_figure(fig, folder/f'{level}_{method}.png'))
     return paths
 
-# %% ../nbs/630_explain.ipynb #37273b2d
+# %% ../nbs/630_explain.ipynb #9962be43
 def _differences(found, voxels, folder): # found: {level: (map, Carried)}
     "Table and picture of motion minus anchor; paths, and the map."
     if not {'motion', 'anchor'} <= set(found): return [], {}
@@ -221,7 +222,8 @@ def _differences(found, voxels, folder): # found: {level: (map, Carried)}
     table, values = difference_table(more, less), motion - anchor
     write_csv(folder/'motion_minus_anchor.csv', table)
     high = max(1e4*float(np.nanpercentile(np.abs(values), 98)), 1e-12)
-    fig = plot_map(1e4*values, voxels, views=VIEWS_DRAWN, outline=_AREAS_NAMED, marked=_significant(table), cmap='RdBu_r',
+    fig = plot_map(1e4*values, voxels, views=VIEWS_DRAWN, outline=_AREAS_NAMED,
+                   marked=_significant(table), cmap='RdBu_r',
                    title='motion minus anchor: which areas carry more of which',
                    label='difference of agreement, 1e-4', limits=(-high, high))
     picture = _save_figure(fig, folder/'motion_minus_anchor.png')
@@ -235,14 +237,14 @@ def _for_workbench(maps, more, voxels, folder):
         paths.append(write_metric(folder/f'maps.{side}.func.gii', named, voxels, side))
     return paths
 
-# %% ../nbs/630_explain.ipynb #4220477d
+# %% ../nbs/630_explain.ipynb #e5be80dd
 def _explain_level(level, module, study, clips, text, found, config, roles, folder):
     "Maps, tables and planted rows of one level, and the paths of what was written."
     voxels = study.voxels(clips.subject)
     maps = {} if found is None else dict(agreement=found[0])
     maps |= _level_maps(module, clips, text, config)
-    if found is None: roi = roi_table(maps[config.methods[0]], voxels, config.null, config.n_null, config.seed)
-    else: roi = carried_table(found[1])
+    if found: roi = carried_table(found[1])
+    else: roi = roi_table(maps[config.methods[0]], voxels, config.null, config.n_null, config.seed)
     tables = {level: voxels.assign(**maps), f'{level}_roi': roi}
     target = study.path/f'targets/{config.split}/{level}.npy'
     if config.occlusion and target.is_file():
@@ -280,7 +282,7 @@ def _pictures(voxels, maps, found, folder):
     more, difference = _differences(found, voxels, folder)
     return paths + more + _for_workbench(maps, difference, voxels, folder)
 
-# %% ../nbs/630_explain.ipynb #19bb3c8c
+# %% ../nbs/630_explain.ipynb #15ec2c04
 def explain_study(study: Study,
                   subject: int | str, # whose decoder and voxels
                   config: ExplainConfig | None = None, # default: its defaults
@@ -304,8 +306,9 @@ def explain_study(study: Study,
             text = _motion_text(study, subject, config.split, clips.rows, modules, clips.x)
         tests = _carried_level(study, level, module, tested, modules, config)
         if tests: found[level] = tests
-        maps[level], marks, made = _explain_level(level, module, study, clips, text, tests, config, roles, stage.dir)
-        files += made
+        made = _explain_level(level, module, study, clips, text, tests, config, roles, stage.dir)
+        maps[level], marks, written = made
+        files += written
         planted += marks
     files += _pictures(study.voxels(subject), maps, found, stage.dir)
     if planted:

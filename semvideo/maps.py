@@ -341,7 +341,7 @@ def plot_map(values: np.ndarray, # (V,) one value a voxel
     _write_around(fig, page, cmap, limits, label, title, caption)
     return fig
 
-# %% ../nbs/620_maps.ipynb #f04b0a48
+# %% ../nbs/620_maps.ipynb #c5118e23
 def write_dscalar(path: Path | str, # .dscalar.nii to write
                   maps: dict, # {name: (V,) values}
                   voxels: pd.DataFrame, # table with hemisphere, vertex
@@ -375,7 +375,8 @@ def write_metric(path: Path | str, # .func.gii to write
     arrays = []
     for name, values in maps.items():
         on = to_surface(values, voxels, hemisphere, fill=False).astype(np.float32)
-        arrays.append(nib.gifti.GiftiDataArray(on, intent='NIFTI_INTENT_NONE', datatype='NIFTI_TYPE_FLOAT32', meta=dict(Name=name)))
+        arrays.append(nib.gifti.GiftiDataArray(
+            on, intent='NIFTI_INTENT_NONE', datatype='NIFTI_TYPE_FLOAT32', meta=dict(Name=name)))
     side = dict(L='CortexLeft', R='CortexRight')[hemisphere]
     img = nib.gifti.GiftiImage(darrays=arrays, meta=nib.gifti.GiftiMetaData(AnatomicalStructurePrimary=side))
     with atomic_path(path) as tmp: Path(tmp).write_bytes(img.to_bytes())

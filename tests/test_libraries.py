@@ -1,6 +1,5 @@
 """Every runtime requirement is imported by some room, and the page of libraries names each of them and no other."""
 import ast
-import importlib.metadata as metadata
 import json
 import re
 from configparser import ConfigParser
