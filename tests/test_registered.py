@@ -46,7 +46,7 @@ def test_from_captions_to_both_tables(study, miniature, tmp_path):
     assert {"2-way-V", "50-way-I", "SSIM", "PSNR", "EPE"} <= set(one.metric) <= set(written.primary), set(one.metric)
     assert (one.n == 24).all() and not (one.n_eff > 24).any() and one.sd_subjects.notna().all() and one.sd_seeds.isna().all()
     for null in written.nulls: assert null in one and one[null].notna().any()
-    assert one.printed.notna().all() and set(one["above shuffled fMRI"]) <= {"yes", "no", ""}
+    assert one.printed.notna().all() and set(one["above shuffled fMRI"].fillna("")) <= {"yes", "no", ""}
     assert set(three.row) == {"without-mad"} and (three.printed[three.metric == "SSIM"] == .285).all()
     text = tables.text()
     assert "NOT as written down" in text and "bundle: tiny, not sd15" in text and "n_eff" in text
