@@ -33,7 +33,7 @@ class Critic(nn.Module):
             c = conv.out_channels
         self.look = nn.Sequential(*steps)
         self.real, self.fits = sn(nn.Linear(c, 1)), sn(nn.Linear(n_voxels, c))
-    def forward(self, film, x):
+    def forward(self, film: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         h = self.look(film).mean((2, 3, 4))*4
         return self.real(h)[:, 0] + (self.fits(x)*h).mean(1)
 
@@ -82,7 +82,7 @@ class FCvgan2022(System):
     version = 1
     sizes = dict(miniature=CvganConfig(),
                  paper=CvganConfig(side=64, width=256, critic_width=64, noise=100, epochs=100, batch=64, lr=2e-4))
-    def networks(self, shapes):
+    def networks(self, shapes: 'Shapes') -> dict:
         c, V = self.config, shapes.n_voxels
         return dict(generator=FilmDecoder(V+c.noise, shapes.frames[0], c.side, c.width, c.dropout),
                     frame_critic=Critic(V, c.side, c.critic_width, film=False),

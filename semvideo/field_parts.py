@@ -55,7 +55,7 @@ class Blocks(nn.Module):
         layer = lambda: nn.Sequential(nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(dropout),
                                       nn.Linear(hidden, hidden))
         self.more = nn.ModuleList(layer() for _ in range(depth))
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.first(x)
         for layer in self.more: x = x + layer(x)
         return x
@@ -73,8 +73,8 @@ class Scale(nn.Module):
         spread = rows.std(0) if not one else (rows-self.mean).std().expand(rows.shape[1:]).clone()
         self.spread = torch.where(spread > 1e-6, spread, torch.ones_like(spread))
         return self
-    def forward(self, x): return (x-self.mean)/self.spread
-    def inverse(self, x): return x*self.spread + self.mean
+    def forward(self, x: torch.Tensor) -> torch.Tensor: return (x-self.mean)/self.spread
+    def inverse(self, x: torch.Tensor) -> torch.Tensor: return x*self.spread + self.mean
 
 # %% ../nbs/369_field_parts.ipynb #e9addbfb
 def info_nce(a: torch.Tensor, b: torch.Tensor, # (B,C) each
@@ -116,7 +116,7 @@ class TextReader(nn.Module):
         super().__init__()
         self.text = tuple(text)
         self.states = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, text[0]*text[1]))
-    def forward(self, x): return self.states(x).unflatten(1, self.text)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: return self.states(x).unflatten(1, self.text)
 
 class FilmReader(nn.Module):
     "Channels (B,hidden) to standardised moving latents (B,F,C,h,w), with attention over frames."
@@ -128,7 +128,7 @@ class FilmReader(nn.Module):
         self.moves = nn.Linear(hidden, frames*width)
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.change = nn.Linear(width, size)
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         steps = self.moves(x).unflatten(1, (self.frames, -1))
         steps = steps + self.attention(steps, steps, steps, need_weights=False)[0]
         frames = self.still(x)[:, None] + self.change(steps)

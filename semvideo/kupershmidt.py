@@ -25,7 +25,7 @@ class Grow(nn.Module):
         super().__init__()
         self.scale = (2 if time else 1, 2, 2)
         self.conv, self.norm = nn.Conv3d(c_in, c_out, 3, padding=1), nn.GroupNorm(1, c_out)
-    def forward(self, x): # (B,C,F,H,W)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: # (B,C,F,H,W)
         return F.gelu(self.norm(self.conv(F.interpolate(x, scale_factor=self.scale))))
 
 class FilmDecoder(nn.Module):
@@ -41,7 +41,7 @@ class FilmDecoder(nn.Module):
         channels = [max(8, width >> i) for i in range(ups+1)]
         self.grow = nn.Sequential(*[Grow(a, b, i < 2) for i,(a, b) in enumerate(zip(channels, channels[1:]))])
         self.last = nn.Conv3d(channels[-1], 3, (1, 3, 3), padding=(0, 1, 1))
-    def forward(self, x): # (B,V)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: # (B,V)
         h = self.linear(self.drop(x)).unflatten(1, (self.width, self.start, 8, 8))
         h = self.last(self.grow(h))
         at = torch.arange(self.frames, device=h.device)*h.shape[2]//self.frames
@@ -59,7 +59,7 @@ class FilmEncoder(nn.Module):
             steps += [nn.Conv3d(a, b, 3, (1 if i else 2, 2, 2), 1), nn.GroupNorm(1, b), nn.GELU()]
         self.shrink = nn.Sequential(*steps)
         self.linear = nn.Linear(channels[-1]*-(-frames//2)*64, n_voxels)
-    def forward(self, film): # (B,3,F,side,side)
+    def forward(self, film: torch.Tensor) -> torch.Tensor: # (B,3,F,side,side)
         return self.linear(self.shrink(film-.5).flatten(1))
 
 # %% ../nbs/373_kupershmidt.ipynb #53fc9d26
@@ -169,7 +169,7 @@ class Kupershmidt2022(System):
     sizes = dict(miniature=KupershmidtConfig(),
                  paper=KupershmidtConfig(side=128, width=64, encoder_epochs=40, decoder_epochs=60,
                                          batch=48, unpaired=48, lr=5e-4))
-    def networks(self, shapes):
+    def networks(self, shapes: 'Shapes') -> dict:
         c, frames = self.config, shapes.frames[0]
         return dict(encoder=FilmEncoder(shapes.n_voxels, frames, c.side, c.width),
                     decoder=FilmDecoder(shapes.n_voxels, frames, c.side, c.width, c.dropout))

@@ -169,10 +169,10 @@ def _chance_gated(pair):
 
 def _turned(fn, budget=8 << 20, **kw):
     """Chance: mean of fn over reconstructions and the truths of other clips (`Pair.turns`),
-    as many clips in memory at a time as `budget` bytes hold."""
+    64 clips in memory at a time, or as many as `budget` bytes hold."""
     def chance(pair):
         if len(pair) < 2: return np.nan
-        step = max(1, budget//max(1, pair.recon[0].nbytes))
+        step = min(64, max(1, budget//pair.recon[0].nbytes))
         part = lambda t, i: fn(pair.recon[i:i+step], pair.truth[t[i:i+step]], **kw)
         return np.concatenate([part(t, i) for t in pair.turns for i in range(0, len(pair), step)]).mean()
     return chance

@@ -45,8 +45,8 @@ class AnimatorSemantics(nn.Module):
         self.c, self.voxels, self.words = c, Scale((shapes.n_voxels,)), Scale(tuple(shapes.text))
         self.blocks = Blocks(shapes.n_voxels, c.hidden, c.depth, c.dropout)
         self.reader = TextReader(c.hidden, shapes.text)
-    def forward(self, x): return self.reader(self.blocks(self.voxels(x)))
-    def loss(self, x, states): # (B,V), (B,T,D)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: return self.reader(self.blocks(self.voxels(x)))
+    def loss(self, x: torch.Tensor, states: torch.Tensor) -> torch.Tensor: # (B,V), (B,T,D)
         mine, wanted = self(x), self.words(states)
         contrast = info_nce(mine.flatten(1), wanted.flatten(1), self.c.tau)
         return F.mse_loss(mine, wanted) + self.c.contrast*contrast
@@ -59,8 +59,10 @@ class AnimatorStructure(nn.Module):
         self.film = Scale(self.latent)
         self.blocks = Blocks(shapes.n_voxels, c.hidden, 1, c.dropout)
         self.out = nn.Linear(c.hidden, int(np.prod(self.latent)))
-    def forward(self, x): return self.out(self.blocks(self.voxels(x))).unflatten(1, self.latent)
-    def loss(self, x, first): return F.mse_loss(self(x), self.film(first)) # (B,V), (B,C,h,w)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.blocks(self.voxels(x))).unflatten(1, self.latent)
+    def loss(self, x: torch.Tensor, first: torch.Tensor) -> torch.Tensor: # (B,V), (B,C,h,w)
+        return F.mse_loss(self(x), self.film(first))
 
 # %% ../nbs/380_mind_animator.ipynb #e2ff476b
 def sparse_causal_mask(frames: int) -> torch.Tensor: # tokens: frames before the one to predict
@@ -84,7 +86,9 @@ class NextFrame(nn.Module):
                                            norm_first=True)
         self.layers = nn.TransformerDecoder(layer, c.layers)
         self.change = nn.Linear(c.width, size)
-    def forward(self, x, before): # (B,V), standardised (B,k,C,h,w): frames 0..k-1 -> frames 1..k
+    def forward(self, x: torch.Tensor, # (B,V)
+                before: torch.Tensor # standardised (B,k,C,h,w): frames 0..k-1
+                ) -> torch.Tensor: # frames 1..k
         k = before.shape[1]
         tokens = self.token(before.flatten(2)) + self.place[:, :k]
         if self.training and self.c.hide:
@@ -94,10 +98,10 @@ class NextFrame(nn.Module):
         mask = sparse_causal_mask(k).to(x.device)
         seen = self.layers(tokens, brain, tgt_mask=mask)
         return before[:, :1] + self.change(seen).unflatten(2, self.latent)
-    def loss(self, x, film): # (B,V), (B,F,C,h,w)
+    def loss(self, x: torch.Tensor, film: torch.Tensor) -> torch.Tensor: # (B,V), (B,F,C,h,w)
         film = self.film(film)
         return F.mse_loss(self(x, film[:, :-1]), film[:, 1:])
-    def unroll(self, x, first): # (B,V), latent of the first frame (B,C,h,w)
+    def unroll(self, x: torch.Tensor, first: torch.Tensor) -> torch.Tensor: # (B,V), latent of the first frame (B,C,h,w)
         "The film that follows a first frame, each frame from what was predicted before: (B,F,C,h,w)."
         film = self.film(first)[:, None]
         for _ in range(self.n): film = torch.cat([film, self(x, film)[:, -1:]], 1)
@@ -124,12 +128,12 @@ class MindAnimator(System):
         ('kind', 'colour', 'direction', 'layout'))
     sizes, needs = MIND_ANIMATOR, ('captions', 'targets')
     render = dict(motion_prior=False, anchor_mode='none', anchor_strength=0.)
-    def networks(self, shapes):
+    def networks(self, shapes: 'Shapes') -> dict:
         c = self.config
         return dict(semantics=AnimatorSemantics(shapes, c), structure=AnimatorStructure(shapes, c),
                     motion=NextFrame(shapes, c))
 
-    def learn(self, examples, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
         shapes, x = shapes_of(examples), torch.tensor(examples.fmri)
         words, film = (torch.tensor(examples.target(k)) for k in ('holistic', 'latents'))
         with seeded('cpu', 'mind-animator net', seed): nets = self.networks(shapes)
@@ -146,7 +150,7 @@ class MindAnimator(System):
             self.arrays |= network_arrays(name, net)
 
     @torch.no_grad()
-    def decode(self, fmri, ids=None, seed=0):
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         nets = self.networks(Shapes.from_dict(self.facts['shapes']))
         nets = {k: fill_network(k, self.arrays, net) for k,net in nets.items()}
         x = torch.tensor(np.asarray(fmri, np.float32))

@@ -60,9 +60,9 @@ class BrainModel(nn.Module):
         self.encoder = _layers(c.width, c.heads, c.depth)
         self.empty = nn.Parameter(torch.zeros(1, 1, c.width))
         self.decoder, self.out = _layers(c.width, c.heads, c.back), nn.Linear(c.width, c.patch)
-    def forward(self, x): # (B,V) -> (B,L,width)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: # (B,V) -> (B,L,width)
         return self.encoder(self.embed(as_patches(x, self.c.patch)) + self.place)
-    def loss(self, x): # (B,V)
+    def loss(self, x: torch.Tensor) -> torch.Tensor: # (B,V)
         "Squared error on hidden patches."
         patches = as_patches(x, self.c.patch)
         order = torch.rand(patches.shape[:2], device=x.device).argsort(1)
@@ -86,12 +86,12 @@ class MindVideoNet(nn.Module):
         self.look = nn.MultiheadAttention(c.width, c.heads, batch_first=True)
         self.states = nn.Sequential(nn.LayerNorm(c.width), nn.Linear(c.width, text))
         self.code, self.said = nn.Linear(c.width, 128), nn.Linear(text, 128)
-    def forward(self, x): # (B,V) -> code (B,128), standardised states (B,T,D)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: # (B,V) -> code (B,128), standardised states (B,T,D)
         tokens = self.brain(self.voxels(x))
         ask = self.ask.expand(len(x), -1, -1)
         states = self.states(ask + self.look(ask, tokens, tokens, need_weights=False)[0])
         return self.code(tokens.mean(1)), states
-    def loss(self, x, states): # (B,V), (B,T,D)
+    def loss(self, x: torch.Tensor, states: torch.Tensor) -> torch.Tensor: # (B,V), (B,T,D)
         code, mine = self(x)
         wanted = self.words(states)
         contrast = info_nce(code, self.said(wanted.mean(1)), self.c.tau)
@@ -117,9 +117,9 @@ class MindVideo(System):
         ('kind', 'colour'))
     sizes, needs = MIND_VIDEO, ('captions', 'targets')
     render = dict(start='noise', anchor_mode='none', anchor_strength=0.)
-    def networks(self, shapes): return dict(net=MindVideoNet(shapes, self.config))
+    def networks(self, shapes: 'Shapes') -> dict: return dict(net=MindVideoNet(shapes, self.config))
 
-    def learn(self, examples, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
         c, shapes, words = self.config, shapes_of(examples), examples.target('holistic')
         with seeded('cpu', 'mind-video net', seed): net = self.networks(shapes)['net']
         net.voxels.measure(examples.fmri)
@@ -138,7 +138,7 @@ class MindVideo(System):
         self.facts = dict(shapes=shapes.to_dict(), hidden=missed, loss=losses[-1])
 
     @torch.no_grad()
-    def decode(self, fmri, ids=None, seed=0):
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         net = self.networks(Shapes.from_dict(self.facts['shapes']))['net']
         net = fill_network('net', self.arrays, net)
         batches = torch.tensor(np.asarray(fmri, np.float32)).split(64)

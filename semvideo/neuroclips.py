@@ -42,8 +42,8 @@ class SemanticReader(nn.Module):
         self.c, self.voxels, self.words = c, Scale((shapes.n_voxels,)), Scale(tuple(shapes.text))
         self.blocks = Blocks(shapes.n_voxels, c.hidden, c.depth, c.dropout)
         self.reader = TextReader(c.hidden, shapes.text)
-    def forward(self, x): return self.reader(self.blocks(self.voxels(x)))
-    def loss(self, x, states, progress): # (B,V), (B,T,D)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: return self.reader(self.blocks(self.voxels(x)))
+    def loss(self, x: torch.Tensor, states: torch.Tensor, progress: float) -> torch.Tensor: # (B,V), (B,T,D)
         wanted = self.words(states)
         share, other = torch.ones(len(x), 1), torch.arange(len(x))
         if progress < self.c.mix_until: x, share, other = mixed_rows(x)
@@ -60,8 +60,9 @@ class PerceptionReader(nn.Module):
         self.voxels, self.film = Scale((shapes.n_voxels,)), Scale(film)
         self.blocks = Blocks(shapes.n_voxels, c.hidden, c.depth, c.dropout)
         self.reader = FilmReader(c.hidden, shapes.frames[0], shapes.latent)
-    def forward(self, x): return self.reader(self.blocks(self.voxels(x)))
-    def loss(self, x, latents): return F.l1_loss(self(x), self.film(latents)) # (B,V), (B,F,C,h,w)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: return self.reader(self.blocks(self.voxels(x)))
+    def loss(self, x: torch.Tensor, latents: torch.Tensor) -> torch.Tensor: # (B,V), (B,F,C,h,w)
+        return F.l1_loss(self(x), self.film(latents))
 
 # %% ../nbs/376_neuroclips.ipynb #6a3dda70
 def caption_rows(decoded: np.ndarray, # (B,T,D) states of key frames
@@ -92,11 +93,11 @@ class NeuroClips(System):
         ('kind', 'colour', 'layout'))
     sizes, needs = NEUROCLIPS, ('captions', 'targets')
     render = dict(start='peers', anchor_strength=1.)
-    def networks(self, shapes):
+    def networks(self, shapes: 'Shapes') -> dict:
         return dict(semantic=SemanticReader(shapes, self.config),
                     perception=PerceptionReader(shapes, self.config))
 
-    def learn(self, examples, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
         shapes, n = shapes_of(examples), len(examples)
         with seeded('cpu', 'neuroclips net', seed): nets = self.networks(shapes)
         x = torch.tensor(examples.fmri)
@@ -115,7 +116,7 @@ class NeuroClips(System):
             self.arrays |= network_arrays(name, net)
 
     @torch.no_grad()
-    def decode(self, fmri, ids=None, seed=0):
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         nets = self.networks(Shapes.from_dict(self.facts['shapes']))
         nets = {k: fill_network(k, self.arrays, net) for k,net in nets.items()}
         x = torch.tensor(np.asarray(fmri, np.float32))

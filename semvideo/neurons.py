@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 import torch.nn.functional as F
+from fastcore.basics import patch
 from .core import Config
 from .decoders import seeded
 from .field_parts import (Blocks, FilmReader, Scale, StepsConfig, TextReader, info_nce,
@@ -66,7 +67,7 @@ class NeuronsNet(nn.Module):
         self.object, self.concept = nn.Linear(c.hidden, c.grid**2), nn.Linear(c.hidden, concepts)
         self.description = TextReader(c.hidden, shapes.text)
         self.moves = FilmReader(c.hidden, shapes.frames[0], shapes.latent)
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.blocks(self.voxels(x))
         mask = self.object(h).unflatten(1, (self.c.grid, self.c.grid))
         said = dict(concept=self.concept(h), description=self.description(h))
@@ -125,11 +126,11 @@ class Neurons(System):
         ('kind', 'colour', 'layout'))
     sizes, needs = NEURONS, ('captions', 'targets')
     render = dict(start='peers', anchor_strength=1.)
-    def networks(self, shapes):
+    def networks(self, shapes: 'Shapes') -> dict:
         concepts = self.facts.get('concepts', self.config.concepts)
         return dict(net=NeuronsNet(shapes, self.config, concepts))
 
-    def targets_of(self, examples) -> dict: # {task: rows}
+    def targets_of(self, examples: 'Examples') -> dict: # {task: rows}
         "What each task should say of the training clips; the concepts' words go into the facts."
         c = self.config
         words, there = class_words(examples.captions.holistic.tolist(), c.concepts, c.least)
@@ -139,37 +140,43 @@ class Neurons(System):
             object=key_masks(examples.frames, c.grid), concept=there,
             description=examples.target('holistic'), film=examples.target('latents')).items()}
 
-    def learn(self, examples, seed=0):
-        shapes, x = shapes_of(examples), torch.tensor(examples.fmri)
-        wanted = self.targets_of(examples)
-        with seeded('cpu', 'neurons net', seed): net = self.networks(shapes)['net']
-        net.voxels.measure(x)
-        net.words.measure(wanted['description'], one=True)
-        net.film.measure(wanted['film'], one=True)
-        def loss(rows, progress):
-            each = task_losses(net, x[rows], {k: v[rows] for k,v in wanted.items()})
-            weights = task_weights(progress)
-            return sum(weights[k]*v for k,v in each.items())/sum(weights.values())
-        steps = StepsConfig(**self.config.training)
-        losses = train_steps(net, loss, len(x), steps, 'neurons', seed)
-        self.arrays = training_means(examples) | network_arrays('net', net)
-        for k in ('anchor', 'holistic'): self.arrays[f'known/{k}'] = examples.target(k).astype(np.float16)
-        self.arrays['known/concepts'] = wanted['concept'].numpy()
-        self.facts |= dict(shapes=shapes.to_dict(), loss=losses[-1])
 
-    @torch.no_grad()
-    def answers(self, fmri: np.ndarray) -> dict: # (B,V) -> {task: array}
-        "What the four tasks say of each clip; the description standardised, the film in latents."
-        net = self.networks(Shapes.from_dict(self.facts['shapes']))['net']
-        net = fill_network('net', self.arrays, net)
-        given = net(torch.tensor(np.asarray(fmri, np.float32)))
-        known = net.words(torch.tensor(self.arrays['known/holistic']).float()).numpy()
-        given['film'] = net.film.inverse(given['film'])
-        return {k: v.numpy() for k,v in given.items()} | dict(known=known)
+# %% ../nbs/378_neurons.ipynb #e06fe326
+@patch
+def learn(self: Neurons, examples: 'Examples', seed: int = 0) -> None:
+    shapes, x = shapes_of(examples), torch.tensor(examples.fmri)
+    wanted = self.targets_of(examples)
+    with seeded('cpu', 'neurons net', seed): net = self.networks(shapes)['net']
+    net.voxels.measure(x)
+    net.words.measure(wanted['description'], one=True)
+    net.film.measure(wanted['film'], one=True)
+    def loss(rows, progress):
+        each = task_losses(net, x[rows], {k: v[rows] for k,v in wanted.items()})
+        weights = task_weights(progress)
+        return sum(weights[k]*v for k,v in each.items())/sum(weights.values())
+    steps = StepsConfig(**self.config.training)
+    losses = train_steps(net, loss, len(x), steps, 'neurons', seed)
+    self.arrays = training_means(examples) | network_arrays('net', net)
+    for k in ('anchor', 'holistic'): self.arrays[f'known/{k}'] = examples.target(k).astype(np.float16)
+    self.arrays['known/concepts'] = wanted['concept'].numpy()
+    self.facts |= dict(shapes=shapes.to_dict(), loss=losses[-1])
 
-    def decode(self, fmri, ids=None, seed=0):
-        given = self.answers(fmri)
-        chosen = choose_sentence(given['description'], given['concept'], given['known'],
-                                 self.arrays['known/concepts'], self.config.sure)
-        said = {k: self.arrays[f'known/{k}'][chosen] for k in ('anchor', 'holistic')}
-        return stated(self.arrays, len(fmri), latents=given['film'], **said)
+# %% ../nbs/378_neurons.ipynb #66bb7f94
+@patch
+@torch.no_grad()
+def answers(self: Neurons, fmri: np.ndarray) -> dict: # (B,V) -> {task: array}
+    "What the four tasks say of each clip; the description standardised, the film in latents."
+    net = self.networks(Shapes.from_dict(self.facts['shapes']))['net']
+    net = fill_network('net', self.arrays, net)
+    given = net(torch.tensor(np.asarray(fmri, np.float32)))
+    known = net.words(torch.tensor(self.arrays['known/holistic']).float()).numpy()
+    given['film'] = net.film.inverse(given['film'])
+    return {k: v.numpy() for k,v in given.items()} | dict(known=known)
+
+@patch
+def decode(self: Neurons, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
+    given = self.answers(fmri)
+    chosen = choose_sentence(given['description'], given['concept'], given['known'],
+                             self.arrays['known/concepts'], self.config.sure)
+    said = {k: self.arrays[f'known/{k}'][chosen] for k in ('anchor', 'holistic')}
+    return stated(self.arrays, len(fmri), latents=given['film'], **said)

@@ -185,7 +185,7 @@ class Nishimoto2011(System):
         ridge = Ridge(per_target=True).fit(delayed(energy, segments, self.config.delays), fmri, groups)
         return ridge, np.argsort(-ridge.scores.max(0), kind='stable')[:self.config.voxels]
 
-    def learn(self, examples, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
         c, clips = self.config, examples.clips
         fps = max(1, round(examples.frames.shape[1]/float(clips.duration_s.iloc[0])))
         raw = self._energy(examples.frames, fps)

@@ -23,10 +23,10 @@ class MeanFilm(System):
     "The average training clip for every clip."
     card = SystemCard('mean film', 'The average training clip, whatever the brain says.', PLAIN,
                       'all of it', 'nothing')
-    def learn(self, examples, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
         mean = examples.frames.mean(0, dtype=np.float64)
         self.arrays = dict(mean=np.rint(mean).astype(np.uint8))
-    def decode(self, fmri, ids=None, seed=0):
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         return np.repeat(self.arrays['mean'][None], len(fmri), 0)
 
 @register_system('random')
@@ -34,8 +34,8 @@ class RandomFilm(System):
     "A training clip drawn by lot for every clip."
     card = SystemCard('random clip', 'A training clip drawn by lot, whatever the brain says.', PLAIN,
                       'all of it', 'nothing')
-    def learn(self, examples, seed=0): self.arrays = dict(frames=examples.frames)
-    def decode(self, fmri, ids=None, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None: self.arrays = dict(frames=examples.frames)
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         names = range(len(fmri)) if ids is None else ids
         library = self.arrays['frames']
         def lot(name): return rng_for('random clip', name, seed).integers(len(library))
@@ -55,11 +55,11 @@ class Retrieval(System):
     "The training clip whose coarse pixels are nearest to the decoded ones."
     card = SystemCard('retrieval', 'Ridge regression to coarse pixels; the nearest training clip is shown.',
                       PLAIN, 'all of it', 'nothing', ('colour', 'layout'))
-    def learn(self, examples, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
         features = coarse_ends(examples.frames)
         self.arrays = dict(frames=examples.frames, features=features)
         self.arrays |= ridge_arrays('pixels', Ridge().fit(examples.fmri, features, examples.groups))
-    def decode(self, fmri, ids=None, seed=0):
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         pred = ridge_predict('pixels', self.arrays, fmri)
         return self.arrays['frames'][best_match(pred, self.arrays['features'])]
 
@@ -70,12 +70,12 @@ class RidgeStates(System):
     card = SystemCard('ridge', 'Linear regression from voxels to three text states and to moving latents.',
                       PLAIN, 'all of it', 'nothing', ('kind', 'colour', 'direction', 'layout'))
     needs = ('captions', 'targets')
-    def learn(self, examples, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
         self.arrays = training_means(examples)
         names = (*LEVELS, 'latents')
         targets = [examples.target(k) for k in names]
         fitted = Ridge().fit_each(examples.fmri, targets, examples.groups)
         for name,ridge in zip(names, fitted): self.arrays |= ridge_arrays(name, ridge)
-    def decode(self, fmri, ids=None, seed=0):
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         said = {k: ridge_predict(k, self.arrays, fmri) for k in (*LEVELS, 'latents')}
         return stated(self.arrays, len(fmri), **said)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 from .core import (Config, Decoded, Study, read_json, read_safetensors, write_json,
                            write_safetensors)
 from .decoders import DECODER_PARTS, RECIPES
@@ -68,10 +69,11 @@ def _recipe(config):
     d = RECIPES[config.recipe].to_dict()
     return {k: {**v, **config.changes.get(k, {})} if isinstance(v, dict) else v for k,v in d.items()}
 
+# %% ../nbs/382_semvideo_systems.ipynb #ea05195f
 class SemVideoSystem(System):
     "Three text states and moving latents, by the decoders of this house."
     needs = ('captions', 'targets')
-    def networks(self, shapes):
+    def networks(self, shapes: 'Shapes') -> dict:
         name = self.config.recipe if self.config.recipe != 'auto' else 'miniature'
         r, voxels, out = RECIPES[name], {1: shapes.n_voxels}, {}
         text = dict(tokens=shapes.text[0], width=shapes.text[1])
@@ -80,7 +82,7 @@ class SemVideoSystem(System):
         out['mad'] = MAD(voxels, shapes.frames[0], {**r.mad, **film})
         return out
 
-    def learn(self, examples: Examples, seed: int = 0):
+    def learn(self, examples: Examples, seed: int = 0) -> None:
         fmri = {s: examples.of(s).repeats for s in (examples.subject, *examples.others)}
         targets = {k: examples.target(k).astype(np.float16) for k in (*LEVELS, 'latents')}
         with tempfile.TemporaryDirectory() as folder:
@@ -90,15 +92,6 @@ class SemVideoSystem(System):
         self.facts = dict(subject=examples.subject, parts=parts)
         chooses = self.config.use_films and examples.films is not None
         if chooses: self.keep(examples, fmri[examples.subject], targets)
-
-    def keep(self, examples, fmri, targets):
-        "What choosing among scenes needs."
-        films = examples.films
-        self.arrays |= {f'kept/{k}': v for k,v in dict(targets, fmri=fmri).items()}
-        if films.latents is not None: self.arrays['films'] = np.asarray(films.latents)
-        tables = dict(clips=examples.clips, captions=examples.captions, scenes=films.captions)
-        self.facts |= dict({k: t.to_dict('records') for k,t in tables.items()},
-                           bundle=examples.study.settings_of('targets').get('bundle', 'tiny'))
 
     def states(self, fmri, ids, seed, given: dict | None = None) -> dict: # {level: states} that are given
         "What the decoders say, {field of Decoded: array}."
@@ -111,7 +104,7 @@ class SemVideoSystem(System):
             decoded[field] = decode(module, fmri, self.facts['subject'], **kw)
         return decoded
 
-    def decode(self, fmri, ids=None, seed=0):
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         names = list(range(len(fmri))) if ids is None else list(ids)
         out = Decoded(**self.states(fmri, names, seed))
         return self.by_scenes(out, fmri, names, seed) if 'scenes' in self.facts else out
@@ -120,18 +113,30 @@ class SemVideoSystem(System):
         "Latents that were drawn as films have them have not shrunk."
         return dict(motion_gain=1.) if 'films' in self.arrays else {}
 
-    def by_scenes(self, out, fmri, names, seed): # Decoded, (B,V), (B,)
-        "What the likeliest scenes say, and how they move."
-        kept = {k.partition('/')[2]: v for k,v in self.arrays.items() if k.startswith('kept/')}
-        subject, brains = self.facts['subject'], kept.pop('fmri')
-        with tempfile.TemporaryDirectory() as folder:
-            clips, captions, scenes = (pd.DataFrame(self.facts[k]) for k in ('clips', 'captions', 'scenes'))
-            own = study_of(Path(folder)/'study', clips, {subject: brains}, kept, captions, self.facts['bundle'])
-            films = Films(scenes, self.arrays.get('films')).save(Path(folder)/'films')
-            motion = 'films' if 'films' in self.arrays else 'regression'
-            refined = Refinement(own, subject, 'scenes', motion=motion, films=films, seed=seed)
-            retold = lambda states: self.states(fmri, names, seed, states)['latents']
-            return refined(out, names, retold)[0]
+# %% ../nbs/382_semvideo_systems.ipynb #1bc877cb
+@patch
+def keep(self: SemVideoSystem, examples, fmri, targets):
+    "What choosing among scenes needs."
+    films = examples.films
+    self.arrays |= {f'kept/{k}': v for k,v in dict(targets, fmri=fmri).items()}
+    if films.latents is not None: self.arrays['films'] = np.asarray(films.latents)
+    tables = dict(clips=examples.clips, captions=examples.captions, scenes=films.captions)
+    self.facts |= dict({k: t.to_dict('records') for k,t in tables.items()},
+                       bundle=examples.study.settings_of('targets').get('bundle', 'tiny'))
+
+@patch
+def by_scenes(self: SemVideoSystem, out, fmri, names, seed): # Decoded, (B,V), (B,)
+    "What the likeliest scenes say, and how they move."
+    kept = {k.partition('/')[2]: v for k,v in self.arrays.items() if k.startswith('kept/')}
+    subject, brains = self.facts['subject'], kept.pop('fmri')
+    with tempfile.TemporaryDirectory() as folder:
+        clips, captions, scenes = (pd.DataFrame(self.facts[k]) for k in ('clips', 'captions', 'scenes'))
+        own = study_of(Path(folder)/'study', clips, {subject: brains}, kept, captions, self.facts['bundle'])
+        films = Films(scenes, self.arrays.get('films')).save(Path(folder)/'films')
+        motion = 'films' if 'films' in self.arrays else 'regression'
+        refined = Refinement(own, subject, 'scenes', motion=motion, films=films, seed=seed)
+        retold = lambda states: self.states(fmri, names, seed, states)['latents']
+        return refined(out, names, retold)[0]
 
 # %% ../nbs/382_semvideo_systems.ipynb #1b1080f6
 _PAPER = 'SemVideo: reconstructing what you watch from brain activity. CVPR 2026 (arXiv 2602.21819)'

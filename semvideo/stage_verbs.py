@@ -147,6 +147,7 @@ def say_order(t:'pd.DataFrame')->None: # of `order_as_asked`
     say(t.to_string(index=False, float_format='%.2f'))
     say()
 
+# %% ../nbs/755_stage_verbs.ipynb #67270394
 @verb(
     STUDY, SUBJECT, SPLIT,
     opt('--profile', choices=PROFILES, default='strict',

@@ -58,8 +58,8 @@ VOXEL_COLUMNS = ('grayordinate', 'hemisphere', 'vertex', 'parcel', 'reliability'
 CAPTION_LEVELS = ('basic', 'anchor', 'motion', 'holistic')
 # manifest last: a study half moved is still known for one
 STUDY_PARTS = ('stages', 'frames', 'fmri', 'captions', 'mine', 'targets', 'train', 'decode',
-               'render', 'evaluate', 'explain', 'ablate', 'compare', 'order', 'report', 'prepare', 'clips.csv', 'leak_audit.csv',
-               'leak_neighbours.csv', 'log.jsonl', 'report.html', 'manifest.json')
+               'render', 'evaluate', 'explain', 'ablate', 'compare', 'order', 'report', 'prepare',
+               'clips.csv', 'leak_audit.csv', 'leak_neighbours.csv', 'log.jsonl', 'report.html', 'manifest.json')
 
 # %% ../nbs/020_study.ipynb #c886ce63
 def need_columns(df: 'pd.DataFrame',

@@ -53,7 +53,7 @@ class TwoStreams(nn.Module):
         heads = {t: nn.Linear(hidden*len(ROUTES[t]), k) for t,k in components.items()}
         self.heads = nn.ModuleDict(heads)
         self.point = nn.Linear(hidden*len(sizes), embed)
-    def forward(self, x): # (B,P)
+    def forward(self, x: torch.Tensor) -> torch.Tensor: # (B,P)
         parts = x.split(self.sizes, 1)
         coded = {name: self.streams[name](part) for name,part in zip(self.names, parts)}
         of = lambda names: torch.cat([coded[name] for name in names], 1)
@@ -105,7 +105,7 @@ class Vcflow(System):
     sizes = dict(miniature=VcflowConfig(),
                  paper=VcflowConfig(space='vertex', components=768, hidden=2048, epochs=100,
                                     lr=3e-4))
-    def networks(self, shapes):
+    def networks(self, shapes: 'Shapes') -> dict:
         c = self.config
         known = self.facts if 'sizes' in self.facts else dict(
             sizes=dict.fromkeys(STREAMS, shapes.n_voxels//3),

@@ -36,7 +36,7 @@ class FeatureNet(nn.Module):
         self.encoder = nn.Sequential(nn.Conv2d(3, a, 5, 2, 2), nn.ReLU(), nn.Conv2d(a, b, 5, 2, 2), nn.ReLU())
         up = dict(kernel_size=4, stride=2, padding=1)
         self.decoder = nn.Sequential(nn.ConvTranspose2d(b, a, **up), nn.ReLU(), nn.ConvTranspose2d(a, 3, **up))
-    def forward(self, x): return self.decoder(self.encoder(x))
+    def forward(self, x: torch.Tensor) -> torch.Tensor: return self.decoder(self.encoder(x))
 
 # %% ../nbs/372_wen.ipynb #dcb40605
 def as_pictures(frames: np.ndarray) -> torch.Tensor: # uint8 (...,H,W,3)
@@ -95,7 +95,7 @@ class Wen(System):
     sizes = dict(miniature=WenConfig(), paper=WenConfig(channels=(96, 256), steps=20000))
     def networks(self, shapes: Shapes) -> dict: return dict(net=FeatureNet(self.config.channels))
 
-    def learn(self, examples, seed=0):
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
         pictures, x = middle_frames(examples.frames), examples.fmri
         with seeded('cpu', 'wen net', seed): net = FeatureNet(self.config.channels)
         losses = train_feature_net(net, pictures, self.config, seed)
@@ -105,7 +105,7 @@ class Wen(System):
         self.facts = dict(frames=examples.frames.shape[1], loss=losses[-1], words=[])
         if (examples.study.path/'captions/train.csv').is_file(): self.learn_words(examples)
 
-    def learn_words(self, examples):
+    def learn_words(self, examples: 'Examples') -> None:
         "The second regression: which words the captions hold."
         c = self.config
         words, there = class_words(examples.captions.holistic.tolist(), c.words, c.least)
@@ -114,7 +114,7 @@ class Wen(System):
         self.arrays |= ridge_arrays('words', Ridge().fit(examples.fmri, there, examples.groups))
 
     @torch.no_grad()
-    def decode(self, fmri, ids=None, seed=0):
+    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
         net = fill_network('net', self.arrays, FeatureNet(self.config.channels))
         maps = torch.tensor(ridge_predict('maps', self.arrays, fmri))
         picture = net.decoder(maps).clamp(0, 1).permute(0, 2, 3, 1)
