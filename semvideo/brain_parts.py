@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures', 'level_tables', 'brain_part']
 
-# %% ../nbs/716_brain_parts.ipynb #2e267900
+# %% ../nbs/716_brain_parts.ipynb #ef5f428d
 import re
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from PIL import Image
 from .core import *
 from .neuro import DECODER_OF, METHOD_WORDS
 from .page_parts import table_cells
-from .pictures import image_uri
+from .pictures import figure_uris
 from .verdicts import sentence_list
 
 # %% ../nbs/716_brain_parts.ipynb #6bf77200
@@ -23,7 +23,7 @@ BRAIN_TITLES = dict(
 MAP_NAMES = dict(haufe='carries', gradient_x_input='uses', gradient='uses', integrated='uses',
                  weights='weights')
 
-# %% ../nbs/716_brain_parts.ipynb #f967c508
+# %% ../nbs/716_brain_parts.ipynb #4355c6ac
 def _found(row): # of planted.csv
     "How well one map finds the planted areas."
     found = 'found' if row.p <= .05 and row.auc > .5 else 'not shown'
@@ -42,7 +42,7 @@ def planted_words(table:pd.DataFrame)->str: # planted.csv of one level
     return (f'{said}How well the map tells these {areas} from all others (area under the curve, '
             f'chance 0.5): {"; ".join(told)}.')
 
-# %% ../nbs/716_brain_parts.ipynb #ef44007e
+# %% ../nbs/716_brain_parts.ipynb #ea6dfcb3
 def strongest(values:pd.DataFrame, # voxels with one map: parcel, hemisphere, value
               n:int=3)->str:
     "The parcels with the highest mean, in words."
@@ -51,7 +51,7 @@ def strongest(values:pd.DataFrame, # voxels with one map: parcel, hemisphere, va
     return sentence_list([f'{re.sub("^[LR]_", "", parcel)} {sides.get(side, side)}'
                       for parcel, side in mean.nlargest(n).index])
 
-# %% ../nbs/716_brain_parts.ipynb #235b7d52
+# %% ../nbs/716_brain_parts.ipynb #e2ce8fb5
 def level_figures(folder:'Path', # explain/sub-s
                   level:str)->list:
     """Maps of a level, the one that is tested first; what they show is told to those who cannot see it."""
@@ -61,7 +61,7 @@ def level_figures(folder:'Path', # explain/sub-s
         alt = (f'Cortical map, {BRAIN_TITLES[level]}: {METHOD_WORDS[method][0]}. '
                f'Strongest in {parcels}.')
         out.append((voxels.columns.get_loc(method), folder/f'{level}_{method}.png', alt))
-    return [dict(src=image_uri(Image.open(p).convert('RGB'), 88), alt=alt)
+    return [dict(figure_uris(Image.open(p).convert('RGB')), alt=alt)
             for _, p, alt in sorted(out) if p.is_file()]
 
 # %% ../nbs/716_brain_parts.ipynb #884a9770
