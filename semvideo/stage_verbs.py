@@ -36,7 +36,7 @@ def plan_train(a:argparse.Namespace)->None: # parsed options of `train`
             say_plan(a, p)
             if p.does != 'keep': say(f'  then the fine-tuning of {part} on one subject')
 
-# %% ../nbs/755_stage_verbs.ipynb #1fc4087c
+# %% ../nbs/755_stage_verbs.ipynb #03c0093a
 @verb(
     STUDY,
     SUBJECT,
@@ -53,7 +53,7 @@ def plan_train(a:argparse.Namespace)->None: # parsed options of `train`
         help='compile the networks, for instance with inductor (default: no)'),
     opt('--track', choices=['tensorboard', 'wandb', 'trackio'], default=None,
         help='send the curves to a tracker as well (default: none)'),
-    SEED, FORCE, DRY, QUIET, plan=plan_train)
+    SEED, FORCE, DRY, JSON, QUIET, plan=plan_train)
 def do_train(a:argparse.Namespace)->None:
     "Train SAD and MAD: pretrain on every subject, fine-tune on one."
     study, s = open_study(a)
@@ -63,6 +63,7 @@ def do_train(a:argparse.Namespace)->None:
     kw = {} if a.parts is None else dict(parts=a.parts)
     engine = dict(precision=a.precision, accumulate=a.accumulate, compile=a.compile)
     table = train.train_study(study, s, recipe, seed=a.seed, force=a.force, track=a.track, **engine, **kw)
+    if a.json: return say_json(table)
     say(table.to_string(index=False))
 
 # %% ../nbs/755_stage_verbs.ipynb #ad38db2c
@@ -107,7 +108,7 @@ def do_render(a:argparse.Namespace)->None:
     say(cvr.render_study(study, s, split=a.split, bundle=bundle, seed=a.seed, mode=a.mode,
                          shard=a.shard, force=a.force))
 
-# %% ../nbs/755_stage_verbs.ipynb #e41f0098
+# %% ../nbs/755_stage_verbs.ipynb #c4389966
 def study_judges(study:'Study')->str:
     "Judges unless others are named: 'tiny' for targets of the tiny bundle, else 'hub'."
     return 'tiny' if study_bundle(study) == 'tiny' else 'hub'
@@ -129,7 +130,7 @@ def say_readouts(file:Path): # readouts.csv, where `evaluate` wrote one
         'hub)'),
     opt('--ceilings', type=int, default=16, metavar='N',
         help='clips rendered again for ridge and the ceilings; 0: none (default: 16)'),
-    SEED, FORCE, DRY, QUIET)
+    SEED, FORCE, DRY, JSON, QUIET)
 def do_evaluate(a:argparse.Namespace)->None:
     "Metrics of the rendered clips, beside chance and nulls."
     study, s = open_study(a)
@@ -137,6 +138,7 @@ def do_evaluate(a:argparse.Namespace)->None:
     t = evaluate.evaluate_study(
         study, s, split=a.split, profile=a.profile, models=a.models or study_judges(study),
         seed=a.seed, ceiling_clips=a.ceilings, force=a.force)
+    if a.json: return say_json(t)
     ours = t[t.system == evaluate.OURS]
     shown = ['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'unit']
     say(ours[shown].to_string(index=False, float_format='%.3f'))
