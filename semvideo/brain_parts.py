@@ -14,7 +14,7 @@ from PIL import Image
 from .core import *
 from .neuro import DECODER_OF, METHOD_WORDS
 from .page_parts import table_cells
-from .pictures import image_uri
+from .pictures import figure_uris
 from .verdicts import sentence_list
 
 # %% ../nbs/716_brain_parts.ipynb #b167b920
@@ -52,7 +52,7 @@ def strongest(values:pd.DataFrame, # voxels with one map: parcel, hemisphere, va
     return sentence_list([f'{re.sub("^[LR]_", "", parcel)} {sides.get(side, side)}'
                       for parcel, side in mean.nlargest(n).index])
 
-# %% ../nbs/716_brain_parts.ipynb #235b7d52
+# %% ../nbs/716_brain_parts.ipynb #e2ce8fb5
 def level_figures(folder:'Path', # explain/sub-s
                   level:str)->list:
     """Maps of a level, the one that is tested first; what they show is told to those who cannot see it."""
@@ -62,7 +62,7 @@ def level_figures(folder:'Path', # explain/sub-s
         alt = (f'Cortical map, {BRAIN_TITLES[level]}: {METHOD_WORDS[method][0]}. '
                f'Strongest in {parcels}.')
         out.append((voxels.columns.get_loc(method), folder/f'{level}_{method}.png', alt))
-    return [dict(src=image_uri(Image.open(p).convert('RGB'), 88), alt=alt)
+    return [dict(figure_uris(Image.open(p).convert('RGB')), alt=alt)
             for _, p, alt in sorted(out) if p.is_file()]
 
 # %% ../nbs/716_brain_parts.ipynb #f0af1fe1

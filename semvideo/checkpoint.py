@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['save_checkpoint', 'load_checkpoint', 'save', 'load', 'tidy']
 
-# %% ../nbs/352_checkpoint.ipynb #d69b7215
+# %% ../nbs/352_checkpoint.ipynb #ef0a0563
 import contextlib, json
 from pathlib import Path
-from .core import SemvideoError, atomic_path, read_json, read_safetensors, write_json
+from .core import SemvideoError, atomic_path, read_json, read_safetensors
+from .hub import write_decoder
 from .decoders import DECODER_CLASSES
 
 # %% ../nbs/352_checkpoint.ipynb #c534429c
@@ -58,16 +59,10 @@ def load_checkpoint(path: str | Path,
         if moments: opt.state[p] = _to_device(moments, p, opt)
     return meta, _under(tensors, 'best.')
 
-# %% ../nbs/352_checkpoint.ipynb #ef7047b8
+# %% ../nbs/352_checkpoint.ipynb #cd2c3a1f
 def save(module: 'torch.nn.Module', folder: str | Path) -> None:
-    "Write model.safetensors and config.json: all that `load` needs."
-    from safetensors.torch import save
-    n_voxels = [[s, v] for s,v in module.n_voxels.items()]
-    made_from = dict(kind=type(module).__name__, config=module.config, n_voxels=n_voxels,
-                     n_frames=getattr(module, 'n_frames', None))
-    data = save({k: v.detach().cpu().contiguous() for k,v in module.state_dict().items()})
-    with atomic_path(Path(folder)/'model.safetensors') as f: f.write_bytes(data)
-    write_json(Path(folder)/'config.json', made_from)
+    "Write model.safetensors and config.json: all that `load` and `from_pretrained` need."
+    write_decoder(module, folder)
 
 # %% ../nbs/352_checkpoint.ipynb #3cd8b68e
 def _made_from(d, file): # what `save` wrote to config.json, and where

@@ -72,13 +72,14 @@ SCORED = ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'fr
     opt('--channels', choices=['rgb', 'bgr'], default='rgb',
         help='bgr if the reconstructions were written with swapped channels'),
     opt('--fps', type=float, default=None, help='frames a second, printed with EPE'),
-    QUIET)
+    JSON, QUIET)
 def do_score(a:argparse.Namespace)->None:
     "Score any reconstructions against their truth."
     from semvideo import stats
     models = None if a.models == 'none' else a.models
     if a.truth is None and a.layout == 'single' and of_a_group(a): return score_group(a, models)
     table = stats.score(a.pred, a.truth, models=models, **{k: getattr(a, k) for k in SCORED})
+    if a.json: return say_json(table)
     say(table.to_string(index=False, float_format='%.3f'))
     for sentence in table.attrs['did']: say('-', sentence)
     for metric, why in table.attrs.get('left_out', {}).items(): say(f'left out: {metric}: {why}')
@@ -137,6 +138,12 @@ def rescored_table(folder:Path, table:str='cc2017')->tuple: # that `score --as` 
     return row.name, beside_printed(row, how, table)
 
 # %% ../nbs/770_demo.ipynb #b28e6449
+def _flat_rows(table):
+    "Rows of a table with its index, as dicts with plain names; what is not known is None."
+    flat = table.reset_index()
+    flat.columns = [' '.join(map(str, c)).strip() if isinstance(c, tuple) else str(c) for c in flat.columns]
+    return flat.astype(object).where(flat.notna(), None).to_dict('records')
+
 @verb(
     opt('--table', choices=['cc2017', 'hcp'], default='cc2017',
         help='published table (default: cc2017)'),
@@ -144,14 +151,16 @@ def rescored_table(folder:Path, table:str='cc2017')->tuple: # that `score --as` 
         help='put the run of this study beside it'),
     opt('--scores', type=Path, nargs='+', default=(), metavar='DIR',
         help='what `score --as` wrote of published films: printed beside re-scored values, and why they differ'),
-    SUBJECT)
+    SUBJECT, JSON)
 def do_leaderboard(a:argparse.Namespace)->None:
     "The published table, with your run beside it where it can be compared."
     told = [rescored_table(folder, a.table) for folder in a.scores]
     results, data = None, 'other'
     if a.study is not None: results, data = study_scores(*open_study(a))
     from semvideo import stats
-    for t in stats.leaderboard(results, table=a.table, data=data):
+    tables = stats.leaderboard(results, table=a.table, data=data)
+    if a.json: return say_json([r for t in tables for r in _flat_rows(t)])
+    for t in tables:
         say(t.to_string(float_format='%.3f', na_rep=''))
         say()
     for name, t in told:
@@ -159,31 +168,43 @@ def do_leaderboard(a:argparse.Namespace)->None:
         say(t.to_string(index=False, float_format='%.3f', na_rep='-'))
         say()
 
-# %% ../nbs/770_demo.ipynb #9b7480b1
+# %% ../nbs/770_demo.ipynb #8ac8cdd2
 class Clockwork:
     """Prints each stage as it begins, with the time left: seconds planned for what remains, times how
-    slow this machine has been so far."""
+    slow the stages that were really worked on have been, here and when the same demo was begun."""
     def __init__(self, plan:dict=DEMO, # stage: (what it does, seconds)
                  clock:Callable=time.perf_counter):
         self.plan, self.clock = plan, clock
-        self.t0, self.done = clock(), []
+        self.t0, self.done, self.took = clock(), [], {}
 
     def planned(self, stages:Iterable[str])->float:
         "Seconds planned for some stages."
         return sum(self.plan[s][1] for s in stages)
 
+    def learn(self, stage:str, seconds:float)->None:
+        "Remember what a stage took, on this machine or at an earlier start."
+        if stage in self.plan: self.took[stage] = seconds
+
     def left(self)->float:
-        "Seconds left, at the pace so far; after 15 planned seconds the pace is known."
-        planned = self.planned(self.done)
-        pace = (self.clock() - self.t0)/planned if planned > 15 else 1
-        return pace*self.planned(s for s in self.plan if s not in self.done)
+        "Seconds left, at the pace of the stages that were worked on; after 15 planned seconds it is known."
+        planned = self.planned(self.took)
+        pace = sum(self.took.values())/planned if planned > 15 else 1
+        return sum(self.took.get(s, pace*self.plan[s][1]) for s in self.plan if s not in self.done)
 
     def begin(self, stage:str)->str:
         "The line that a stage begins with."
+        self.t0 = self.clock()
         minutes, seconds = divmod(round(self.left()), 60)
         left = f'{minutes} min {seconds:02d} s' if minutes else f'{seconds} s'
         number = f'[{len(self.done)+1}/{len(self.plan)}]'
         return f'{number} {stage}: {self.plan[stage][0]} (about {left} left)'
+
+    def end(self, stage:str, worked:bool=True)->float: # worked: False where it found its result made
+        "The stage is over: seconds that it took; one that had nothing to do teaches nothing."
+        seconds = self.clock() - self.t0
+        self.done.append(stage)
+        if worked: self.learn(stage, seconds)
+        return seconds
 
 # %% ../nbs/770_demo.ipynb #d2118539
 def empty_demo(out:Path)->None:
@@ -264,7 +285,19 @@ def decoding_steps(out:Path, seed:int,
     return dict(train=trained, decode=decoded, render=rendered, evaluate=evaluated,
                 explain=explained, report=reported)
 
-# %% ../nbs/770_demo.ipynb #bd5a7428
+# %% ../nbs/770_demo.ipynb #31068ec5
+def _made(out):
+    "What the stages of a study have made: {stage: (hash, done)}; empty where there is no study."
+    from semvideo.core import Study
+    if not (out/'manifest.json').is_file(): return {}
+    return {k: (r['hash'], r['done']) for k, r in Study(out).stages().items()}
+
+def _log_of(out):
+    "What the stages of this demo took when they were made."
+    from semvideo.core import Study
+    if not (out/'manifest.json').is_file(): return []
+    return [e for e in Study(out).events() if e.get('event') == 'took']
+
 def demo(out:Path|str, # folder to make
          seed:int=0, # of everything
          n_subjects:int=2,
@@ -272,14 +305,19 @@ def demo(out:Path|str, # folder to make
          force:bool=False, # begin again
          **miniature)->Path: # further settings of `make_miniature`, such as fewer segments
     "Make the miniature and run every stage on it; continues where it stopped. -> path of the page."
+    from semvideo.core import Study
     out, work = Path(out), Clockwork()
     demo_settings(out, dict(seed=seed, n_subjects=n_subjects, subject=subject, **miniature), force)
     steps = data_steps(out, seed, n_subjects, **miniature)
     steps.update(decoding_steps(out, seed, subject))
+    for e in _log_of(out): work.learn(e['stage'], e['seconds'])
     for stage, step in steps.items():
         say(work.begin(stage))
+        before = _made(out)
         step()
-        work.done.append(stage)
+        worked = stage in ('simulate', 'report') or before != _made(out)
+        seconds = work.end(stage, worked and not (stage == 'simulate' and before))
+        if worked and before: Study(out).log('took', stage=stage, seconds=round(seconds, 1))
     return out/'report.html'
 
 # %% ../nbs/770_demo.ipynb #916be869

@@ -10,12 +10,12 @@ __all__ = ['EVALUATION', 'fit_to', 'evenly', 'judges_folder', 'judges_content', 
            'rendered_systems', 'has_decoders', 'repeat_states', 'repeats_table', 'Answers', 'judged_answers',
            'frequent', 'read_out', 'share_shown', 'READOUT_COLUMNS', 'readouts_table']
 
-# %% ../nbs/590_evaluate.ipynb #131f7f6c
+# %% ../nbs/590_evaluate.ipynb #d2ef1132
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import (renamed, SemvideoError, Study, content, identity, progress, read_csv,
-                           write_csv)
+                           write_csv, write_npy)
 from .metrics import (ADDED_METRICS, JUDGES_HUB, JUDGE_LOADERS, Models, clips_frechet, load_models,
                               resample, resize, source_of)
 from .cvr import load_render
@@ -53,7 +53,7 @@ def evenly(n: int, k: int | None) -> np.ndarray: # of n, this many; None: all
     "Row numbers at even distances."
     return np.unique(np.linspace(0, n-1, min(k or n, n)).round().astype(int))
 
-# %% ../nbs/590_evaluate.ipynb #5986118b
+# %% ../nbs/590_evaluate.ipynb #639dacf8
 def judges_folder(models: Models | Path | str) -> Path | None:
     "Where judging networks lie on this machine, or None."
     if models == 'hub' or not isinstance(models, (str, Path)): return None
@@ -148,21 +148,24 @@ def _score_whole(exam):
             sets.append(dict(system=system, **distance))
     return scores, sets
 
-# %% ../nbs/590_evaluate.ipynb #8d6d3710
-def _score_rendered(exam, n):
-    "Scores of rivals and ceilings on n clips, a table a system."
+# %% ../nbs/590_evaluate.ipynb #e160c76a
+def _score_rendered(exam, n, folder):
+    """Scores of rivals and ceilings on n clips, a table a system; what the renderer draws from true
+    conditions stays in the folder, for looking at."""
     some = evenly(len(exam.truth), n)
     videos = rendered_systems(exam.study, exam.subject, exam.split, exam.decoded, some)
+    write_npy(folder/'ceiling.npy', videos['true conditions'])
+    write_csv(folder/'ceiling.csv', pd.DataFrame(dict(clip_id=exam.names(some))))
     return [exam.score(video, some).assign(system=system) for system,video in videos.items()]
 
-def _all_scores(exam, ceiling_clips):
+def _all_scores(exam, ceiling_clips, folder):
     "Every system's scores in one table, chance levels filled in; and the Fréchet distances."
     scores,sets = _score_whole(exam)
-    if ceiling_clips: scores += _score_rendered(exam, ceiling_clips)
+    if ceiling_clips: scores += _score_rendered(exam, ceiling_clips, folder)
     scores.append(state_scores(exam.decoded, exam.study, exam.split))
     return same_chance(pd.concat(scores, ignore_index=True)), sets
 
-# %% ../nbs/590_evaluate.ipynb #cc8b2ef9
+# %% ../nbs/590_evaluate.ipynb #61e42c83
 def _results(exam, scores, n_boot):
     "`results_table` of all scores, with subject, split and profile before each row."
     table = results_table(scores, time_blocks(exam.clips), n_boot, exam.seed)
@@ -186,8 +189,8 @@ def _tables(exam, scores, sets, n_boot, shuffle_clips):
     if len(readouts): tables['readouts'] = readouts
     return tables|dict(clips=scores, results=results, shuffle=_shuffle(exam, shuffle_clips))
 
-# %% ../nbs/590_evaluate.ipynb #0a2363ec
-EVALUATION = 2 # version of what an evaluation gives: 2, judges see what their sources' judges see
+# %% ../nbs/590_evaluate.ipynb #37a4e1dd
+EVALUATION = 3 # version of what an evaluation gives: 3, the ceiling's clips are kept
 
 def _open_stage(study, subject, split, models, config, force):
     "The stage `evaluate` of a subject: what it is made of, and where the judges lie."
@@ -208,7 +211,7 @@ def _check_counts(least, **counts): # {name: number, or None for all}
 def _visible_files(folder):
     return [p for p in folder.rglob('*') if p.is_file() and not p.name.startswith('.')]
 
-# %% ../nbs/590_evaluate.ipynb #c0174712
+# %% ../nbs/590_evaluate.ipynb #5e7fe4c7
 def evaluate_study(study: Study,
                    subject: int,
                    split: str = 'test', # split that was rendered
@@ -223,7 +226,8 @@ def evaluate_study(study: Study,
                    ) -> pd.DataFrame:
     """Score a subject's rendered clips, the nulls, simple decoders and ceilings; writes clips.csv,
     shuffle.csv (the paper's shuffle test), frechet.csv, repeats.csv (where the study holds the trained
-    decoders), readouts.csv (where judges answer plain questions) and results.csv. -> results, one row a
+    decoders), readouts.csv (where judges answer plain questions), results.csv, and the ceiling's clips
+    (ceiling.npy, named in ceiling.csv). -> results, one row a
     system, metric and variant."""
     _check_counts(1, n_boot=n_boot, shuffle_clips=shuffle_clips)
     _check_counts(0, ceiling_clips=ceiling_clips)
@@ -233,7 +237,7 @@ def evaluate_study(study: Study,
     if stage.done: return read_csv(stage.dir/'results.csv', dtype=dict(beaten=str)).fillna(dict(beaten=''))
     study.log('reads', split=split, by='evaluate', subject=subject)
     exam = lay_out(study, subject, split, profile, models, seed, stage.dir/'features')
-    scores,sets = _all_scores(exam, ceiling_clips)
+    scores,sets = _all_scores(exam, ceiling_clips, stage.dir)
     tables = _tables(exam, scores, sets, n_boot, shuffle_clips)
     for name,table in tables.items(): write_csv(stage.dir/f'{name}.csv', table)
     stage.finish(_visible_files(stage.dir), systems=sorted(scores.system.unique()))

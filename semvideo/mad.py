@@ -6,13 +6,14 @@
 __all__ = ['MAD_PAPER', 'MAD_MINIATURE', 'MadConfig', 'LatentDecoder', 'MAD', 'frame_contrast', 'parts', 'TripartiteAttention',
            'MotionFilter', 'ridge_of_sums']
 
-# %% ../nbs/344_mad.ipynb #932d729f
+# %% ../nbs/344_mad.ipynb #a4bb73e0
 from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
 from .core import renamed, Config, SemvideoError
+from .hub import OnHub
 from .decoder_parts import Standardiser, all_rows, as_config, check_fmri, four_layers
 from .tripartite import *
 from .motion_filter import *
@@ -114,8 +115,8 @@ def _check_sizes(c): # MadConfig
             expected='linear_path=True',
             remedy='set motion_filter=0')
 
-# %% ../nbs/344_mad.ipynb #56f374e7
-class MAD(nn.Module):
+# %% ../nbs/344_mad.ipynb #d48df787
+class MAD(nn.Module, OnHub):
     """Motion Adaptation Decoder: fMRI and decoded motion text of one clip to F frames of VAE latents."""
     def __init__(self,
                  n_voxels: dict, # {subject: number of voxels}
@@ -197,7 +198,7 @@ def forward(self:MAD,
             expected=f'{want}')
     return self.latents.inverse(self.frames(self.project(fmri, subject), self.text(motion_text)))
 
-# %% ../nbs/344_mad.ipynb #79dc5dfe
+# %% ../nbs/344_mad.ipynb #d3300c78
 def frame_contrast(pred: torch.Tensor, true: torch.Tensor,
                    tau: float) -> torch.Tensor: # (N,P) decoded, true frames
     "Bidirectional InfoNCE over the frames of all processes, with cosine similarity."
@@ -206,7 +207,7 @@ def frame_contrast(pred: torch.Tensor, true: torch.Tensor,
     i = torch.arange(len(s), device=s.device)
     return (F.cross_entropy(s, i)+F.cross_entropy(s.T, i))/2
 
-# %% ../nbs/344_mad.ipynb #1df27ae6
+# %% ../nbs/344_mad.ipynb #8b952907
 @patch
 def loss(self:MAD,
          fmri: torch.Tensor, # (B,V)
@@ -262,7 +263,7 @@ def fit_filter(self:MAD,
     change = y.repeat(k, 1, 1, 1, 1) - still[:,None]
     self.filter.fit(still, text.repeat(k, 1, 1), change, folds.repeat(k))
 
-# %% ../nbs/344_mad.ipynb #8be34ba9
+# %% ../nbs/344_mad.ipynb #83d9c376
 __getattr__ = renamed(__name__, dict(
     MINIATURE='semvideo.mad.MAD_MINIATURE',
     PAPER='semvideo.mad.MAD_PAPER'))

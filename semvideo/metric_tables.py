@@ -47,14 +47,23 @@ def _cell(row, metric): # row of results.csv of another system, or None
         interval=span_text(row.gain_low, row.gain_high, '+') if known else '',
         aside=not is_rival(row.system) and not is_null(row.system, metric))
 
-# %% ../nbs/712_metric_tables.ipynb #9b80476d
+# %% ../nbs/712_metric_tables.ipynb #d63b0e20
 def _detail(us, most): # our row; most clips of any row
     "Variant, unit, direction and clips of a row, as far as they say something."
     said = [bare_variant(us.variant)]
     if str(us.unit) not in ('nan', us.metric.lower()): said.append(str(us.unit))
     if us.get('direction') == 'lower': said.append('lower is better')
     if us.n < most: said.append(f'{int(us.n)} clips')
-    return ', '.join(t for t in said if t)
+    return ', '.join(t.lstrip(', ') for t in said if t)
+
+def _strongest(by, names, metric, lower):
+    "The null that comes nearest to the ideal in this metric, and those that were not beaten."
+    rows = [by[s] for s in names if s in by and is_null(s, metric) and np.isfinite(by[s].value)]
+    if not rows: return None
+    best = (min if lower else max)(rows, key=lambda r: r.value)
+    unbeaten = [r.system for r in rows if r.beaten == 'no']
+    lost = sentence_list(unbeaten) if len(unbeaten) < 3 else f'{len(unbeaten)} of {len(rows)} nulls'
+    return dict(name=best.system, value=number_text(best.value), lost=lost)
 
 def _metric_row(us, by, names, most):
     "One metric for the template: ours, the drawing, and a cell for each other system."
@@ -68,7 +77,8 @@ def _metric_row(us, by, names, most):
         name=QUESTIONS.get(metric, (metric,))[0], detail=_detail(us, most),
         value=number_text(us.value), interval=span_text(us.low, us.high),
         picture=Markup(picture), chance=number_text(us.chance),
-        corrected=number_text(us.get('corrected', np.nan)), cells=cells)
+        corrected=number_text(us.get('corrected', np.nan)), cells=cells,
+        strongest=_strongest(by, names, metric, lower))
 
 # %% ../nbs/712_metric_tables.ipynb #6cecc0df
 def metric_rows(results:pd.DataFrame)->tuple: # results.csv

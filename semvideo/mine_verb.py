@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['BACKEND_NEEDS', 'BACKEND_NAMES', 'MINING', 'MOVIES', 'caption_files', 'check_backend', 'backend_settings',
-           'caption_backend', 'do_mine', 'more_backends']
+           'caption_backend', 'captions_done', 'do_mine', 'more_backends']
 
-# %% ../nbs/752_mine_verb.ipynb #2d3ab7ce
+# %% ../nbs/752_mine_verb.ipynb #c8288a14
 import argparse, sys
 from pathlib import Path
 from .verbs import *
 
-# %% ../nbs/752_mine_verb.ipynb #c9dda441
+# %% ../nbs/752_mine_verb.ipynb #4b32d11e
 # backend -> options it cannot do without
 BACKEND_NEEDS = dict(
     script=('captions',),
@@ -21,7 +21,7 @@ BACKEND_NEEDS = dict(
     classifier=())
 BACKEND_NAMES = list(BACKEND_NEEDS) # those of other packages are added
 
-# %% ../nbs/752_mine_verb.ipynb #bef68281
+# %% ../nbs/752_mine_verb.ipynb #4833e053
 MINING = (
     opt('--backend', choices=BACKEND_NAMES, default='file',
         help='who writes the captions; script reads the scene scripts of the miniature (default: '
@@ -146,7 +146,17 @@ def _say_backend(a, backend):
         say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine '
             f'with it again: --revision {backend.revision}')
 
-# %% ../nbs/752_mine_verb.ipynb #8f9c4645
+# %% ../nbs/752_mine_verb.ipynb #a3d30ee4
+def _nothing_asked(a):
+    "Was nothing said of who writes the captions, nor that they be made again?"
+    named = (a.captions, a.model, a.url, a.revision, a.prompts, a.shard)
+    return a.backend == 'file' and not any(named) and not a.force
+
+def captions_done(study:'Study')->bool:
+    "Has `mine` finished on this study?"
+    return bool(study.stages().get('mine', {}).get('done'))
+
+# %% ../nbs/752_mine_verb.ipynb #641859d2
 @verb(
     opt('--study', type=Path, default=None, metavar='DIR', help='study folder'),
     *MINING, *MOVIES, SHARD, FORCE, DRY, QUIET)
@@ -155,6 +165,9 @@ def do_mine(a:argparse.Namespace)->int:
     _check_source(a)
     from semvideo.core import Study
     study = None if a.movie else Study(a.study)
+    if study is not None and _nothing_asked(a) and captions_done(study):
+        say(f'captions are there, by the backend {study.settings_of("mine").get("backend", "file")}: nothing to do')
+        return 0
     backend = caption_backend(a, study)
     from semvideo import semminer
     _say_backend(a, backend)

@@ -6,7 +6,7 @@
 __all__ = ['STAGE_ORDER', 'trust_table', 'frechet_table', 'readouts_shown', 'selection_tables', 'ceiling_tables', 'leak_tables',
            'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part']
 
-# %% ../nbs/718_provenance.ipynb #0ae5190a
+# %% ../nbs/718_provenance.ipynb #db8050b1
 import json, platform
 from collections.abc import Iterable
 from importlib import metadata
@@ -16,7 +16,7 @@ from .core import *
 from .fmri import noise_ceiling
 from .page_parts import table_cells
 from .stats import trust_card
-from .verdicts import sentence_list
+from .verdicts import is_rival, nearer_sets, sentence_list
 
 # %% ../nbs/718_provenance.ipynb #b96e4fff
 def trust_table(study:Study, subject:int|str, split:str)->dict:
@@ -27,7 +27,7 @@ def trust_table(study:Study, subject:int|str, split:str)->dict:
     shown = checks[['check', 'ok', 'says']].rename(columns=dict(ok='holds', says='because'))
     return table_cells(shown, 'What may be claimed, and what it rests on', title='Trust card')
 
-# %% ../nbs/718_provenance.ipynb #e14c7267
+# %% ../nbs/718_provenance.ipynb #cfee459b
 def _same_clips(systems):
     "A sentence on the systems that only reorder the clips, or nothing."
     reordered = [s for s in systems if s.startswith(('shuffled', 'shifted'))]
@@ -41,7 +41,11 @@ def frechet_table(d:pd.DataFrame)->dict: # frechet.csv
     if d.network.nunique() == 1:
         said = f' Network: {d.network.iloc[0]}.'
     name = d['name'].iloc[0]
-    shown = d.drop(columns=['name', 'network'] if said else 'name')
+    nearer = set(nearer_sets(d).system)
+    beats = ['' if s not in nearer else 'a rival, nearer than ours' if is_rival(s) else
+             'beats ours, knowing nothing of the clip' for s in d.system]
+    shown = d.drop(columns=['name', 'network'] if said else 'name').assign(against=beats)
+    shown = shown.rename(columns={'against': 'against ours'})
     names = dict(halves='two halves of the truth', n='clips')
     return table_cells(
         shown.rename(columns=names),
@@ -50,7 +54,7 @@ def frechet_table(d:pd.DataFrame)->dict: # frechet.csv
         f'It does not ask whether a clip shows what was seen.{said}{_same_clips(d.system)}', 1,
         'Distance of the set of clips')
 
-# %% ../nbs/718_provenance.ipynb #38871c2b
+# %% ../nbs/718_provenance.ipynb #546c2be7
 def readouts_shown(d:pd.DataFrame)->dict: # readouts.csv
     "What a linear read-out gets, and the share of it that the video shows, as a table."
     sure = lambda r: f' [{r.share_low:.2f}, {r.share_high:.2f}]' if r.share_low == r.share_low else ''
@@ -154,7 +158,7 @@ def page_details(study:Study, stages:dict)->list: # as from `stages_of_page`
     out['Software'] = '\n'.join(f'{k} {v}' for k, v in versions().items())
     return [dict(title=title, text=text) for title, text in out.items()]
 
-# %% ../nbs/718_provenance.ipynb #6e34474c
+# %% ../nbs/718_provenance.ipynb #42ae1fe0
 def trust_part(study:Study, subject:int|str, split:str,
                scored:bool)->tuple: # scored: has `evaluate` run?
     """Trust card, leak audit, voxel selection, noise ceiling, who read the test split, stages: tables

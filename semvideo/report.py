@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['RULES', 'SECTIONS', 'FOOT', 'NO_RIDGE', 'page_verdicts', 'lost_notes', 'clips_part', 'metrics_part', 'captions_part',
-           'page_data', 'report_study', 'report_stage', 'side_by_side', 'data_uri', 'video_uri', 'image_uri',
-           'animation', 'enlarge', 'frame_strip', 'contact_sheet', 'fill_template', 'row_picture', 'sample_film',
-           'sample_study', 'decoded_captions', 'first_captions', 'shared_words', 'states_table', 'standing',
-           'choose_clips', 'QUESTIONS', 'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES',
-           'group_of', 'is_rival', 'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant', 'with_gains',
-           'verdicts', 'decoder_verdicts', 'number_text', 'span_text', 'metric_rows', 'fewer_clips', 'rival_rows',
+           'trust_line', 'page_data', 'report_study', 'report_stage', 'side_by_side', 'shrink', 'PAPER', 'INK',
+           'dark_image', 'figure_uris', 'data_uri', 'video_uri', 'image_uri', 'animation', 'enlarge', 'frame_strip',
+           'contact_sheet', 'fill_template', 'row_picture', 'sample_film', 'sample_study', 'decoded_captions',
+           'first_captions', 'shared_words', 'states_table', 'standing', 'choose_clips', 'QUESTIONS', 'STATES',
+           'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES', 'group_of', 'is_rival', 'is_ceiling',
+           'is_null', 'null_rows', 'sentence_list', 'bare_variant', 'with_gains', 'verdicts', 'nearer_sets',
+           'set_verdict', 'decoder_verdicts', 'number_text', 'span_text', 'metric_rows', 'fewer_clips', 'rival_rows',
            'results_summary', 'StudyParts', 'load_parts', 'as_truth', 'is_simulated', 'reader_notes', 'page_heading',
-           'even_clips', 'frames_per_second', 'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image',
-           'repeats_part', 'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures', 'level_tables',
-           'brain_part', 'STAGE_ORDER', 'trust_table', 'frechet_table', 'selection_tables', 'ceiling_tables',
+           'even_clips', 'frames_per_second', 'stacked', 'opening_strip', 'on_dark', 'table_cells', 'repeats_figure',
+           'figure_image', 'repeats_part', 'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures',
+           'level_tables', 'brain_part', 'has_cut', 'moves', 'clip_tags', 'listed_clips', 'clip_scores', 'clip_film',
+           'clip_rows', 'STAGE_ORDER', 'trust_table', 'frechet_table', 'selection_tables', 'ceiling_tables',
            'leak_tables', 'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part',
            'Explorer', 'register_view']
 
-# %% ../nbs/729_report.ipynb #1ccbffdf
+# %% ../nbs/729_report.ipynb #ff376475
 from pathlib import Path
 from .core import *
 from .evaluate import OURS
@@ -28,36 +30,40 @@ from .verdicts import *
 from .metric_tables import *
 from .page_parts import *
 from .brain_parts import *
+from .clip_table import *
 from .provenance import *
 from .explorer import *
 
-# %% ../nbs/729_report.ipynb #37fda4bf
-_all_ = ['side_by_side', 'data_uri', 'video_uri', 'image_uri', 'animation', 'enlarge', 'frame_strip',
+# %% ../nbs/729_report.ipynb #8bf4d2b4
+_all_ = ['side_by_side', 'shrink', 'PAPER', 'INK', 'dark_image', 'figure_uris', 'data_uri', 'video_uri',
+         'image_uri', 'animation', 'enlarge', 'frame_strip',
          'contact_sheet', 'fill_template', 'row_picture', 'sample_film', 'sample_study',
          'decoded_captions', 'first_captions', 'shared_words', 'states_table', 'standing', 'choose_clips',
          'QUESTIONS', 'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES',
          'group_of', 'is_rival', 'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant',
-         'with_gains', 'verdicts', 'decoder_verdicts', 'number_text', 'span_text', 'metric_rows',
+         'with_gains', 'verdicts', 'nearer_sets', 'set_verdict', 'decoder_verdicts',
+         'number_text', 'span_text', 'metric_rows',
          'fewer_clips', 'rival_rows', 'results_summary', 'StudyParts', 'load_parts', 'as_truth',
          'is_simulated', 'reader_notes', 'page_heading', 'even_clips', 'frames_per_second',
-         'clip_card', 'galleries', 'table_cells', 'repeats_figure', 'figure_image', 'repeats_part',
+         'stacked', 'opening_strip', 'on_dark', 'table_cells', 'repeats_figure', 'figure_image', 'repeats_part',
          'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures',
-         'level_tables', 'brain_part', 'STAGE_ORDER', 'trust_table', 'frechet_table',
+         'level_tables', 'brain_part', 'has_cut', 'moves', 'clip_tags', 'listed_clips', 'clip_scores',
+         'clip_film', 'clip_rows', 'STAGE_ORDER', 'trust_table', 'frechet_table',
          'selection_tables', 'ceiling_tables', 'leak_tables', 'reader_tables', 'stages_of_page',
          'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer', 'register_view']
 
-# %% ../nbs/729_report.ipynb #9bf3f5d7
+# %% ../nbs/729_report.ipynb #ee9cc0bb
 RULES = dict(
     verdict='A null is a video that knows nothing of the clip it is scored against. It counts '
     'as beaten only if the whole 95% interval of the paired difference, a t interval over '
     'pieces of time that are independent of each other, lies on our side.',
-    watch='Left: what the person saw. Right: what was reconstructed from brain activity '
-    'alone. The clips were chosen by rule: {rule} Each clip plays at its own speed '
-    'and repeats; a click pauses it.',
-    standing='every clip is ranked by each metric, its ranks are averaged, and the best, the '
-    'middle and the worst are shown, as many of each; further below, clips at even '
-    'distances, which nothing has chosen.',
-    even='at even distances through the film, so that nothing has chosen them.',
+    strip='From above: what the person saw, what was reconstructed from brain activity alone{ceiling}. '
+    'The clips lie at even distances through the film: nothing has chosen them.',
+    ceiling=', and what the same renderer draws when it is handed the truth',
+    watch='Left: what the person saw. Right: what was reconstructed. A click, or Enter, plays or pauses a clip. '
+    '{rank}A cut is a step between two frames that is large and above three times the usual one; a clip '
+    'moves where its mean optical flow is above 0.1 px a frame.',
+    rank='Place: every clip is ranked by each metric, and its ranks are averaged. ',
     metrics='Values are means over test clips, below them their 95% intervals, blocked by '
     'time. Corrected: 0 at chance, 1 at the ideal (PSNR: the gain in dB). Read no '
     'value without its row: some metrics give a blank screen a high score. Red: a '
@@ -86,9 +92,9 @@ SECTIONS = [('verdict', 'Verdict'), ('watch', 'Clips'), ('metrics', 'Metrics'),
 FOOT = ('Made by semvideo. Surfaces and areas: HCP S1200 and HCP-MMP1.0 (WU-Minn '
         'HCP; Glasser et al. 2016). Method: SemVideo (CVPR 2026).')
 
-# %% ../nbs/729_report.ipynb #b2d42392
+# %% ../nbs/729_report.ipynb #35344018
 NO_RIDGE = dict(
-    kind='open', tag='not tested',
+    kind='open', tag='not tested', line='SAD against ridge regression: not run on this split',
     text='Ridge regression was not run on this split, so whether SAD does better '
     'than a linear decoder is open.')
 
@@ -96,6 +102,8 @@ def page_verdicts(study:Study, parts:StudyParts, split:str)->list:
     "What the results and the decoded states allow one to say, as from `verdicts`."
     results, out = parts.results, []
     if results is not None: out += verdicts(results)
+    of_set = None if parts.sets is None else set_verdict(parts.sets)
+    if of_set: out.append(of_set)
     tabled = results is not None and bool(results.system.str.contains('ridge').any())
     if parts.decoded is None or tabled: return out
     out += decoder_verdicts(study, parts.decoded, parts.others, split)
@@ -105,20 +113,22 @@ def page_verdicts(study:Study, parts:StudyParts, split:str)->list:
 def lost_notes(says:list)->list: # as from `page_verdicts`
     "What was lost, for the top of the page."
     lost = [v for v in says if v['tag'].endswith('loses')]
-    return [dict(kind='bad', text=v.get('short', v['text'])) for v in lost]
+    return [dict(kind='bad', text=v['line'] + '.') for v in lost]
 
-# %% ../nbs/729_report.ipynb #bc4fbadc
-def clips_part(study:Study, parts:StudyParts, split:str, n:int)->dict: # n: clips of each kind
-    "The galleries, and the rule by which their clips were chosen."
+# %% ../nbs/729_report.ipynb #a2aa4411
+def clips_part(study:Study, parts:StudyParts, split:str, n:int)->dict: # n: clips of the strip
+    "The opening strip and the table of clips, and by which rule they are what they are."
     said = rank = None
     if parts.decoded is not None:
         said = decoded_captions(study, parts.decoded, split, words=parts.words)
     if parts.scores is not None: rank = standing(parts.scores[parts.scores.system == OURS])
-    rule = RULES['even' if rank is None else 'standing']
-    truth = study.frames(split)
+    truth, fps = study.frames(split), frames_per_second(study, split)
     recon = as_truth(parts.recon, truth)
-    return dict(watch_rule=RULES['watch'].format(rule=rule),
-                galleries=galleries(study, recon, truth, said, rank, split, n))
+    strip = opening_strip(study.clip_ids(split), truth, recon, parts.ceiling, fps, n)
+    ceiling = RULES['ceiling'] if parts.ceiling else ''
+    return dict(strip=strip, strip_rule=RULES['strip'].format(ceiling=ceiling),
+                watch_rule=RULES['watch'].format(rank='' if rank is None else RULES['rank']),
+                clips=clip_rows(study, split, truth, recon, said, rank, clip_scores(parts.scores, OURS)))
 
 # %% ../nbs/729_report.ipynb #c1dbefd8
 def metrics_part(results:'pd.DataFrame|None')->dict: # results.csv, or None
@@ -145,9 +155,21 @@ def captions_part(study:Study, subject:int|str, parts:StudyParts, split:str)->di
     return dict(captions_rule=RULES['captions'], states=states,
                 repeats=repeats_part(study.path/f'evaluate/sub-{subject}'))
 
-# %% ../nbs/729_report.ipynb #14e5ce7f
+# %% ../nbs/729_report.ipynb #ae06de0f
+def trust_line(tables:list)->str: # as from `trust_part`
+    "What of the trust card holds, what does not and what is not known; empty where there is no card."
+    card = [t for t in tables if t['title'] == 'Trust card']
+    if not card: return ''
+    by = dict(yes=[], no=[], **{'not known': []})
+    for check, holds, _ in card[0]['rows']: by[holds].append(check)
+    said = f'Trust card: {len(by["yes"])} of {len(card[0]["rows"])} checks hold.'
+    if by['no']: said += f' Does not hold: {"; ".join(by["no"])}.'
+    if by['not known']: said += f' Not known: {"; ".join(by["not known"])}.'
+    return said
+
+# %% ../nbs/729_report.ipynb #1df01525
 def page_data(study:Study, subject:int|str, split:str='test', recon:'np.ndarray|None'=None,
-              n:int=4)->dict: # clips of each kind
+              n:int=8)->dict: # clips of the opening strip
     "Everything the template needs, as one dict of plain data."
     parts = load_parts(study, subject, split, recon)
     says = page_verdicts(study, parts, split)
@@ -162,15 +184,15 @@ def page_data(study:Study, subject:int|str, split:str='test', recon:'np.ndarray|
         **metrics_part(parts.results),
         **captions_part(study, subject, parts, split),
         brain=brain_part(study.path/f'explain/sub-{subject}'), brain_rule=RULES['brain'],
-        trust=trust, details=details)
+        trust=trust, trust_line=trust_line(trust), details=details)
 
-# %% ../nbs/729_report.ipynb #52bc6e0b
+# %% ../nbs/729_report.ipynb #569862ca
 def report_study(study:Study,
                  subject:int|str, # whose reconstruction
                  out:Path|str|None=None, # file; default report.html in the study
                  split:str='test', # clips shown
                  recon:'np.ndarray|None'=None, # uint8 (N,F,H,W,3); default: what `render` left
-                 n:int=4, # clips of each kind: best, median, worst
+                 n:int=8, # clips of the opening strip
                  force:bool=True)->Path: # always so; kept for symmetry with the other verbs
     "Write the page of a study: one HTML file that needs nothing else. -> its path."
     own_place = not out and recon is None
@@ -181,7 +203,7 @@ def report_study(study:Study,
     if stage: stage.finish([out])
     return out
 
-# %% ../nbs/729_report.ipynb #63fcdbec
+# %% ../nbs/729_report.ipynb #917e73a1
 def report_stage(study:Study, subject:int|str, split:str, n:int)->Stage:
     """The stage `report`, opened anew, once everything the page prints was read whole and found as its
     stages wrote it."""

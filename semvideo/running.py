@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['DEMO', 'disk_of', 'say_plan', 'plan_stage', 'plan_itself', 'plan_verb', 'Terminated', 'on_terminate', 'end_children',
-           'as_error', 'keep_memory', 'main']
+           'as_error', 'keep_memory', 'listening', 'main']
 
-# %% ../nbs/745_running.ipynb #c50be782
-import argparse, os, sys
-from collections.abc import Callable
+# %% ../nbs/745_running.ipynb #a6cac39b
+import argparse, contextlib, os, sys
+from collections.abc import Callable, Iterator
 from .verbs import *
 
 # %% ../nbs/745_running.ipynb #9f831729
@@ -134,7 +134,57 @@ def keep_memory()->bool:
     from_heap = mallopt(m_mmap, 1 << 30) or mallopt(m_mmap, 32 << 20)
     return bool(from_heap) and bool(mallopt(m_trim, (1 << 31) - 1))
 
-# %% ../nbs/745_running.ipynb #bbe9a674
+# %% ../nbs/745_running.ipynb #0590c870
+class _Tee:
+    "Writes to a stream, and each whole line to a logger as well."
+    def __init__(self, stream, logger): self.stream, self.logger, self.rest = stream, logger, ''
+    def __getattr__(self, name): return getattr(self.stream, name)
+    def write(self, text):
+        *lines, self.rest = (self.rest + text).split('\n')
+        for line in lines: self.logger.debug(line)
+        return self.stream.write(text)
+
+@contextlib.contextmanager
+def listening(words:list, # of the command line
+              verbose:bool=False, # to the error output as well
+              file:'Path|None'=None)->Iterator: # log file, written to its end
+    "While it lasts, what is said, warned of and logged is kept in a file, or said at once."
+    import logging, shlex, time
+    if not verbose and file is None:
+        yield
+        return
+    said, root = logging.getLogger('semvideo.said'), logging.getLogger()
+    handlers = [logging.StreamHandler(sys.stderr)] if verbose else []
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file, encoding='utf-8'))
+        said.addHandler(handlers[-1]) # what is said was printed already: into the file alone
+    said.propagate, said.level, out, before = False, logging.DEBUG, sys.stdout, root.level
+    for h in handlers:
+        h.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(name)s: %(message)s'))
+        root.addHandler(h)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    t0, log = time.perf_counter(), logging.getLogger('semvideo')
+    log.info('semvideo %s', shlex.join(map(str, words)))
+    if file is not None: sys.stdout = _Tee(out, said)
+    try: yield
+    finally:
+        sys.stdout = out
+        log.info('ended after %.1f s', time.perf_counter() - t0)
+        logging.captureWarnings(False)
+        root.setLevel(before)
+        for h in handlers:
+            root.removeHandler(h)
+            said.removeHandler(h)
+            h.close()
+
+# %% ../nbs/745_running.ipynb #8073c794
+def _flush_quietly():
+    "Hand over what was printed; where nobody reads any more, nothing is complained about."
+    try: sys.stdout.flush()
+    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
 def _run(a):
     "Run a verb, or only plan it: what it returns."
     return plan_verb(a) if getattr(a, 'dry_run', False) else a.run(a)
@@ -145,28 +195,50 @@ def _interrupted(e):
     print('\ninterrupted: what was finished is kept; the same command continues', file=sys.stderr)
     return 143 if isinstance(e, Terminated) else 130
 
+def _complain(e, who, verbose):
+    "Say an error that can be mended in one line, and where it arose if that is asked for; a bug is raised."
+    import logging
+    from semvideo.core import SemvideoError
+    error = as_error(e)
+    log = logging.getLogger('semvideo')
+    if not log.handlers: log.addHandler(logging.NullHandler()) # else it would be printed where nobody listens
+    log.error('%s: %s', who, error, exc_info=e)
+    if not isinstance(error, SemvideoError): raise e
+    if not verbose: print(f'{who}: {error}', file=sys.stderr)
+    return 2
+
+def _parsed(words):
+    "The options of a verb; without a word the help, and None."
+    from semvideo.plugins import load_plugins
+    load_plugins()
+    p = parser()
+    if words: return p.parse_args(words)
+    p.print_help()
+    sys.stdout.flush()
+
 def main(argv:list|None=None)->int: # words after `semvideo`; default those of the command line
-    """Run one verb.
+    """Run one verb; without a word, print the help.
     -> exit status: 0 done, 1 a check failed, 2 something the user can mend, 130 interrupted, 143
     terminated."""
-    from semvideo.plugins import load_plugins
-    who, ends = 'semvideo', on_terminate()
+    words, who, a, ends = sys.argv[1:] if argv is None else argv, 'semvideo', None, on_terminate()
+    kept = contextlib.ExitStack()
     try:
-        load_plugins()
-        a = parser().parse_args(argv)
+        a = _parsed(words)
+        if a is None: return 0
         who = f'semvideo {a.verb}'
         if getattr(a, 'quiet', False): os.environ['SEMVIDEO_QUIET'] = '1'
         os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
         keep_memory()
+        kept.enter_context(listening(words, a.verbose, a.log))
         return int(_run(a) or 0)
     except (KeyboardInterrupt, Terminated) as e: return _interrupted(e)
     except BrokenPipeError: # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except Exception as e:
-        from semvideo.core import SemvideoError
-        error = as_error(e)
-        if not isinstance(error, SemvideoError): raise
-        print(f'{who}: {error}', file=sys.stderr)
-        return 2
-    finally: ends()
+    except SystemExit: # of argparse, after help or an error
+        _flush_quietly()
+        raise
+    except Exception as e: return _complain(e, who, getattr(a, 'verbose', False))
+    finally:
+        kept.close()
+        ends()

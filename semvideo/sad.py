@@ -7,19 +7,20 @@ __all__ = ['SAD_PAPER', 'SAD_MINIATURE', 'SadConfig', 'SAD', 'Standardiser', 'fo
            'softclip', 'ramp', 'signal_share', 'CausalBlock', 'Refineformer', 'denoise_tokens', 'principal_space',
            'segment_folds', 'dual_path', 'ridge_scores', 'linear_start']
 
-# %% ../nbs/338_sad.ipynb #6ac5f72b
+# %% ../nbs/338_sad.ipynb #d4409baf
 from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
 from .core import renamed, Config
+from .hub import OnHub
 from .decoder_parts import *
 from .softclip import *
 from .refineformer import *
 from .linear_start import *
 
-# %% ../nbs/338_sad.ipynb #87d71698
+# %% ../nbs/338_sad.ipynb #4cb8a573
 _all_ = ['Standardiser', 'four_layers', 'as_config', 'check_fmri', 'mixco', 'softclip', 'ramp',
          'signal_share', 'CausalBlock', 'Refineformer', 'denoise_tokens', 'principal_space',
          'segment_folds', 'dual_path', 'ridge_scores', 'linear_start']
@@ -66,8 +67,8 @@ SAD_MINIATURE = SadConfig(width=64, hidden=192, mlp=(256, 256, 256), linear_path
                       heads=4, dim_head=32, conditioning='channel', dropout=.5, tau=(.05, .1),
                       refine_rows=24, steps=10, samples=0, mixco_until=.5)
 
-# %% ../nbs/338_sad.ipynb #b2ddc7f3
-class SAD(nn.Module):
+# %% ../nbs/338_sad.ipynb #2ab50e1a
+class SAD(nn.Module, OnHub):
     "Semantic Alignment Decoder: fMRI of one clip to the text states of one caption level."
     def __init__(self,
                  n_voxels: dict, # {subject: number of voxels}
@@ -189,7 +190,7 @@ def scale(self:SAD) -> Standardiser:
     "Scaling of its targets."
     return self.states
 
-# %% ../nbs/338_sad.ipynb #730141f4
+# %% ../nbs/338_sad.ipynb #8a1eb25c
 __getattr__ = renamed(__name__, dict(
     MINIATURE='semvideo.sad.SAD_MINIATURE',
     PAPER='semvideo.sad.SAD_PAPER',

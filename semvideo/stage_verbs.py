@@ -36,7 +36,7 @@ def plan_train(a:argparse.Namespace)->None: # parsed options of `train`
             say_plan(a, p)
             if p.does != 'keep': say(f'  then the fine-tuning of {part} on one subject')
 
-# %% ../nbs/755_stage_verbs.ipynb #1fc4087c
+# %% ../nbs/755_stage_verbs.ipynb #03c0093a
 @verb(
     STUDY,
     SUBJECT,
@@ -53,7 +53,7 @@ def plan_train(a:argparse.Namespace)->None: # parsed options of `train`
         help='compile the networks, for instance with inductor (default: no)'),
     opt('--track', choices=['tensorboard', 'wandb', 'trackio'], default=None,
         help='send the curves to a tracker as well (default: none)'),
-    SEED, FORCE, DRY, QUIET, plan=plan_train)
+    SEED, FORCE, DRY, JSON, QUIET, plan=plan_train)
 def do_train(a:argparse.Namespace)->None:
     "Train SAD and MAD: pretrain on every subject, fine-tune on one."
     study, s = open_study(a)
@@ -63,6 +63,7 @@ def do_train(a:argparse.Namespace)->None:
     kw = {} if a.parts is None else dict(parts=a.parts)
     engine = dict(precision=a.precision, accumulate=a.accumulate, compile=a.compile)
     table = train.train_study(study, s, recipe, seed=a.seed, force=a.force, track=a.track, **engine, **kw)
+    if a.json: return say_json(table)
     say(table.to_string(index=False))
 
 # %% ../nbs/755_stage_verbs.ipynb #ad38db2c
@@ -166,17 +167,19 @@ def say_order(t:'pd.DataFrame')->None: # of `order_as_asked`
         help='with --shuffle: further captions, where the study was decoded with them'),
     opt('--films', metavar='DIR', default=None,
         help='with --shuffle: films without a brain, where the study was decoded with them'),
-    SEED, FORCE, DRY, QUIET, plan=plan_evaluate)
+    SEED, FORCE, DRY, JSON, QUIET, plan=plan_evaluate)
 def do_evaluate(a:argparse.Namespace)->None:
     "Metrics of the rendered clips, beside chance and nulls."
     study, s = open_study(a)
     from semvideo.evaluate import OURS
     t = score_as_asked(study, s, a)
+    order = order_as_asked(study, s, a) if a.shuffle else None
+    if a.json: return say_json(t if order is None else order)
     ours = t[t.system == OURS]
     shown = ['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'unit']
     say(ours[shown].to_string(index=False, float_format='%.3f'))
     say_readouts(study.path/f'evaluate/sub-{s}/readouts.csv')
-    if a.shuffle: say_order(order_as_asked(study, s, a))
+    if order is not None: say_order(order)
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
 # %% ../nbs/755_stage_verbs.ipynb #7346ca1b

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NAME', 'CLIP_COLUMNS', 'VOXEL_COLUMNS', 'CAPTION_LEVELS', 'STUDY_PARTS', 'check_name', 'check_names', 'need_columns',
-           'check_clips', 'Study', 'join_rows']
+           'check_clips', 'Study', 'bids_description', 'join_rows']
 
 # %% ../nbs/020_study.ipynb #33066635
 import contextlib, re
@@ -52,14 +52,15 @@ def check_names(names: Iterable, # of subjects or splits: each has files of its 
                 found=f'{other}, {name}',
                 expected='names that are files of their own on every system')
 
-# %% ../nbs/020_study.ipynb #d04e2757
+# %% ../nbs/020_study.ipynb #5f720e8c
 CLIP_COLUMNS = ('clip_id', 'split', 'segment', 'onset_s', 'duration_s', 'source')
 VOXEL_COLUMNS = ('grayordinate', 'hemisphere', 'vertex', 'parcel', 'reliability', 'p')
 CAPTION_LEVELS = ('basic', 'anchor', 'motion', 'holistic')
 # manifest last: a study half moved is still known for one
 STUDY_PARTS = ('stages', 'frames', 'fmri', 'captions', 'mine', 'targets', 'train', 'decode',
                'render', 'evaluate', 'explain', 'ablate', 'compare', 'order', 'report', 'prepare',
-               'clips.csv', 'leak_audit.csv', 'leak_neighbours.csv', 'log.jsonl', 'report.html', 'manifest.json')
+               'clips.csv', 'leak_audit.csv', 'leak_neighbours.csv', 'log.jsonl', 'report.html',
+               'dataset_description.json', 'manifest.json')
 
 # %% ../nbs/020_study.ipynb #c886ce63
 def need_columns(df: 'pd.DataFrame',
@@ -179,7 +180,16 @@ def subjects(self:Study) -> list:
     numbers = sorted(int(s) for s in names if s.isdigit())
     return numbers + sorted(s for s in names if not s.isdigit())
 
-# %% ../nbs/020_study.ipynb #d831343b
+# %% ../nbs/020_study.ipynb #8e8c1c99
+def bids_description(name:str, source:str)->dict: # as `Study.create`
+    "What dataset_description.json of a BIDS derivative says of a study."
+    from semvideo import __version__
+    return dict(Name=name, BIDSVersion='1.9.0', DatasetType='derivative',
+                GeneratedBy=[dict(Name='semvideo', Version=__version__,
+                                  CodeURL='https://github.com/semvideo/semvideo')],
+                HowToAcknowledge=f'Data: {source}. Cite the data and the software (CITATION.cff).')
+
+# %% ../nbs/020_study.ipynb #3ce66d18
 @patch(cls_method=True)
 def create(cls:Study,
            path: Path | str, # folder to make
@@ -202,6 +212,7 @@ def create(cls:Study,
         if exist_ok and all(now[k] == plain(v) for k,v in origin.items()): return old
         old.make_way(origin, exist_ok)
     write_csv(path/'clips.csv', clips[list(CLIP_COLUMNS)])
+    write_json(path/'dataset_description.json', bids_description(name, source))
     write_json(path/'manifest.json', dict(origin, format=1, stages={}))
     return cls(path)
 

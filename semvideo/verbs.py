@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['VERBS', 'PLANS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'DRY', 'VERIFY',
-           'QUIET', 'BEFORE_PARSING', 'opt', 'verb', 'before_parsing', 'parser', 'say', 'subject_id', 'open_study',
-           'study_bundle']
+           'QUIET', 'JSON', 'VERBOSE', 'LOG', 'BEFORE_PARSING', 'opt', 'verb', 'before_parsing', 'VerbParser', 'parser',
+           'say', 'say_json', 'subject_id', 'open_study', 'study_bundle']
 
-# %% ../nbs/740_verbs.ipynb #15be8487
-import argparse
+# %% ../nbs/740_verbs.ipynb #39a7a704
+import argparse, difflib, re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def verb(*options, # `opt`s
         return f
     return add
 
-# %% ../nbs/740_verbs.ipynb #5b6ce458
+# %% ../nbs/740_verbs.ipynb #5c0d1b89
 STUDY = opt('--study', type=Path, required=True, metavar='DIR', help='study folder')
 SUBJECT = opt('--subject', default=None, metavar='S', help='subject; default: the first')
 SUBJECTS = opt('--subject', nargs='+', default=None, metavar='S', help='subjects; default: all')
@@ -54,8 +54,13 @@ DRY = opt(
     'nothing')
 VERIFY = opt('--verify', action='store_true', help='read every byte, whatever size and times say')
 QUIET = opt('--quiet', action='store_true', help='no progress bars; only what was made, and errors')
+JSON = opt('--json', action='store_true', help='the table as JSON, and nothing else')
+# of every verb
+VERBOSE = opt('--verbose', action='store_true', help='say also what the libraries say, and where an error arose')
+LOG = opt('--log', type=Path, default=None, metavar='FILE',
+          help='write what was called, said and warned of, and errors with their traceback, to the end of this file')
 
-# %% ../nbs/740_verbs.ipynb #159f73d1
+# %% ../nbs/740_verbs.ipynb #bf2c9478
 BEFORE_PARSING = [] # functions that add what packages outside registered to a verb's choices
 
 def before_parsing(f:Callable)->Callable:
@@ -63,11 +68,45 @@ def before_parsing(f:Callable)->Callable:
     BEFORE_PARSING.append(f)
     return f
 
+# %% ../nbs/740_verbs.ipynb #5b667f59
+def _did_you_mean(word, known):
+    "The known word nearest to this one, as a sentence to end an error with; empty if none is near."
+    near = difflib.get_close_matches(word, list(known), 1, .7)
+    return f'; did you mean {near[0]}?' if near else ''
+
+class VerbParser(argparse.ArgumentParser):
+    "An argument parser that answers a misspelt word with the nearest one it knows."
+    given = () # words of the command line
+
+    def error(self, message:str)->None:
+        "Usage, and what is wrong; a choice or an option that is nearly right is named. Exit status 2."
+        bad = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if bad:
+            choices = [c.strip("' ") for c in bad[2].split(',')]
+            message += _did_you_mean(bad[1], choices)
+        flags = [w.split('=')[0] for w in self.given if w.startswith('--') and len(w) > 2]
+        unknown = [w for w in flags if w not in self._option_string_actions]
+        if not bad and unknown:
+            nearest = ''.join(_did_you_mean(w, self._option_string_actions) for w in unknown[:1])
+            message = f'no option {unknown[0]}' + (nearest or f'; {message}')
+        super().error(message)
+
+    def parse_args(self, args:list|None=None, namespace:argparse.Namespace|None=None)->argparse.Namespace:
+        "The parsed options; a word that is left over is answered by the verb it was given to."
+        import sys
+        words = sys.argv[1:] if args is None else list(args)
+        verbs = next((a.choices for a in self._actions if isinstance(a, argparse._SubParsersAction)), {})
+        for p in (self, *verbs.values()): p.given = words
+        a, left = self.parse_known_args(words, namespace)
+        if left: verbs.get(getattr(a, 'verb', None), self).error(f'what is {" ".join(left)}?')
+        return a
+
+# %% ../nbs/740_verbs.ipynb #5f11bb3c
 def parser(prog:str='semvideo')->argparse.ArgumentParser:
     "The argument parser of all verbs."
     from semvideo import __version__
     for add in BEFORE_PARSING: add()
-    p = argparse.ArgumentParser(
+    p = VerbParser(
         prog=prog,
         description='Reconstruct video from fMRI. Each verb is one stage; `semvideo VERB --help` '
         'tells its options.',
@@ -77,14 +116,22 @@ def parser(prog:str='semvideo')->argparse.ArgumentParser:
     for name, (f, options) in VERBS.items():
         s = sub.add_parser(name, help=f.__doc__.split('\n')[0], description=f.__doc__,
                            allow_abbrev=False)
-        for flags, kw in options: s.add_argument(*flags, **kw)
+        own = {flag for flags, _ in options for flag in flags}
+        common = [o for o in (VERBOSE, LOG) if not own & set(o[0])]
+        for flags, kw in (*options, *common): s.add_argument(*flags, **kw)
         s.set_defaults(run=f)
     return p
 
-# %% ../nbs/740_verbs.ipynb #dd97e7ac
+# %% ../nbs/740_verbs.ipynb #10e5b431
 def say(*words)->None: # one line of result
     "Print what was made, at once, also into a pipe."
     print(*words, flush=True)
+
+def say_json(table:'pd.DataFrame|list')->None: # a table, or its rows as dicts
+    "Print a table as JSON: a list with an object a row; what is not known is null."
+    import json
+    if not isinstance(table, list): table = json.loads(table.to_json(orient='records', double_precision=12))
+    say(json.dumps(table, indent=1, ensure_ascii=False, default=str))
 
 # %% ../nbs/740_verbs.ipynb #5035995c
 def subject_id(s:int|str)->int|str: # text from the command line

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['QUESTIONS', 'STATES', 'GROUPS', 'NO_CLAIM', 'RIVAL_WORDS', 'CEILING_WORDS', 'MOVES', 'group_of', 'is_rival',
            'is_ceiling', 'is_null', 'null_rows', 'sentence_list', 'bare_variant', 'with_gains', 'verdicts',
-           'decoder_verdicts']
+           'nearer_sets', 'set_verdict', 'decoder_verdicts']
 
-# %% ../nbs/710_verdicts.ipynb #51025455
+# %% ../nbs/710_verdicts.ipynb #c21da93c
 import re
 from collections.abc import Sequence
 import numpy as np
@@ -84,10 +84,10 @@ def with_gains(results:pd.DataFrame)->pd.DataFrame:
     r = results.reindex(columns=list(columns))
     return r.assign(beaten=r.beaten.astype(object).fillna('').astype(str))
 
-# %% ../nbs/710_verdicts.ipynb #ee0ac658
+# %% ../nbs/710_verdicts.ipynb #5d507361
 def _not_measured(name):
     return dict(
-        kind='open', tag='not measured',
+        kind='open', tag='not measured', line=f'{name}: no clip of this split asks it',
         text=f'{name}: on no clip of this split is the judge\'s answer for the truth '
         f'one that is asked about.')
 
@@ -107,18 +107,22 @@ def _question_verdict(r): # rows of one metric and variant
     if not np.isfinite(us.value): return _not_measured(name)
     said = (f'{name}: right in {us.value:.1%} of {int(us.n)} clips '
             f'({_span(max(us.low, 0), min(us.high, 1), ".1%")}; chance {us.chance:.1%}). ')
+    line = f'{name}: right in {us.value:.1%} of clips'
     if not len(nulls):
-        return dict(kind='open', tag='no nulls', text=said + 'Nothing to compare with was scored.')
+        return dict(kind='open', tag='no nulls', line=f'{line}; nothing to compare with was scored',
+                    text=said + 'Nothing to compare with was scored.')
     if _untold(nulls).any():
-        return dict(kind='open', tag='too few clips', text=said + 'No claim either way.')
+        return dict(kind='open', tag='too few clips', line=f'{line}; too few clips to tell',
+                    text=said + 'No claim either way.')
     lost = nulls[nulls.beaten != 'yes']
     if len(lost):
         by = sentence_list([f'{s} ({v:.1%})' for s, v in zip(lost.system, lost.value)])
-        return dict(kind='bad', tag='no claim',
+        return dict(kind='bad', tag='no claim', line=f'{line}; not better than {by}',
                     text=f'{said}It does not beat {by}: no claim that it shows {what}.')
     best = nulls.loc[nulls.value.idxmax()]
     return dict(
         kind='good', tag='beats nulls',
+        line=f'{line}; strongest null {best.value:.1%}, chance {us.chance:.1%}',
         text=said + f'It beats every null; the strongest, {best.system}, reaches {best.value:.1%} '
         f'(paired gain at least {100*nulls.gain_low.min():.1f} points).')
 
@@ -134,7 +138,7 @@ def _fates(nulls): # rows of nulls
 
 def _sorted_list(systems): return sentence_list(sorted(set(systems)))
 
-# %% ../nbs/710_verdicts.ipynb #e238670d
+# %% ../nbs/710_verdicts.ipynb #f60f556e
 def _epe_words(r):
     "EPE as a gain over a still video and beside direction; empty where either was not scored."
     still = r[(r.metric == 'EPE') & r.system.isin(STILL) & r.gain.notna()]
@@ -145,28 +149,35 @@ def _epe_words(r):
             f'{_span(*span, "+.3g")}): it rewards not moving, so direction is read beside it, a flow '
             f'correlation of {way.value.iloc[0]:.3g}. ')
 
+def _group_line(group, won, lost):
+    "What beats every null and what does not, in one line."
+    one = len(won) == 1
+    said = [f'{sentence_list(won)} beat{"s" if one else ""} every null'] if won else []
+    if lost: said.append(f'not {sentence_list(lost)}' if won else 'no metric beats every null')
+    return f'{group}: {"; ".join(said)}'
+
 def _group_verdict(group, r):
     "Verdict on a group of metrics, or None where no null was scored."
     nulls = null_rows(r)
     if _untold(nulls).any():
-        return dict(kind='open', tag='too few clips',
+        return dict(kind='open', tag='too few clips', line=f'{group}: too few independent clips to tell',
                     text=f'{group}: too few independent clips for intervals. No claim either way.')
     nulls = nulls[nulls.beaten != '']
     if not len(nulls): return None
     nulls = nulls.assign(metric=_fates(nulls))
     lost = nulls[nulls.beaten != 'yes'].groupby('metric', sort=False).system.agg(_sorted_list)
     won = [m for m in nulls.metric.unique() if m not in lost.index]
-    text = f'{group}: '
+    text, line = f'{group}: ', _group_line(group, won, list(lost.index))
     if won: text += f'{sentence_list(won)} beat{"s" if len(won) == 1 else ""} every null. '
     if len(lost): text += f'Not beaten: {"; ".join(f"{m} by {s}" for m, s in lost.items())}. '
     text += _epe_words(r)
     if not won:
         text += f'No claim of {NO_CLAIM.get(group, group.lower())}.'
-        return dict(kind='bad', tag='no claim', text=text)
-    if len(lost): return dict(kind='open', tag='in part', text=text)
-    return dict(kind='good', tag='beats nulls', text=text)
+        return dict(kind='bad', tag='no claim', line=line, text=text)
+    if len(lost): return dict(kind='open', tag='in part', line=line, text=text)
+    return dict(kind='good', tag='beats nulls', line=line, text=text)
 
-# %% ../nbs/710_verdicts.ipynb #2ff0129f
+# %% ../nbs/710_verdicts.ipynb #d11fdb36
 def _signed_zero_off(text): return text.replace('-0.000', '0.000').replace('+0.000', '0.000')
 
 def _compared_by(r, states):
@@ -184,7 +195,17 @@ def _differences(what, r):
     if better: said.append(f'better in {sentence_list(better)}')
     return worse, '; '.join(said) or 'no difference that these clips can show'
 
-# %% ../nbs/710_verdicts.ipynb #73fb8eab
+def _short_difference(what, r):
+    "The same in one line: what is worse by name, what is better by name or by number."
+    if r.gain_low.isna().all(): return 'too few independent clips to tell'
+    worse = what[r.gain_high < 0].unique().tolist()
+    better = what[r.gain_low > 0].unique().tolist()
+    said = [f'worse in {sentence_list(worse)}'] if worse else []
+    if better: said.append('better in ' + (sentence_list(better) if len(better) < 4 else
+                                           f'{len(better)} of {what.nunique()} comparisons'))
+    return '; '.join(said) or 'no difference that these clips can show'
+
+# %% ../nbs/710_verdicts.ipynb #2ab438e6
 def _rival_verdict(name, states, r): # rows of one rival; are they of text states?
     "Verdict against one other decoder."
     what = _compared_by(r, states)
@@ -195,10 +216,12 @@ def _rival_verdict(name, states, r): # rows of one rival; are they of text state
         f'{w} {gain:+.3f}' + (f' ({low:+.3f} to {high:+.3f})' if np.isfinite(low) else '')
         for w, gain, low, high in zip(what, r.gain, r.gain_low, r.gain_high)))
     said = f'{us} against {name}{by}: {difference}.'
+    line = f'{us} against {name}: {_short_difference(what, r)}'
     kind, tag = ('bad', 'loses') if worse else ('good', 'holds')
-    if r.gain_low.isna().all(): kind, tag = 'open', 'against it: too few clips'
+    if r.gain_low.isna().all():
+        return dict(kind='open', tag='too few clips', line=line, short=said, text=f'{said} Paired gain: {gains}.')
     return dict(kind=kind, tag=f'{us.split()[-1]} {tag}',
-                short=said, text=f'{said} Paired gain: {gains}.')
+                line=line, short=said, text=f'{said} Paired gain: {gains}.')
 
 def _rival_verdicts(results):
     """Verdicts against other decoders in the table, such as ridge and retrieval of training clips: of
@@ -218,6 +241,32 @@ def verdicts(results:pd.DataFrame)->list: # results.csv
     found = [_group_verdict(g, r[group == g]) for g in list(GROUPS)[2:]]
     return out + [v for v in found if v] + _rival_verdicts(r)
 
+# %% ../nbs/710_verdicts.ipynb #12257ceb
+def nearer_sets(distances:pd.DataFrame)->pd.DataFrame: # frechet.csv
+    "The systems whose clips are, as a set, nearer to the true ones than ours, nearest first."
+    ours = distances[distances.system == OURS].distance
+    reordered = distances.system.str.startswith(('shuffled', 'shifted'))
+    others = distances[(distances.system != OURS) & ~reordered]
+    if not len(ours): return others.iloc[:0]
+    return others[others.distance < ours.iloc[0]].sort_values('distance')
+
+def set_verdict(distances:pd.DataFrame)->dict|None: # frechet.csv
+    "Verdict on the distance of the set of clips; None where ours was not scored."
+    ours = distances[distances.system == OURS]
+    if not len(ours): return None
+    nearer = nearer_sets(distances)
+    blind = nearer[[not is_rival(s) for s in nearer.system]]
+    said = f'{ours["name"].iloc[0]}: {ours.distance.iloc[0]:.0f}'
+    who = sentence_list([f'{r.system} ({r.distance:.0f})' for r in nearer.itertuples()])
+    text = (f'{said}; two halves of the truth {ours.halves.iloc[0]:.0f}. Lower is better; it has no interval, and '
+            'does not ask whether a clip shows what was seen.')
+    if len(nearer): text += f' Nearer to the true clips as a set: {who}.'
+    if len(blind):
+        return dict(kind='bad', tag='set loses', line=f'{said}; nearer without knowing the clip: '
+                    + sentence_list(blind.system.tolist()), text=text)
+    line = f'{said}, lower than every null' + (f'; {who} is nearer' if len(nearer) else '')
+    return dict(kind='open' if len(nearer) else 'good', tag='no interval', line=line, text=text)
+
 # %% ../nbs/710_verdicts.ipynb #eb0fd880
 def _paired_identification(study, decoded, other, split, seconds):
     "For each level: (level, mean of ours, mean of theirs, low and high of the paired difference)."
@@ -232,7 +281,7 @@ def _paired_identification(study, decoded, other, split, seconds):
         rows.append((level, a.mean(), b.mean(), low, high))
     return rows
 
-# %% ../nbs/710_verdicts.ipynb #2bc1c44b
+# %% ../nbs/710_verdicts.ipynb #faaf98de
 def decoder_verdicts(study:Study, decoded:Decoded, others:dict, # {name: Decoded}
                      split:str='test',
                      seconds:float|None=None)->list: # stretches taken for independent, as `time_blocks`
@@ -252,5 +301,6 @@ def decoder_verdicts(study:Study, decoded:Decoded, others:dict, # {name: Decoded
             continue
         if lost: text = f'SAD is worse than {name} at {sentence_list(lost)}. '
         out.append(dict(
-            kind=kind, tag=tag, text=text + f'Identification of clips from decoded states, paired: {words}.'))
+            kind=kind, tag=tag, line=text.rstrip('. '),
+            text=text + f'Identification of clips from decoded states, paired: {words}.'))
     return out

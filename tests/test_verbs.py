@@ -1,4 +1,7 @@
-"""740_verbs, 745_running, 770_demo, 790_cli: bad paths and words, help, the README's commands, a bug keeps its traceback."""
+"""740_verbs, 745_running, 770_demo, 790_cli, 795_main: bad paths and words, help, the README's commands, a bug keeps its traceback."""
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -66,3 +69,82 @@ def test_a_study_keeps_its_bundle_and_its_judges(tmp_path):
     s.stage('prepare', {}).finish()
     s.stage('targets', dict(bundle='sd15'), needs=('prepare',)).finish()
     assert study_bundle(s) == 'sd15'
+
+
+def said(*words, **kw):
+    "A command in a process of its own."
+    return subprocess.run([sys.executable, "-m", "semvideo", *map(str, words)], capture_output=True, text=True, timeout=120, **kw)
+
+
+def test_as_a_module_and_without_a_word():
+    r = said()
+    assert r.returncode == 0 and "demo" in r.stdout and r.stderr == ""
+    assert said("--version").stdout.startswith("semvideo ")
+
+
+@pytest.mark.parametrize("words, verb, near", [
+    (["redner"], None, "render"), (["render", "--study", "x", "--frames", "3"], "render", None),
+    (["render", "--studdy", "x"], "render", "--study"), (["render", "--study", "x", "--mode", "fastt"], "render", "fast"),
+    (["status", "--study", "x", "--jsn"], "status", "--json"), (["status", "--study", "x", "zzz"], "status", None)])
+def test_a_wrong_word_is_answered_by_its_verb_with_the_right_one(words, verb, near, capsys):
+    with pytest.raises(SystemExit) as e: main(words)
+    err = capsys.readouterr().err
+    assert e.value.code == 2 and err.startswith(f"usage: semvideo {verb or '[-h]'}")
+    assert ("did you mean" in err) == (near is not None)
+    if near: assert err.strip().endswith(f"did you mean {near}?")
+
+
+def test_a_closed_pipe_ends_quietly():
+    for words in ("--help", "doctor", "leaderboard", ""):
+        p = subprocess.Popen(f"{sys.executable} -m semvideo {words} | true", shell=True, stderr=subprocess.PIPE, text=True)
+        assert p.communicate(timeout=120)[1] == "", words
+
+
+def test_tables_as_json(cli):
+    for words in (["doctor"], ["leaderboard"], ["leaderboard", "--table", "hcp"]):
+        rc, out, _ = cli(*words, "--json")
+        rows = json.loads(out)
+        assert rows and all(isinstance(r, dict) for r in rows)
+    for name in ("train", "evaluate", "score", "status"): assert "--json" in [f for flags, _ in VERBS[name][1] for f in flags]
+
+
+def test_a_log_keeps_what_was_said_and_where_it_broke(cli, tmp_path):
+    log = tmp_path/"logs/run.txt"
+    assert cli("leaderboard", "--log", log)[0] == 0
+    assert cli("train", "--study", tmp_path/"none", "--log", log)[0] == 2
+    text = log.read_text()
+    assert "semvideo leaderboard --log" in text and "Mind-Animator" in text and text.count("ended after") == 2
+    assert "Traceback" in text and "SemvideoError" in text
+    r = said("train", "--study", tmp_path/"none", "--verbose")
+    assert r.returncode == 2 and "Traceback" in r.stderr
+
+
+def test_completion_knows_verbs_and_options(cli, tmp_path):
+    for shell in ("bash", "zsh", "tcsh"):
+        rc, out, _ = cli("completion", shell)
+        assert rc == 0 and all(v in out for v in VERBS) and "ceilings" in out
+    (tmp_path/"c").write_text(cli("completion", "bash")[1])
+    r = subprocess.run(["bash", "-n", tmp_path/"c"], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+
+
+def test_mine_on_a_finished_study_is_done(tmp_path, cli):
+    row = dict(clip_id=['a'], split=['train'], segment=['x'], onset_s=[0.], duration_s=[2.], source=['x'])
+    s = Study.create(tmp_path/'s', 's', 'x', pd.DataFrame(row), {})
+    s.stage('prepare', {}).finish()
+    refuses(cli, "mine", "--study", s.path, says="--captions")
+    s.stage('mine', dict(backend='script'), needs=('prepare',)).finish()
+    rc, out, _ = cli("mine", "--study", s.path)
+    assert rc == 0 and "captions are there, by the backend script" in out
+    refuses(cli, "mine", "--study", s.path, "--force", says="--captions")
+
+
+def test_time_left_follows_stages_that_worked():
+    from semvideo.demo import Clockwork
+    now = [0.]
+    c = Clockwork(dict(a=('', 30), b=('', 30), c=('', 60)), clock=lambda: now[0])
+    for stage, seconds, worked in (('a', 0, False), ('b', 300, True)):
+        c.begin(stage)
+        now[0] += seconds
+        c.end(stage, worked)
+    assert c.left() == 600, 'ten times as slow as planned, and what was found made says nothing'
