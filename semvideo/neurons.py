@@ -6,13 +6,14 @@
 __all__ = ['NEURONS', 'TASKS', 'NeuronsConfig', 'key_masks', 'task_weights', 'NeuronsNet', 'dice_loss', 'task_losses',
            'choose_sentence', 'Neurons']
 
-# %% ../nbs/378_neurons.ipynb #3c64c559
+# %% ../nbs/378_neurons.ipynb #e21438e1
 import math
 from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
 import torch.nn.functional as F
+from fastcore.basics import patch
 from .core import Config
 from .decoders import seeded
 from .field_parts import (Blocks, FilmReader, Scale, StepsConfig, TextReader, info_nce,
@@ -102,7 +103,7 @@ def choose_sentence(description: np.ndarray, # (B,T,D) decoded, standardised
     scale = max(there.shape[1], 1)
     return (10*near + sure*fits*10/scale).argmax(1)
 
-# %% ../nbs/378_neurons.ipynb #d107ad02
+# %% ../nbs/378_neurons.ipynb #9cab7b93
 @register_system('neurons')
 class Neurons(System):
     "Key object, concepts, description and blurry film of one trunk (Wang et al. 2025)."
@@ -157,19 +158,22 @@ class Neurons(System):
         self.arrays['known/concepts'] = wanted['concept'].numpy()
         self.facts |= dict(shapes=shapes.to_dict(), loss=losses[-1])
 
-    @torch.no_grad()
-    def answers(self, fmri: np.ndarray) -> dict: # (B,V) -> {task: array}
-        "What the four tasks say of each clip; the description standardised, the film in latents."
-        net = self.networks(Shapes.from_dict(self.facts['shapes']))['net']
-        net = fill_network('net', self.arrays, net)
-        given = net(torch.tensor(np.asarray(fmri, np.float32)))
-        known = net.words(torch.tensor(self.arrays['known/holistic']).float()).numpy()
-        given['film'] = net.film.inverse(given['film'])
-        return {k: v.numpy() for k,v in given.items()} | dict(known=known)
+# %% ../nbs/378_neurons.ipynb #b37df835
+@patch
+@torch.no_grad()
+def answers(self:Neurons, fmri: np.ndarray) -> dict: # (B,V) -> {task: array}
+    "What the four tasks say of each clip; the description standardised, the film in latents."
+    net = self.networks(Shapes.from_dict(self.facts['shapes']))['net']
+    net = fill_network('net', self.arrays, net)
+    given = net(torch.tensor(np.asarray(fmri, np.float32)))
+    known = net.words(torch.tensor(self.arrays['known/holistic']).float()).numpy()
+    given['film'] = net.film.inverse(given['film'])
+    return {k: v.numpy() for k,v in given.items()} | dict(known=known)
 
-    def decode(self, fmri, ids=None, seed=0):
-        given = self.answers(fmri)
-        chosen = choose_sentence(given['description'], given['concept'], given['known'],
-                                 self.arrays['known/concepts'], self.config.sure)
-        said = {k: self.arrays[f'known/{k}'][chosen] for k in ('anchor', 'holistic')}
-        return stated(self.arrays, len(fmri), latents=given['film'], **said)
+@patch
+def decode(self:Neurons, fmri, ids=None, seed=0):
+    given = self.answers(fmri)
+    chosen = choose_sentence(given['description'], given['concept'], given['known'],
+                             self.arrays['known/concepts'], self.config.sure)
+    said = {k: self.arrays[f'known/{k}'][chosen] for k in ('anchor', 'holistic')}
+    return stated(self.arrays, len(fmri), latents=given['film'], **said)

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['study_of', 'kept_parts', 'loaded_part', 'SemVideoConfig', 'SemVideoSystem', 'SemVideoAsWritten', 'Ours']
 
-# %% ../nbs/382_semvideo_systems.ipynb #9b31f23d
+# %% ../nbs/382_semvideo_systems.ipynb #5f46d2e8
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 from .core import (Config, Decoded, Study, read_json, read_safetensors, write_json,
                            write_safetensors)
 from .decoders import DECODER_PARTS, RECIPES
@@ -54,7 +55,7 @@ def loaded_part(part: str, arrays: dict, facts: dict) -> 'torch.nn.Module': # of
         write_json(Path(folder)/'config.json', facts[part])
         return load(folder)
 
-# %% ../nbs/382_semvideo_systems.ipynb #0ce83c9d
+# %% ../nbs/382_semvideo_systems.ipynb #f578df43
 @dataclass(frozen=True)
 class SemVideoConfig(Config):
     "Whose recipe, and what is done with what it decodes."
@@ -100,38 +101,43 @@ class SemVideoSystem(System):
         self.facts |= dict({k: t.to_dict('records') for k,t in tables.items()},
                            bundle=examples.study.settings_of('targets').get('bundle', 'tiny'))
 
-    def states(self, fmri, ids, seed, given: dict | None = None) -> dict: # {level: states} that are given
-        "What the decoders say, {field of Decoded: array}."
-        decoded = dict(given or {})
-        for part in DECODER_PARTS:
-            module = loaded_part(part, self.arrays, self.facts['parts'])
-            field,told = module.reads()
-            if field in (given or {}): continue
-            kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
-            decoded[field] = decode(module, fmri, self.facts['subject'], **kw)
-        return decoded
+# %% ../nbs/382_semvideo_systems.ipynb #4766755c
+@patch
+def states(self:SemVideoSystem, fmri, ids, seed, given: dict | None = None) -> dict: # {level: states} that are given
+    "What the decoders say, {field of Decoded: array}."
+    decoded = dict(given or {})
+    for part in DECODER_PARTS:
+        module = loaded_part(part, self.arrays, self.facts['parts'])
+        field,told = module.reads()
+        if field in (given or {}): continue
+        kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
+        decoded[field] = decode(module, fmri, self.facts['subject'], **kw)
+    return decoded
 
-    def decode(self, fmri, ids=None, seed=0):
-        names = list(range(len(fmri))) if ids is None else list(ids)
-        out = Decoded(**self.states(fmri, names, seed))
-        return self.by_scenes(out, fmri, names, seed) if 'scenes' in self.facts else out
+@patch
+def decode(self:SemVideoSystem, fmri, ids=None, seed=0):
+    names = list(range(len(fmri))) if ids is None else list(ids)
+    out = Decoded(**self.states(fmri, names, seed))
+    return self.by_scenes(out, fmri, names, seed) if 'scenes' in self.facts else out
 
-    def rendering(self) -> dict:
-        "Latents that were drawn as films have them have not shrunk."
-        return dict(motion_gain=1.) if 'films' in self.arrays else {}
+@patch
+def rendering(self:SemVideoSystem) -> dict:
+    "Latents that were drawn as films have them have not shrunk."
+    return dict(motion_gain=1.) if 'films' in self.arrays else {}
 
-    def by_scenes(self, out, fmri, names, seed): # Decoded, (B,V), (B,)
-        "What the likeliest scenes say, and how they move."
-        kept = {k.partition('/')[2]: v for k,v in self.arrays.items() if k.startswith('kept/')}
-        subject, brains = self.facts['subject'], kept.pop('fmri')
-        with tempfile.TemporaryDirectory() as folder:
-            clips, captions, scenes = (pd.DataFrame(self.facts[k]) for k in ('clips', 'captions', 'scenes'))
-            own = study_of(Path(folder)/'study', clips, {subject: brains}, kept, captions, self.facts['bundle'])
-            films = Films(scenes, self.arrays.get('films')).save(Path(folder)/'films')
-            motion = 'films' if 'films' in self.arrays else 'regression'
-            refined = Refinement(own, subject, 'scenes', motion=motion, films=films, seed=seed)
-            retold = lambda states: self.states(fmri, names, seed, states)['latents']
-            return refined(out, names, retold)[0]
+@patch
+def by_scenes(self:SemVideoSystem, out, fmri, names, seed): # Decoded, (B,V), (B,)
+    "What the likeliest scenes say, and how they move."
+    kept = {k.partition('/')[2]: v for k,v in self.arrays.items() if k.startswith('kept/')}
+    subject, brains = self.facts['subject'], kept.pop('fmri')
+    with tempfile.TemporaryDirectory() as folder:
+        clips, captions, scenes = (pd.DataFrame(self.facts[k]) for k in ('clips', 'captions', 'scenes'))
+        own = study_of(Path(folder)/'study', clips, {subject: brains}, kept, captions, self.facts['bundle'])
+        films = Films(scenes, self.arrays.get('films')).save(Path(folder)/'films')
+        motion = 'films' if 'films' in self.arrays else 'regression'
+        refined = Refinement(own, subject, 'scenes', motion=motion, films=films, seed=seed)
+        retold = lambda states: self.states(fmri, names, seed, states)['latents']
+        return refined(out, names, retold)[0]
 
 # %% ../nbs/382_semvideo_systems.ipynb #1b1080f6
 _PAPER = 'SemVideo: reconstructing what you watch from brain activity. CVPR 2026 (arXiv 2602.21819)'
