@@ -6,7 +6,7 @@
 __all__ = ['NEURONS', 'TASKS', 'NeuronsConfig', 'key_masks', 'task_weights', 'NeuronsNet', 'dice_loss', 'task_losses',
            'choose_sentence', 'Neurons']
 
-# %% ../nbs/378_neurons.ipynb #3c64c559
+# %% ../nbs/378_neurons.ipynb #e21438e1
 import math
 from dataclasses import dataclass
 import numpy as np
@@ -103,7 +103,7 @@ def choose_sentence(description: np.ndarray, # (B,T,D) decoded, standardised
     scale = max(there.shape[1], 1)
     return (10*near + sure*fits*10/scale).argmax(1)
 
-# %% ../nbs/378_neurons.ipynb #d107ad02
+# %% ../nbs/378_neurons.ipynb #9cab7b93
 @register_system('neurons')
 class Neurons(System):
     "Key object, concepts, description and blurry film of one trunk (Wang et al. 2025)."
@@ -140,31 +140,28 @@ class Neurons(System):
             object=key_masks(examples.frames, c.grid), concept=there,
             description=examples.target('holistic'), film=examples.target('latents')).items()}
 
+    def learn(self, examples: 'Examples', seed: int = 0) -> None:
+        shapes, x = shapes_of(examples), torch.tensor(examples.fmri)
+        wanted = self.targets_of(examples)
+        with seeded('cpu', 'neurons net', seed): net = self.networks(shapes)['net']
+        net.voxels.measure(x)
+        net.words.measure(wanted['description'], one=True)
+        net.film.measure(wanted['film'], one=True)
+        def loss(rows, progress):
+            each = task_losses(net, x[rows], {k: v[rows] for k,v in wanted.items()})
+            weights = task_weights(progress)
+            return sum(weights[k]*v for k,v in each.items())/sum(weights.values())
+        steps = StepsConfig(**self.config.training)
+        losses = train_steps(net, loss, len(x), steps, 'neurons', seed)
+        self.arrays = training_means(examples) | network_arrays('net', net)
+        for k in ('anchor', 'holistic'): self.arrays[f'known/{k}'] = examples.target(k).astype(np.float16)
+        self.arrays['known/concepts'] = wanted['concept'].numpy()
+        self.facts |= dict(shapes=shapes.to_dict(), loss=losses[-1])
 
-# %% ../nbs/378_neurons.ipynb #e06fe326
-@patch
-def learn(self: Neurons, examples: 'Examples', seed: int = 0) -> None:
-    shapes, x = shapes_of(examples), torch.tensor(examples.fmri)
-    wanted = self.targets_of(examples)
-    with seeded('cpu', 'neurons net', seed): net = self.networks(shapes)['net']
-    net.voxels.measure(x)
-    net.words.measure(wanted['description'], one=True)
-    net.film.measure(wanted['film'], one=True)
-    def loss(rows, progress):
-        each = task_losses(net, x[rows], {k: v[rows] for k,v in wanted.items()})
-        weights = task_weights(progress)
-        return sum(weights[k]*v for k,v in each.items())/sum(weights.values())
-    steps = StepsConfig(**self.config.training)
-    losses = train_steps(net, loss, len(x), steps, 'neurons', seed)
-    self.arrays = training_means(examples) | network_arrays('net', net)
-    for k in ('anchor', 'holistic'): self.arrays[f'known/{k}'] = examples.target(k).astype(np.float16)
-    self.arrays['known/concepts'] = wanted['concept'].numpy()
-    self.facts |= dict(shapes=shapes.to_dict(), loss=losses[-1])
-
-# %% ../nbs/378_neurons.ipynb #66bb7f94
+# %% ../nbs/378_neurons.ipynb #b37df835
 @patch
 @torch.no_grad()
-def answers(self: Neurons, fmri: np.ndarray) -> dict: # (B,V) -> {task: array}
+def answers(self:Neurons, fmri: np.ndarray) -> dict: # (B,V) -> {task: array}
     "What the four tasks say of each clip; the description standardised, the film in latents."
     net = self.networks(Shapes.from_dict(self.facts['shapes']))['net']
     net = fill_network('net', self.arrays, net)
@@ -174,7 +171,7 @@ def answers(self: Neurons, fmri: np.ndarray) -> dict: # (B,V) -> {task: array}
     return {k: v.numpy() for k,v in given.items()} | dict(known=known)
 
 @patch
-def decode(self: Neurons, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
+def decode(self:Neurons, fmri, ids=None, seed=0):
     given = self.answers(fmri)
     chosen = choose_sentence(given['description'], given['concept'], given['known'],
                              self.arrays['known/concepts'], self.config.sure)

@@ -26,7 +26,8 @@ class MeanFilm(System):
     def learn(self, examples: 'Examples', seed: int = 0) -> None:
         mean = examples.frames.mean(0, dtype=np.float64)
         self.arrays = dict(mean=np.rint(mean).astype(np.uint8))
-    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
+    def decode(self, fmri: np.ndarray, ids: list | None = None,
+               seed: int = 0) -> 'Decoded | np.ndarray':
         return np.repeat(self.arrays['mean'][None], len(fmri), 0)
 
 @register_system('random')
@@ -35,7 +36,8 @@ class RandomFilm(System):
     card = SystemCard('random clip', 'A training clip drawn by lot, whatever the brain says.', PLAIN,
                       'all of it', 'nothing')
     def learn(self, examples: 'Examples', seed: int = 0) -> None: self.arrays = dict(frames=examples.frames)
-    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
+    def decode(self, fmri: np.ndarray, ids: list | None = None,
+               seed: int = 0) -> 'Decoded | np.ndarray':
         names = range(len(fmri)) if ids is None else ids
         library = self.arrays['frames']
         def lot(name): return rng_for('random clip', name, seed).integers(len(library))
@@ -59,7 +61,8 @@ class Retrieval(System):
         features = coarse_ends(examples.frames)
         self.arrays = dict(frames=examples.frames, features=features)
         self.arrays |= ridge_arrays('pixels', Ridge().fit(examples.fmri, features, examples.groups))
-    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
+    def decode(self, fmri: np.ndarray, ids: list | None = None,
+               seed: int = 0) -> 'Decoded | np.ndarray':
         pred = ridge_predict('pixels', self.arrays, fmri)
         return self.arrays['frames'][best_match(pred, self.arrays['features'])]
 
@@ -76,6 +79,7 @@ class RidgeStates(System):
         targets = [examples.target(k) for k in names]
         fitted = Ridge().fit_each(examples.fmri, targets, examples.groups)
         for name,ridge in zip(names, fitted): self.arrays |= ridge_arrays(name, ridge)
-    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
+    def decode(self, fmri: np.ndarray, ids: list | None = None,
+               seed: int = 0) -> 'Decoded | np.ndarray':
         said = {k: ridge_predict(k, self.arrays, fmri) for k in (*LEVELS, 'latents')}
         return stated(self.arrays, len(fmri), **said)

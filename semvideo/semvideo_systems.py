@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['study_of', 'kept_parts', 'loaded_part', 'SemVideoConfig', 'SemVideoSystem', 'SemVideoAsWritten', 'Ours']
 
-# %% ../nbs/382_semvideo_systems.ipynb #9b31f23d
+# %% ../nbs/382_semvideo_systems.ipynb #5f46d2e8
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ def loaded_part(part: str, arrays: dict, facts: dict) -> 'torch.nn.Module': # of
         write_json(Path(folder)/'config.json', facts[part])
         return load(folder)
 
-# %% ../nbs/382_semvideo_systems.ipynb #0ce83c9d
+# %% ../nbs/382_semvideo_systems.ipynb #f578df43
 @dataclass(frozen=True)
 class SemVideoConfig(Config):
     "Whose recipe, and what is done with what it decodes."
@@ -69,7 +69,6 @@ def _recipe(config):
     d = RECIPES[config.recipe].to_dict()
     return {k: {**v, **config.changes.get(k, {})} if isinstance(v, dict) else v for k,v in d.items()}
 
-# %% ../nbs/382_semvideo_systems.ipynb #ea05195f
 class SemVideoSystem(System):
     "Three text states and moving latents, by the decoders of this house."
     needs = ('captions', 'targets')
@@ -93,39 +92,41 @@ class SemVideoSystem(System):
         chooses = self.config.use_films and examples.films is not None
         if chooses: self.keep(examples, fmri[examples.subject], targets)
 
-    def states(self, fmri, ids, seed, given: dict | None = None) -> dict: # {level: states} that are given
-        "What the decoders say, {field of Decoded: array}."
-        decoded = dict(given or {})
-        for part in DECODER_PARTS:
-            module = loaded_part(part, self.arrays, self.facts['parts'])
-            field,told = module.reads()
-            if field in (given or {}): continue
-            kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
-            decoded[field] = decode(module, fmri, self.facts['subject'], **kw)
-        return decoded
+    def keep(self, examples, fmri, targets):
+        "What choosing among scenes needs."
+        films = examples.films
+        self.arrays |= {f'kept/{k}': v for k,v in dict(targets, fmri=fmri).items()}
+        if films.latents is not None: self.arrays['films'] = np.asarray(films.latents)
+        tables = dict(clips=examples.clips, captions=examples.captions, scenes=films.captions)
+        self.facts |= dict({k: t.to_dict('records') for k,t in tables.items()},
+                           bundle=examples.study.settings_of('targets').get('bundle', 'tiny'))
 
-    def decode(self, fmri: np.ndarray, ids: list | None = None, seed: int = 0) -> 'Decoded | np.ndarray':
-        names = list(range(len(fmri))) if ids is None else list(ids)
-        out = Decoded(**self.states(fmri, names, seed))
-        return self.by_scenes(out, fmri, names, seed) if 'scenes' in self.facts else out
-
-    def rendering(self) -> dict:
-        "Latents that were drawn as films have them have not shrunk."
-        return dict(motion_gain=1.) if 'films' in self.arrays else {}
-
-# %% ../nbs/382_semvideo_systems.ipynb #1bc877cb
+# %% ../nbs/382_semvideo_systems.ipynb #4766755c
 @patch
-def keep(self: SemVideoSystem, examples, fmri, targets):
-    "What choosing among scenes needs."
-    films = examples.films
-    self.arrays |= {f'kept/{k}': v for k,v in dict(targets, fmri=fmri).items()}
-    if films.latents is not None: self.arrays['films'] = np.asarray(films.latents)
-    tables = dict(clips=examples.clips, captions=examples.captions, scenes=films.captions)
-    self.facts |= dict({k: t.to_dict('records') for k,t in tables.items()},
-                       bundle=examples.study.settings_of('targets').get('bundle', 'tiny'))
+def states(self:SemVideoSystem, fmri, ids, seed, given: dict | None = None) -> dict: # {level: states} that are given
+    "What the decoders say, {field of Decoded: array}."
+    decoded = dict(given or {})
+    for part in DECODER_PARTS:
+        module = loaded_part(part, self.arrays, self.facts['parts'])
+        field,told = module.reads()
+        if field in (given or {}): continue
+        kw = dict(text=decoded[told]) if told else dict(ids=ids, seed=seed)
+        decoded[field] = decode(module, fmri, self.facts['subject'], **kw)
+    return decoded
 
 @patch
-def by_scenes(self: SemVideoSystem, out, fmri, names, seed): # Decoded, (B,V), (B,)
+def decode(self:SemVideoSystem, fmri, ids=None, seed=0):
+    names = list(range(len(fmri))) if ids is None else list(ids)
+    out = Decoded(**self.states(fmri, names, seed))
+    return self.by_scenes(out, fmri, names, seed) if 'scenes' in self.facts else out
+
+@patch
+def rendering(self:SemVideoSystem) -> dict:
+    "Latents that were drawn as films have them have not shrunk."
+    return dict(motion_gain=1.) if 'films' in self.arrays else {}
+
+@patch
+def by_scenes(self:SemVideoSystem, out, fmri, names, seed): # Decoded, (B,V), (B,)
     "What the likeliest scenes say, and how they move."
     kept = {k.partition('/')[2]: v for k,v in self.arrays.items() if k.startswith('kept/')}
     subject, brains = self.facts['subject'], kept.pop('fmri')

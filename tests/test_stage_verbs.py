@@ -1,4 +1,4 @@
-"""755_stage_verbs, 752_mine_verb, 750_prepare_verb: each verb alone on one small study, in the order of the chain: it runs, run again it changes nothing, with other
+"""755_stage_verbs, 752_mine_verb, 750_prepare_verb, 597_frame_order: each verb alone on one small study, in the order of the chain: it runs, run again it changes nothing, with other
 settings it refuses, and a missing stage is named; then the finished study is attacked, and each attack put right again."""
 import json
 import shutil
