@@ -16,7 +16,7 @@ def test_the_harness(tmp_path):
     p = harness.pairs(s, tree, "targets", "targets")
     assert p["bad"] == [] and p["differ"] == [], p
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_harness_sees_what_is_broken(tmp_path):
     """Without locks and without a second look at the end, two renderings at once mix their seeds and say that all is done:
     that is not believed. As it is, nothing is found."""

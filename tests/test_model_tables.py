@@ -58,6 +58,7 @@ def recipe():
     return r
 
 
+@pytest.mark.long
 def test_three_models_through_every_stage(study, sets, recipe, tmp_path):
     tables = model_tables(study, sets, 1, tmp_path/"out", n_boot=200, recipe=recipe, profile="strict")
     assert list(tables.lengths.captions.unique()) == list(sets) == list(tables.wide().index)

@@ -1,4 +1,4 @@
-"599_registered and its verb: what was written down is what is run, and what is done otherwise stands above the tables."
+"599_registered, 758_registered_verb: what was written down is what is run, and what is done otherwise stands above the tables."
 import os
 
 import numpy as np
@@ -39,6 +39,7 @@ def small():
                                   n_frames=8, n_boot=200, render_mode="fast", ablations=("without-mad",), profile="strict") # flow at 512 px is slow
 
 
+@pytest.mark.long
 def test_from_captions_to_both_tables(study, miniature, tmp_path):
     written, used = registration(), small()
     tables = run_prepared(study, tmp_path, ScriptBackend(miniature/"truth/scripts.jsonl"), written, used)
