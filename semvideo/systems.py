@@ -201,13 +201,18 @@ def shapes_of(examples: Examples) -> Shapes:
 # %% ../nbs/370_systems.ipynb #4284a341
 SYSTEMS = {} # name: class of the system, in the order of the table
 
+def _same_class(a, b):
+    "Is it the same class, loaded again or run in a notebook?"
+    own = lambda c: c.__module__ not in ('__main__', 'builtins') # those of a notebook
+    modules = {c.__module__ for c in (a, b) if own(c)}
+    return a.__qualname__ == b.__qualname__ and len(modules) < 2
+
 def register_system(name: str): # for `--systems`, and a folder's name
     """Decorator that makes a `System` known under a name.
     Raises `SemvideoError` if the name is taken, or its card does not say its source."""
     check_name(name, 'system')
     def register(cls):
-        known = SYSTEMS.get(name, cls)
-        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+        if not _same_class(SYSTEMS.get(name, cls), cls):
             raise SemvideoError(
                 'A system of this name is there already',
                 found=name, expected=f'a name other than {", ".join(SYSTEMS)}',
