@@ -138,7 +138,7 @@ def _difference_part(folder):
     figures = []
     if picture.is_file():
         alt = f'Cortical map, agreement of motion minus agreement of anchor. {said}'
-        figures = [dict(src=image_uri(Image.open(picture).convert('RGB'), 88), alt=alt)]
+        figures = [dict(figure_uris(Image.open(picture).convert('RGB')), alt=alt)]
     ends = pd.concat([table.head(5), table.tail(5)]).drop_duplicates()
     tables = [_carried_cells(ends, 'Parcels that differ most, motion minus anchor', 10)]
     return dict(title='Motion minus anchor: which areas carry more of which', text=said, figures=figures, tables=tables)
