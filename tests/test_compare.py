@@ -217,6 +217,7 @@ def broken(tmp_path_factory):
 def row(table, system, metric): return table[(table.system == system) & (table.metric == metric)].iloc[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("question", ["colour", "layout"])
 def test_only_what_reads_its_own_brain_reads(broken, question):
     reader = row(broken, "retrieval", question)
@@ -227,12 +228,14 @@ def test_only_what_reads_its_own_brain_reads(broken, question):
         assert reader.value > r.value+.1
 
 
+@pytest.mark.long
 def test_what_collapsed_gives_any_brain_the_same(broken):
     for question in AIMS:
         r = row(broken, "collapsed", question)
         assert abs(r.reads) < 1e-9 and r.value == pytest.approx(r.other)
 
 
+@pytest.mark.long
 def test_n_eff_is_printed_and_never_more_than_the_clips(broken):
     known = broken[np.isfinite(broken.n_eff)]
     assert len(known) > 20 and (known.n_eff <= known.n+1e-9).all() and (known.n_eff > 1).all()
@@ -267,6 +270,7 @@ def test_correction_grows_with_the_family_and_with_systems():
     assert worse.best() == 1 and worse.p[0, 1] == pytest.approx(alone)
 
 
+@pytest.mark.long
 def test_equal_systems_are_seldom_called_different():
     alarms = 0
     for t in range(80):

@@ -14,6 +14,8 @@ from semvideo.datasets import prepare_cc2017
 
 N = dict(train=40, test=24) # three blocks of 20 s to resample
 
+pytestmark = pytest.mark.long # three models through every stage
+
 
 @pytest.fixture(scope="module")
 def study(miniature, tmp_path_factory):

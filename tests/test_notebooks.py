@@ -55,7 +55,14 @@ def context():
     return made
 
 
-@pytest.mark.parametrize("notebook", notebooks, ids=str)
+# half a minute and more each
+LONG = ("366_alignment", "371_nishimoto", "373_kupershmidt", "375_cvgan", "377_vcflow", "567_outputs", "596_compare", "calibration")
+
+
+def asked_for(path): return pytest.param(path, marks=pytest.mark.long) if path.stem in LONG else path
+
+
+@pytest.mark.parametrize("notebook", list(map(asked_for, notebooks)), ids=str)
 def test_notebook(notebook, context, tmp_path):
     process = context.Process(target=child, args=(notebook, tmp_path/"log"))
     process.start()

@@ -86,6 +86,7 @@ def fitted(name, examples):
 def score(study, read): return placed(study, read) if isinstance(read, np.ndarray) else named(study, read)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name,least", list(zip(NAMES, (.6, .65, .65, .6, .8))))
 def test_it_reads_and_shuffled_pairs_teach_nothing(name, least, study, seen, tmp_path):
     "With films given to other brains, each system falls to chance: the check fails on what is broken."
@@ -157,6 +158,7 @@ def test_repeats_that_are_missing_are_left_out():
     assert single_rows(x, np.zeros(4), np.ones(4)).shape == (5, 4)
 
 
+@pytest.mark.long
 def test_the_cycles_train_what_has_no_pair(study):
     "A decoder that saw no pair at all, only films through a fixed encoder, draws films from what it encodes."
     from semvideo.kupershmidt import FilmEncoder, small_films
