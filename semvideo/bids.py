@@ -427,6 +427,9 @@ def _of_subjects(runs, subjects, folder):
 
 # %% ../nbs/165_bids.ipynb #d5de4ecc
 @dataset('bids',
+         clip_s=option('seconds per clip (default: the TR)', type=float, metavar='S'),
+         lag_s=option('haemodynamic lag in seconds (default: 4)', type=float, metavar='S'),
+         name=option('name of the study'),
          derivatives=option('folder in derivatives/ (default: the only one)', metavar='NAME'),
          space=option(
              'output space, such as fsLR, fsaverage5 or MNI152NLin2009cAsym '
