@@ -352,7 +352,7 @@ def test_a_file_of_clips_is_read_as_an_array_is(tmp_path):
 
 @pytest.mark.slow
 def test_memory_of_a_score_is_flat(tmp_path):
-    """Six times the clips, without networks: beside the cache of flows, here 4 MB instead of its 64, what the
+    """Forty clips more, without networks: beside the cache of flows, here 4 MB instead of its 64, what the
     process itself holds does not grow by one copy of them (reading them in blocks of 64 clips held two). Pages of the files, which the system may drop
     at any time, are not counted."""
     import subprocess, sys
@@ -363,14 +363,14 @@ def test_memory_of_a_score_is_flat(tmp_path):
             'threading.Thread(target=watch).start()\n'
             'try: score(sys.argv[1], sys.argv[2], sys.argv[3], models=None, block=2)\nfinally: ended.set()\nprint(peak[0])')
     peak, shape = {}, (2, 256, 256, 3)
-    for n in (8, 48):
+    for n in (24, 64): # a block of 8 MB is full in both
         for name,seed in (('p', 0), ('t', 1)):
             M.write_clips(tmp_path/f'{name}{n}.npy', (smooth(1, *shape[:3], seed*1000+i)[0] for i in range(n)), n, shape)
         run = subprocess.run([sys.executable, '-c', code, *(str(tmp_path/f'{k}{n}.npy') for k in 'pt'), str(tmp_path/f'o{n}')],
                              capture_output=True, text=True, check=True)
         peak[n] = int(run.stdout.split()[-1])/1024
     print(peak)
-    assert peak[48] - peak[8] < 40*np.prod(shape)/2**20 # one copy of the further clips, 15 MB
+    assert peak[64] - peak[24] < 40*np.prod(shape)/2**20 # one copy of the further clips, 15 MB
 
 # ---- one word per source -----------------------------------------------------------------------------------
 
