@@ -17,12 +17,11 @@ def plan_ablate(a:argparse.Namespace)->None: # parsed options of `ablate`
     "The plan of each row that would be made."
     study, s = open_study(a)
     from semvideo.ablation import ABLATIONS, check_rows, open_ablation
-    from semvideo.core import Planned, plans
+    from semvideo.core import plan_of
     models = a.models or study_judges(study)
     for name in ['whole', *check_rows(a.rows or ABLATIONS)]:
-        try:
-            with plans(): open_ablation(study, s, name, a.split, models, 2000, a.seed, a.profile, a.force)
-        except Planned as p: say_plan(a, p)
+        row = lambda: open_ablation(study, s, name, a.split, models, 2000, a.seed, a.profile, a.force)
+        if p := plan_of(row): say_plan(a, p)
 
 @verb(
     STUDY, SUBJECT, SPLIT,

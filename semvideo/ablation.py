@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ABLATIONS', 'SHOWN', 'Ablation', 'register_ablation', 'branch_study', 'trained_recipe', 'changed_recipe',
-           'without_mad', 'state_likeness', 'ablation_table', 'check_rows', 'open_ablation', 'ablate_study',
-           'ablation_summary']
+           'without_mad', 'decode_as', 'state_likeness', 'ablation_table', 'check_rows', 'open_ablation',
+           'ablate_study', 'ablation_summary']
 
 # %% ../nbs/595_ablation.ipynb #b6659ed5
 import os, shutil
@@ -169,6 +169,20 @@ def _shared_stages(r, changed, subject):
     trained = [f'train/{who}/{p}' for p in same for who in ('pretrain', f'sub-{subject}')]
     return 'prepare', 'mine', 'targets', *trained
 
+def decode_as(own: Study, # has the decoders, or some trained otherwise
+              study: Study, # decoded as it is to be done here
+              subject: int | str, split: str,
+              texts: Path | str | None = None, # further captions, where it was decoded with them
+              films: Path | str | None = None, # films without a brain, likewise
+              **changes) -> Decoded: # refine, motion or untold of `decode_study`
+    "Decode a study with the settings of another's decoding, but for the changes."
+    how = study.settings_of(f'decode/sub-{subject}/{split}')
+    as_it_was = dict(refine=how.get('refine', 'network'), motion=how.get('motion', 'regression'))
+    kw = as_it_was | {k: v for k,v in changes.items() if v}
+    return decode_study(own, subject, split, how.get('repeats'), how.get('seed', 0),
+                        texts=texts if kw['refine'] == 'captions' else None,
+                        films=films if kw['refine'] == 'scenes' else None, **kw)
+
 def _make_row(study, own, subject, split, row, r, texts, films): # own: study of the row, r: its Recipe
     "Train, decode and render what the row's study does not have."
     rendering = dict(study.settings_of(f'render/sub-{subject}/{split}'))
@@ -176,13 +190,10 @@ def _make_row(study, own, subject, split, row, r, texts, films): # own: study of
     if row.mute: _decode_without_mad(own, study, subject, split)
     else:
         train_study(own, subject, r, seed=r.sad_pretrain['seed'])
-        refine = row.refine or decoding.get('refine', 'network')
-        motion = row.motion or decoding.get('motion', 'regression')
         # the gain on latents goes with where they come from
-        if motion != decoding.get('motion', 'regression'): del rendering['motion_gain']
-        decode_study(own, subject, split, decoding.get('repeats'), decoding.get('seed', 0),
-                     refine=refine, texts=texts if refine == 'captions' else None, motion=motion,
-                     films=films if refine == 'scenes' else None, untold=row.untold)
+        if row.motion not in (None, decoding.get('motion', 'regression')): del rendering['motion_gain']
+        decode_as(own, study, subject, split, texts, films, refine=row.refine, motion=row.motion,
+                  untold=row.untold)
     render_study(own, subject, split, **rendering)
 
 # %% ../nbs/595_ablation.ipynb #abfecb3d

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differences', 'seed_for', 'rng_for', 'torch_generator',
-           'parse_shard', 'shard', 'progress', 'Planned', 'plans', 'ensure_torchvision', 'whole_weights', 'renamed']
+           'parse_shard', 'shard', 'progress', 'Planned', 'plans', 'plan_of', 'ensure_torchvision', 'whole_weights',
+           'renamed']
 
 # %% ../nbs/000_base.ipynb #a0608427
 import contextlib, dataclasses, difflib, hashlib, importlib, json, os, re, sys, warnings
@@ -157,6 +158,12 @@ def plans() -> Iterator[None]:
     planning.append(True)
     try: yield
     finally: planning.pop()
+
+def plan_of(step: Callable) -> Planned | None: # without arguments
+    "What a call would do; None where it ended before it would write anything."
+    try:
+        with plans(): step()
+    except Planned as p: return p
 
 # %% ../nbs/000_base.ipynb #fcd9e674
 def _declare_tv_ops():

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 import numpy as np, pandas as pd
-from .core import (Config, Decoded, Planned, SemvideoError, Stage, Study, content,
-                           file_sha256, parse_shard, plans, progress, read_csv, read_npy, write_csv, write_npy)
+from .core import (Config, Decoded, SemvideoError, Stage, Study, content,
+                           file_sha256, parse_shard, plan_of, progress, read_csv, read_npy, write_csv, write_npy)
 from .core import shard as share_of
 from .ridge import mean_repeats
 from .films import read_films
@@ -308,11 +308,9 @@ def done_systems(study: Study, subject: int | str, names: list, c: Comparison) -
     "Folders of the systems that are fitted, shown and scored as they should be, {name: Path}."
     out = {}
     for name in names:
-        try:
-            with plans(): open_shown(study, subject, name, c)
-        except Planned as p:
-            if p.does == 'keep': out[name] = study.path/p.key
+        try: p = plan_of(lambda: open_shown(study, subject, name, c))
         except SemvideoError: continue
+        if p and p.does == 'keep': out[name] = study.path/p.key
     return out
 
 def subject_table(study: Study, subject: int | str, names: list,

@@ -23,17 +23,16 @@ def plan_compare(a: argparse.Namespace) -> None: # parsed options of `compare`
     "The plan of each system: its fit, or where that stays, what it shows."
     study, subjects = open_study(a, many=True)
     from semvideo.compare import Comparison, open_fit, open_shown
-    from semvideo.core import Planned, plans
+    from semvideo.core import plan_of
     from semvideo.field import all_systems
     c = Comparison(**comparison_settings(a, study))
     for subject in subjects:
         for name in all_systems(a.systems):
             for does in (open_fit, open_shown):
-                try:
-                    with plans(): does(study, subject, name, c, a.force)
-                except Planned as p:
-                    say_plan(a, p)
-                    if p.does != 'keep': break
+                p = plan_of(lambda: does(study, subject, name, c, a.force))
+                if p is None: continue
+                say_plan(a, p)
+                if p.does != 'keep': break
 
 # %% ../nbs/757_compare_verb.ipynb #12e4499b
 def say_table(table: 'pd.DataFrame') -> None: # of `compare_study`, one subject

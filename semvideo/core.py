@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differences', 'seed_for', 'rng_for', 'torch_generator',
-           'parse_shard', 'shard', 'progress', 'Planned', 'plans', 'ensure_torchvision', 'whole_weights',
+           'parse_shard', 'shard', 'progress', 'Planned', 'plan_of', 'plans', 'ensure_torchvision', 'whole_weights',
            'cannot_write', 'unreadable', 'host_id', 'left_behind', 'atomic_path', 'write_text', 'write_json',
            'read_json', 'write_csv', 'read_csv', 'write_npy', 'read_npy', 'write_safetensors', 'read_safetensors',
            'open_map', 'new_map', 'file_sha256', 'array_sha256', 'file_stamp', 'file_size', 'seen_path', 'hash_files',
@@ -30,7 +30,8 @@ from .plugins import *
 
 # %% ../nbs/090_core.ipynb #23234d27
 _all_ = ['planning', 'SemvideoError', 'plain', 'identity', 'Config', 'differences', 'seed_for',
-         'rng_for', 'torch_generator', 'parse_shard', 'shard', 'progress', 'Planned', 'plans',
+         'rng_for', 'torch_generator', 'parse_shard', 'shard', 'progress', 'Planned',
+         'plan_of', 'plans',
          'ensure_torchvision', 'whole_weights', 'cannot_write', 'unreadable', 'host_id',
          'left_behind', 'atomic_path', 'write_text', 'write_json', 'read_json', 'write_csv',
          'read_csv', 'write_npy', 'read_npy', 'write_safetensors', 'read_safetensors', 'open_map',

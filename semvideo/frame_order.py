@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from .core import Decoded, Stage, Study, conditions_of, progress, read_csv, read_npy, write_csv, write_npy
-from .ablation import branch_study, without_mad
+from .ablation import branch_study, decode_as, without_mad
 from .cvr import CVR
-from .decode import decode_study
+
 from .decoders import DECODER_PARTS
 from .evaluate import evenly
 from .stats import order_gain, p_curve, shuffle_test, time_blocks
@@ -27,12 +27,7 @@ def _told_no_motion(study, subject, split, folder, texts, films):
     trained = [f'train/{who}/{p}' for p in DECODER_PARTS for who in ('pretrain', f'sub-{subject}')]
     have = study.stages()
     own = branch_study(study, folder, ('prepare', 'mine', 'targets', *(k for k in trained if k in have)))
-    how = study.settings_of(f'decode/sub-{subject}/{split}')
-    refine = how.get('refine', 'network')
-    return decode_study(own, subject, split, how.get('repeats'), how.get('seed', 0), refine=refine,
-                        texts=texts if refine == 'captions' else None,
-                        motion=how.get('motion', 'regression'),
-                        films=films if refine == 'scenes' else None, untold='motion')
+    return decode_as(own, study, subject, split, texts, films, untold='motion')
 
 def order_conditions(study: Study, subject: int | str, split: str,
                      row: str, # of ORDER_ROWS

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from .core import renamed, Config, SemvideoError
 from .hub import OnHub
 from .decoder_parts import Standardiser, all_rows, as_config, check_fmri, four_layers
+from .softclip import info_nce
 from .tripartite import *
 from .motion_filter import *
 
@@ -202,10 +203,7 @@ def forward(self:MAD,
 def frame_contrast(pred: torch.Tensor, true: torch.Tensor,
                    tau: float) -> torch.Tensor: # (N,P) decoded, true frames
     "Bidirectional InfoNCE over the frames of all processes, with cosine similarity."
-    p,t = (F.normalize(all_rows(v).flatten(1), dim=1) for v in (pred, true))
-    s = p@t.T/tau
-    i = torch.arange(len(s), device=s.device)
-    return (F.cross_entropy(s, i)+F.cross_entropy(s.T, i))/2
+    return info_nce(pred, true, tau)
 
 # %% ../nbs/344_mad.ipynb #8b952907
 @patch

@@ -14,7 +14,8 @@ from torch import nn
 import torch.nn.functional as F
 from .core import Config
 from .decoders import seeded
-from .field_parts import Blocks, Scale, StepsConfig, TextReader, info_nce, train_steps
+from .field_parts import Blocks, Scale, StatesNet, StepsConfig, train_steps
+from .softclip import info_nce
 from .systems import (Shapes, System, SystemCard, fill_network, network_arrays,
                               register_system, shapes_of, stated, training_means)
 
@@ -38,14 +39,11 @@ MIND_ANIMATOR = dict(
     paper=MindAnimatorConfig(2048, width=16384, training=dict(steps=20000, batch=64, lr=2e-4)))
 
 # %% ../nbs/380_mind_animator.ipynb #723eac67
-class AnimatorSemantics(nn.Module):
+class AnimatorSemantics(StatesNet):
     "fMRI to standardised text states (B,T,D)."
     def __init__(self, shapes: Shapes, c: MindAnimatorConfig):
-        super().__init__()
-        self.c, self.voxels, self.words = c, Scale((shapes.n_voxels,)), Scale(tuple(shapes.text))
-        self.blocks = Blocks(shapes.n_voxels, c.hidden, c.depth, c.dropout)
-        self.reader = TextReader(c.hidden, shapes.text)
-    def forward(self, x: torch.Tensor) -> torch.Tensor: return self.reader(self.blocks(self.voxels(x)))
+        super().__init__(shapes.n_voxels, shapes.text, c.hidden, c.depth, c.dropout)
+        self.c = c
     def loss(self, x: torch.Tensor, states: torch.Tensor) -> torch.Tensor: # (B,V), (B,T,D)
         mine, wanted = self(x), self.words(states)
         contrast = info_nce(mine.flatten(1), wanted.flatten(1), self.c.tau)

@@ -13,7 +13,8 @@ from torch import nn
 import torch.nn.functional as F
 from .core import Config
 from .decoders import seeded
-from .field_parts import Scale, StepsConfig, info_nce, train_steps
+from .field_parts import Scale, StepsConfig, train_steps
+from .softclip import info_nce
 from .systems import (Shapes, System, SystemCard, fill_network, network_arrays,
                               register_system, shapes_of, stated, training_means)
 

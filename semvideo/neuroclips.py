@@ -13,7 +13,7 @@ from torch import nn
 import torch.nn.functional as F
 from .core import Config
 from .decoders import seeded
-from .field_parts import (Blocks, FilmReader, Scale, StepsConfig, TextReader, best_match,
+from .field_parts import (Blocks, FilmReader, Scale, StatesNet, StepsConfig, best_match,
                                   mixco_loss, mixed_rows, train_steps)
 from .systems import (Shapes, System, SystemCard, fill_network, network_arrays,
                               register_system, shapes_of, stated, training_means)
@@ -35,14 +35,11 @@ NEUROCLIPS = dict(
     paper=NeuroClipsConfig(4096, 4, .15, .006, training=dict(steps=12000, batch=120, lr=3e-4)))
 
 # %% ../nbs/376_neuroclips.ipynb #2cd5c124
-class SemanticReader(nn.Module):
+class SemanticReader(StatesNet):
     "fMRI to the states of the key frame's caption; mixed brains first, then single ones."
     def __init__(self, shapes: Shapes, c: NeuroClipsConfig):
-        super().__init__()
-        self.c, self.voxels, self.words = c, Scale((shapes.n_voxels,)), Scale(tuple(shapes.text))
-        self.blocks = Blocks(shapes.n_voxels, c.hidden, c.depth, c.dropout)
-        self.reader = TextReader(c.hidden, shapes.text)
-    def forward(self, x: torch.Tensor) -> torch.Tensor: return self.reader(self.blocks(self.voxels(x)))
+        super().__init__(shapes.n_voxels, shapes.text, c.hidden, c.depth, c.dropout)
+        self.c = c
     def loss(self, x: torch.Tensor, states: torch.Tensor, progress: float) -> torch.Tensor: # (B,V), (B,T,D)
         wanted = self.words(states)
         share, other = torch.ones(len(x), 1), torch.arange(len(x))

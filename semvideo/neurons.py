@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from .core import Config
 from .decoders import seeded
-from .field_parts import (Blocks, FilmReader, Scale, StepsConfig, TextReader, info_nce,
-                                  train_steps)
+from .field_parts import Blocks, FilmReader, Scale, StepsConfig, TextReader, train_steps
+from .softclip import info_nce
 from .systems import (Shapes, System, SystemCard, fill_network, network_arrays,
                               register_system, shapes_of, stated, training_means)
 from .wen import class_words

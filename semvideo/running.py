@@ -69,10 +69,8 @@ def say_plan(a:argparse.Namespace, p:'Planned')->None:
 # %% ../nbs/745_running.ipynb #4afacd89
 def plan_stage(a:argparse.Namespace)->'Planned|None': # parsed options of a stage
     "What the stage would do; None where it ended before it would write anything."
-    from semvideo.core import Planned, plans
-    try:
-        with plans(): a.run(a)
-    except Planned as p: return p
+    from semvideo.core import plan_of
+    return plan_of(lambda: a.run(a))
 
 def plan_itself(a:argparse.Namespace)->int|None:
     "The plan of a verb that knows `--dry-run` itself."

@@ -136,11 +136,9 @@ def order_as_asked(study:'Study', subject:int|str, a:argparse.Namespace)->'pd.Da
 def plan_evaluate(a:argparse.Namespace)->None: # parsed options of `evaluate`
     "What would be scored, and rendered for --shuffle."
     study, s = open_study(a)
-    from semvideo.core import Planned, plans
+    from semvideo.core import plan_of
     for step in (score_as_asked, order_as_asked) if a.shuffle else (score_as_asked,):
-        try:
-            with plans(): step(study, s, a)
-        except Planned as p: say_plan(a, p)
+        if p := plan_of(lambda: step(study, s, a)): say_plan(a, p)
 
 def say_order(t:'pd.DataFrame')->None: # of `order_as_asked`
     "Share of moving clips whose frames are surely in their own order, by what the renderer was given."

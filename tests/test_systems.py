@@ -8,7 +8,8 @@ import pytest
 import torch
 from semvideo.core import Decoded, SemvideoError
 from semvideo.field import SYSTEMS, all_systems
-from semvideo.field_parts import best_match, info_nce, mixco_loss
+from semvideo.field_parts import best_match, mixco_loss
+from semvideo.softclip import info_nce
 from semvideo.ridge import mean_repeats
 from semvideo.systems import (PAPER_SHAPES, Examples, System, SystemCard, check_card, forget_system, load_system,
                               register_system, save_system, share_rows)
