@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
-from .core import Decoded, SemvideoError, Stage, Study, conditions_of, identity, read_csv, write_csv
+from .core import (CREATED_FILES, Decoded, SemvideoError, Stage, Study, conditions_of, identity,
+                           read_csv, write_csv)
 from .targets import LEVELS, target
 from .decoders import DECODER_PARTS, RECIPES, Recipe, part_settings
 from .train_study import train_study
@@ -110,7 +111,7 @@ def branch_study(study: Study, folder: Path, # to make
                  stages: tuple # that it shares, with all below them in the tree of names
                  ) -> Study:
     "A study that shares data and some stages with another; what it makes is its own."
-    shared = ['manifest.json', 'clips.csv', 'frames', 'fmri', 'captions']
+    shared = [*CREATED_FILES, 'frames', 'fmri', 'captions']
     shared += [s for stage in stages for s in (stage, f'stages/{stage}')]
     of_shared = lambda key: any(key == s or key.startswith(f'{s}/') for s in stages)
     # and whatever else they wrote

@@ -12,7 +12,7 @@ from .base import Planned, SemvideoError, planning
 from .files import file_size
 from .locks import alone
 from .stages import Stage, check_key, read_record, write_sealed
-from .study import Study
+from .study import CREATED_FILES, Study
 import semvideo.trash # adds `Study.discard`
 
 # %% ../nbs/070_anew.ipynb #63e5343d
@@ -42,7 +42,7 @@ def reset(self:Stage) -> Stage:
     if self.file.is_file() or self.dir.exists():
         self.hold(others=True)
         wrote = (_last_record(self) or {}).get('files', {})
-        files = [self.study.path/f for f in wrote if f not in ('manifest.json', 'clips.csv')]
+        files = [self.study.path/f for f in wrote if f not in CREATED_FILES]
         self.study.discard([self.dir, self.file, *files], f'{self.key}, replaced')
     return self
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from . import fmri, video
-from .core import SemvideoError, Study, check_name, hash_files, progress, seen_path, sweep
+from .core import (CREATED_FILES, SemvideoError, Study, check_name, hash_files, progress,
+                           seen_path, sweep)
 from .core import read_npy, write_csv, write_npy
 from .leaks import leak_audit, let_go
 from .segments import VERTICES_PER_READ, PrepareConfig, clean_series, clips_table, n_repeats, open_subject
@@ -340,8 +341,8 @@ def source_files(segments: list, subjects: tuple) -> dict:
     return files | {f'mask/{Path(m).name}': m for m in masks}
 
 def made_files(study: Study, folders: tuple = ('frames', 'fmri', 'prepare')) -> list:
-    "The files of a prepared study: manifest and clips, what lies in the folders, and the audit."
-    files = [study.path/'manifest.json', study.path/'clips.csv']
+    "The files of a prepared study: what it began with, what lies in the folders, and the audit."
+    files = [f for name in CREATED_FILES if (f := study.path/name).is_file()]
     for folder in folders:
         inside = sorted((study.path/folder).rglob('*'))
         files += [f for f in inside if f.is_file() and not f.name.startswith('.')]

@@ -1,6 +1,6 @@
 """What the tests of a study and its stages share: a small study of three stages, what it refuses."""
 import numpy as np, pandas as pd, pytest
-from semvideo.core import SemvideoError, Study, write_npy, write_safetensors
+from semvideo.core import CREATED_FILES, SemvideoError, Study, write_npy, write_safetensors
 
 CLIPS = pd.DataFrame(
     dict(clip_id=[f"seg1_{i:03d}" for i in range(6)], split="train", segment="seg1",
@@ -20,7 +20,7 @@ def chain(tmp_path):
                                                   for l in LEVELS})
                                for i in CLIPS.clip_id]))
     files = [
-        s.path/f for f in ("manifest.json", "clips.csv", "frames/train.npy", "captions/train.csv")
+        s.path/f for f in (*CREATED_FILES, "frames/train.npy", "captions/train.csv")
     ]
     s.stage("prepare", dict(n=1)).finish(files)
     write_npy(s.path/"targets/train.npy", np.arange(12.))
