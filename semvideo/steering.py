@@ -9,6 +9,7 @@ __all__ = ['STEERING', 'STEERED', 'Steering', 'register_steering', 'flicker', 's
 # %% ../nbs/594_steering.ipynb #381acca1
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 import numpy as np
 import pandas as pd
@@ -123,12 +124,12 @@ def _conditions(study, subject, split, name):
     if name == 'true': return true_conditions(study, split, slice(None)), 1.
     return conditions_of(study.path/f'decode/sub-{subject}/{split}.safetensors'), None
 
-def _steered(file, study, how, row, given, gain, some, ids): # how: settings of the study's rendering
+def _steered(file, how, pipe, row, given, gain, some, ids): # how: settings of the study's rendering
     "Frames uint8 (n,F,H,W,3) of a row, from its file or rendered now."
     if not file.is_file():
         settings = {k: v for k,v in how.items() if k not in ('seed', 'mode')}
         if gain is not None: settings['motion_gain'] = gain
-        cvr = CVR(**settings | dict(row.drawn))
+        cvr = CVR(pipe=pipe(), **settings | dict(row.drawn))
         if row.given: given = row.given(given, cvr.empty.float().cpu().numpy())
         write_npy(file, cvr.render(given[some], how['seed'], how['mode'], ids))
     return np.asarray(read_npy(file))
@@ -154,12 +155,13 @@ def steer_study(study: Study, # decoded and rendered
     table = study.select(split).iloc[some].reset_index(drop=True)
     truth, ids = np.asarray(study.frames(split))[some], table.clip_id.tolist()
     judges, scores, files = load_models(models, cache=stage.dir/'features'), [], []
+    pipe = cache(lambda: CVR(how['bundle'], anchor_mode=how['anchor_mode']).pipe) # loaded where it is needed
     for name in conditions:
         given, gain = _conditions(study, subject, split, name)
         for row in progress(rows, f'steering: {name} conditions'):
             files.append(stage.dir/f"{name}-{row.replace(' ', '-')}.npy")
             what = STEERING.get(row, Steering('everything'))
-            recon = _steered(files[-1], study, how, what, given, gain, some, ids)
+            recon = _steered(files[-1], how, pipe, what, given, gain, some, ids)
             own = steering_scores(fit_to(recon, truth), truth, judges, ids)
             scores.append(own.assign(conditions=name, row=row))
     return _finish_steering(stage, pd.concat(scores, ignore_index=True), table, truth, files)
