@@ -184,14 +184,14 @@ def test_each_source_of_the_renderer_is_taken_away(small, cli):
     "The whole is the study's own rendering but for who was rendered together; every row draws something of its own; a row that was cut goes on."
     from semvideo.cvr import load_render
     from semvideo.evaluate import evenly
-    words = ("evaluate", "--study", small, "--subject", 1, "--ceilings", 4, "--steering", "--steering-clips", 3, "--quiet")
+    words = ("evaluate", "--study", small, "--subject", 1, "--ceilings", 4, "--steering", "--steering-clips", 2, "--quiet")
     rc, out, _ = cli(*words, "--dry-run")
     assert rc == 0 and "steering/sub-1" in out and not (small/"steering").exists()
     rc, out, _ = cli(*words)
     assert rc == 0 and "motion reversed" in out
     clips = {p.stem: np.load(p) for p in (small/"steering/sub-1").glob("*.npy")}
     own = load_render(Study(small), 1, "test")
-    assert np.abs(clips["decoded-whole"].astype(int) - own[evenly(len(own), 3)]).max() <= 2
+    assert np.abs(clips["decoded-whole"].astype(int) - own[evenly(len(own), 2)]).max() <= 2
     assert len(clips) == 18 and len({c.tobytes() for c in clips.values()}) == 18
     still = np.abs(np.diff(clips["true-motion-still"].astype(float), axis=1)).mean()
     assert still < np.abs(np.diff(clips["true-whole"].astype(float), axis=1)).mean()
