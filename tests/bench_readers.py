@@ -8,7 +8,7 @@ import argparse, datetime, json, os, sys, time
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from semvideo import video
+from semvideo import by_number, video
 
 FILMS = ('tears_of_steel', 'big_buck_bunny', 'bottles')
 
@@ -22,13 +22,13 @@ def least(f, n=5):
 
 def measure(film, threads):
     import decord
-    seconds, half, _ = video._exact_times(film)
+    seconds, half, _ = by_number._exact_times(film)
     end = float(seconds[-1])
     in_order, scattered = np.arange(0, end - 2, 2.), np.random.default_rng(0).uniform(0, end - 2.1, 20)
     numbers = lambda starts: np.searchsorted(seconds, video.sample_times(starts, 2, 8).ravel() + half, 'right') - 1
     opened = lambda: decord.VideoReader(str(film), num_threads=threads)
     def clear():
-        video._kept_open.cache_clear()
+        by_number._kept_open.cache_clear()
         video.read_clip(film, 0, 1, 1, threads=threads, reader='decord')
     clear()
     def here_and_there(reader):

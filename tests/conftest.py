@@ -107,3 +107,12 @@ def own_films(tmp_path_factory):
     t.to_csv(root/'runs.csv', index=False)
     t.assign(run=t.run.str.replace('dtseries.nii', 'nii.gz')).to_csv(root/'nifti.csv', index=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def numbered_film(tmp_path_factory):
+    "Sixteen seconds whose frames show their numbers."
+    import numpy as np
+    from films_help import numbered
+    from semvideo.video import write_video
+    return write_video(tmp_path_factory.mktemp("numbered")/"film.mp4", np.stack([numbered(i) for i in range(480)]), 30)

@@ -146,8 +146,8 @@ def short_recipe():
 
 
 def shorten(tree, out, train_s=24, test_s=44):
-    """The first seconds of each film of a miniature as a data set of its own: a table of runs, scripts under its names, and a
-    recipe. -> tree"""
+    """The first seconds of each film of a miniature, as its first subject saw them, as a data set of its own: a table of runs,
+    scripts under its names, and a recipe. -> tree"""
     import pandas as pd
     from semvideo.video import read_clip, write_video
     (out/"truth").mkdir(parents=True)
@@ -155,7 +155,7 @@ def shorten(tree, out, train_s=24, test_s=44):
     for film in sorted(tree.rglob("*.mp4")):
         split, seconds = ("test", test_s) if film.stem.startswith("test") else ("train", train_s)
         write_video(out/film.name, read_clip(film, 0, seconds, int(seconds*30)), 30)
-        for run_file in sorted(tree.rglob(f"{film.stem}_*_Atlas.dtseries.nii")):
+        for run_file in sorted((tree/"subject1").rglob(f"{film.stem}_*_Atlas.dtseries.nii")):
             repeat = int(run_file.name.split("_")[1])
             copy = shutil.copyfile(run_file, out/run_file.name)
             rows.append(dict(movie=film.name, split=split, subject=1, repeat=repeat, run=copy.name, onset_s=0, tr_s=2))

@@ -4,16 +4,17 @@ import harness
 from semvideo.core import write_json
 
 @pytest.mark.slow
-def test_the_harness(tmp_path):
-    """Flips, kills, a full disk and two commands at once, on a small miniature, each a few times
+def test_the_harness(miniature, tmp_path):
+    """Flips, kills, a full disk and two commands at once, on the first seconds of a miniature, each a few times
     (`python tests/harness.py OUT` does it whole)."""
-    s, tree = harness.make(tmp_path, ("mine", "targets"), 1)
-    assert harness.flips(s, 30)["missed"] == []
-    k = harness.kills(s, tree, "targets", 2)
+    tree, study = harness.shorten(miniature, tmp_path/"tree"), tmp_path/"study"
+    harness.complete(study, tree, ("mine", "targets"))
+    assert harness.flips(study, 30)["missed"] == []
+    k = harness.kills(study, tree, "targets", 2)
     assert k["rc"] == 0 and k["differ"] == [] and k["left"] == [], k
-    d = harness.disk(s, tree, "targets")
+    d = harness.disk(study, tree, "targets", 8)
     assert d["clear"] and d["rc_again"] == 0 and d["differ"] == [], d
-    p = harness.pairs(s, tree, "targets", "targets")
+    p = harness.pairs(study, tree, "targets", "targets")
     assert p["bad"] == [] and p["differ"] == [], p
 
 @pytest.mark.long

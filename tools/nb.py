@@ -1,8 +1,8 @@
 """Work on the notebooks from a terminal, one writer at a time.
 
-    python tools/nb.py from draft.py nbs/100_video.ipynb   percent text -> notebook (outputs of unchanged cells are kept)
-    python tools/nb.py to nbs/100_video.ipynb draft.py     notebook -> percent text
-    python tools/nb.py run nbs/100_video.ipynb [...]       export, execute in a fresh process, store the outputs, clean
+    python tools/nb.py from draft.py nbs/106_video.ipynb   percent text -> notebook (outputs of unchanged cells are kept)
+    python tools/nb.py to nbs/106_video.ipynb draft.py     notebook -> percent text
+    python tools/nb.py run nbs/106_video.ipynb [...]       export, execute in a fresh process, store the outputs, clean
     python tools/nb.py export                             nbdev_export of everything
     python tools/nb.py check                              are notebooks clean and modules in sync? changes nothing
     python tools/nb.py clean                              nbdev_clean of everything
