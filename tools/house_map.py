@@ -138,16 +138,20 @@ def svg():
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
+FIRST = ("gallery", "differences", "glossary") # pages of the site before the rooms, in this order
+
+
 def menu():
-    "The sidebar of the site: a part a chapter, then the tutorials."
+    "The sidebar of the site: pages to begin with, the tutorials, then a part a chapter."
     out = ["website:", "  sidebar:", "    contents:", "      - index.ipynb"]
+    out += [f"      - {name}.ipynb" for name in FIRST]
+    pages = sorted((root/"nbs/tutorials").glob("*.ipynb"))
+    out += ["      - section: Tutorials", "        contents:"] + [f"          - tutorials/{p.name}" for p in pages]
     all_rooms = rooms()
     for chapter, title in CHAPTERS.items():
         out += [f'      - section: "{chapter} {title}"', "        contents:"]
         out += [f"          - {room.file.name}" for room in all_rooms if room.chapter == chapter]
-    pages = sorted((root/"nbs/tutorials").glob("*.ipynb"))
-    out += ["      - section: tutorials", "        contents:"]
-    return "\n".join(out + [f"          - tutorials/{p.name}" for p in pages]) + "\n"
+    return "\n".join(out) + "\n"
 
 
 if __name__ == "__main__":
