@@ -17,7 +17,7 @@ ROWS = ("shown", "reconstructed", "ceiling")
 GREY = (128, 128, 128, 255) # read on white and on black
 
 
-def clips(study, subject=1, split="test", n=8):
+def clips(study, subject=1, split="test", n=6):
     "Ids of n clips and their films by row: {row: uint8 (n,F,H,W,3)}."
     parts = load_parts(study, subject, split)
     ids, truth = study.clip_ids(split), study.frames(split)
@@ -27,10 +27,10 @@ def clips(study, subject=1, split="test", n=8):
     return shown, dict(zip(ROWS, (np.asarray(truth[at]), as_truth(parts.recon[at], truth[:1]), ceiling)))
 
 
-def page(films, k, scale=2, gap=4, left=104):
+def page(films, k, scale=2, gap=4, left=140):
     "Frame k of all clips with the names of the rows, on nothing: RGBA picture."
     side = films[ROWS[0]].shape[2]*scale
-    n, font = len(films[ROWS[0]]), ImageFont.load_default(15)
+    n, font = len(films[ROWS[0]]), ImageFont.load_default(20)
     out = Image.new("RGBA", (left + n*(side + gap) - gap, len(ROWS)*(side + gap) - gap))
     draw = ImageDraw.Draw(out)
     for r, row in enumerate(ROWS):
