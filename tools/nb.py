@@ -41,11 +41,11 @@ def title_and_rest(src):
 
 def split_title(cells):
     "Cells of a notebook with a title cell that holds title and subtitle alone."
-    first = next(iter(cells), None)
-    if not first or first["cell_type"] != "markdown": return cells
-    head, rest = title_and_rest(src_of(first))
+    at = next((i for i, c in enumerate(cells) if c["cell_type"] == "markdown"), None)
+    head, rest = ("", "") if at is None else title_and_rest(src_of(cells[at]))
     if not rest: return cells
-    return [{**first, "source": head.splitlines(True)}, {**first, "source": rest.splitlines(True)}, *cells[1:]]
+    two = [{**cells[at], "source": part.splitlines(True)} for part in (head, rest)]
+    return [*cells[:at], *two, *cells[at+1:]]
 
 def split_titles():
     "`split_title` for every notebook; says which changed."
@@ -53,7 +53,8 @@ def split_titles():
         nb = json.loads(path.read_text(encoding="utf-8"))
         cells = split_title(nb["cells"])
         if cells is nb["cells"]: continue
-        for c, i in zip(cells[:2], cell_ids(cells)): c["id"] = i
+        for c, i in zip(cells, cell_ids(cells)):
+            if c not in nb["cells"]: c["id"] = i
         nb["cells"] = cells
         with locked(): path.write_text(json.dumps(nb, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(path.relative_to(root))
