@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRIC_SOURCES', 'as_video', 'ClipFile', 'open_clips', 'write_clips', 'check_pair', 'resize', 'resample', 'each_clip',
-           'content_key', 'source_of', 'disc', 'example_clips']
+           'content_key', 'source_of', 'has_cut', 'disc', 'example_clips']
 
 # %% ../nbs/500_frames.ipynb #1466fd60
 import hashlib, os
@@ -192,6 +192,16 @@ def source_of(profile: str) -> str:
         'Unknown metric profile',
         found=profile,
         expected=', '.join(('strict', 'paper')+METRIC_SOURCES))
+
+# %% ../nbs/500_frames.ipynb #3c6971bd
+def has_cut(clip: np.ndarray, # uint8 (F,H,W,3)
+            step: float = 20, # least change, in grey levels
+            times: float = 3 # and against the median change
+            ) -> bool:
+    "Is there a cut inside the clip?"
+    if len(clip) < 3: return False
+    change = np.abs(np.diff(clip.astype(np.float32), axis=0)).mean((1, 2, 3))
+    return bool(change.max() > max(step, times*np.median(change)))
 
 # %% ../nbs/500_frames.ipynb #ac176d0e
 def disc(dx: float, # pixels a frame

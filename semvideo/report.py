@@ -14,10 +14,10 @@ __all__ = ['RULES', 'SECTIONS', 'FOOT', 'NO_RIDGE', 'page_verdicts', 'lost_notes
            'results_summary', 'StudyParts', 'load_parts', 'as_truth', 'is_simulated', 'reader_notes', 'page_heading',
            'even_clips', 'frames_per_second', 'stacked', 'opening_strip', 'on_dark', 'table_cells', 'repeats_figure',
            'figure_image', 'repeats_part', 'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures',
-           'level_tables', 'brain_part', 'has_cut', 'moves', 'clip_tags', 'listed_clips', 'clip_scores', 'clip_film',
-           'clip_rows', 'STAGE_ORDER', 'trust_table', 'frechet_table', 'selection_tables', 'ceiling_tables',
-           'leak_tables', 'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part',
-           'Explorer', 'register_view']
+           'level_tables', 'brain_part', 'moves', 'clip_tags', 'listed_clips', 'clip_scores', 'clip_film', 'clip_rows',
+           'STAGE_ORDER', 'trust_table', 'frechet_table', 'selection_tables', 'ceiling_tables', 'leak_tables',
+           'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer',
+           'register_view']
 
 # %% ../nbs/729_report.ipynb #ff376475
 from pathlib import Path
@@ -47,7 +47,7 @@ _all_ = ['side_by_side', 'shrink', 'PAPER', 'INK', 'dark_image', 'figure_uris', 
          'is_simulated', 'reader_notes', 'page_heading', 'even_clips', 'frames_per_second',
          'stacked', 'opening_strip', 'on_dark', 'table_cells', 'repeats_figure', 'figure_image', 'repeats_part',
          'BRAIN_TITLES', 'MAP_NAMES', 'planted_words', 'strongest', 'level_figures',
-         'level_tables', 'brain_part', 'has_cut', 'moves', 'clip_tags', 'listed_clips', 'clip_scores',
+         'level_tables', 'brain_part', 'moves', 'clip_tags', 'listed_clips', 'clip_scores',
          'clip_film', 'clip_rows', 'STAGE_ORDER', 'trust_table', 'frechet_table',
          'selection_tables', 'ceiling_tables', 'leak_tables', 'reader_tables', 'stages_of_page',
          'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer', 'register_view']

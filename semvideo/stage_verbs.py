@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODES', 'PROFILES', 'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'say_readouts',
-           'score_as_asked', 'order_as_asked', 'plan_evaluate', 'say_order', 'do_evaluate', 'do_explain', 'do_report']
+           'score_as_asked', 'order_as_asked', 'steering_as_asked', 'evaluate_steps', 'plan_evaluate', 'say_order',
+           'say_steering', 'do_evaluate', 'do_explain', 'do_report']
 
 # %% ../nbs/755_stage_verbs.ipynb #069d47a3
 import argparse, copy
@@ -133,17 +134,36 @@ def order_as_asked(study:'Study', subject:int|str, a:argparse.Namespace)->'pd.Da
     from semvideo.frame_order import order_study
     return order_study(study, subject, a.split, a.shuffle_clips, a.texts, a.films, seed=a.seed, force=a.force)
 
+def steering_as_asked(study:'Study', subject:int|str, a:argparse.Namespace)->'pd.DataFrame': # of `evaluate`
+    "The table of what steers the video."
+    from semvideo.steering import steer_study
+    return steer_study(study, subject, a.split, a.steering_clips, models=a.models or study_judges(study),
+                       force=a.force)
+
+def evaluate_steps(a:argparse.Namespace)->list: # parsed options of `evaluate`
+    "What is asked for: functions of study, subject and options."
+    return [score_as_asked] + [order_as_asked]*a.shuffle + [steering_as_asked]*a.steering
+
 def plan_evaluate(a:argparse.Namespace)->None: # parsed options of `evaluate`
-    "What would be scored, and rendered for --shuffle."
+    "What would be scored, and rendered for --shuffle and --steering."
     study, s = open_study(a)
     from semvideo.core import plan_of
-    for step in (score_as_asked, order_as_asked) if a.shuffle else (score_as_asked,):
+    for step in evaluate_steps(a):
         if p := plan_of(lambda: step(study, s, a)): say_plan(a, p)
 
 def say_order(t:'pd.DataFrame')->None: # of `order_as_asked`
     "Share of moving clips whose frames are surely in their own order, by what the renderer was given."
     say('\norder of frames: share of moving clips with p <= .05, and the gain over other clips\' videos')
     say(t.to_string(index=False, float_format='%.2f'))
+    say()
+
+def say_steering(t:'pd.DataFrame')->None: # of `steering_as_asked`
+    "What the video loses without each source of the renderer."
+    from semvideo.steering import steering_summary
+    for clips in dict.fromkeys(t.clips):
+        n = t[t.clips == clips].n.max()
+        say(f'\nwhat steers the video: the whole, and what each row changes; clips: {clips} ({n})')
+        say(steering_summary(t, clips).to_string(index=False))
     say()
 
 # %% ../nbs/755_stage_verbs.ipynb #67270394
@@ -161,6 +181,11 @@ def say_order(t:'pd.DataFrame')->None: # of `order_as_asked`
         'motion text, without MAD and with that of another clip'),
     opt('--shuffle-clips', type=int, default=None, metavar='N',
         help='clips of --shuffle, evenly spaced (default: all)'),
+    opt('--steering', action='store_true',
+        help='also each source of the renderer switched off, swapped with another clip\'s, reversed or '
+        'held still, with decoded and with true conditions'),
+    opt('--steering-clips', type=int, default=None, metavar='N',
+        help='clips of --steering, evenly spaced (default: all)'),
     opt('--texts', metavar='FILE', default=None,
         help='with --shuffle: further captions, where the study was decoded with them'),
     opt('--films', metavar='DIR', default=None,
@@ -170,14 +195,13 @@ def do_evaluate(a:argparse.Namespace)->None:
     "Metrics of the rendered clips, beside chance and nulls."
     study, s = open_study(a)
     from semvideo.evaluate import OURS
-    t = score_as_asked(study, s, a)
-    order = order_as_asked(study, s, a) if a.shuffle else None
-    if a.json: return say_json(t if order is None else order)
+    t, *more = [step(study, s, a) for step in evaluate_steps(a)]
+    if a.json: return say_json(more[-1] if more else t)
     ours = t[t.system == OURS]
     shown = ['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'unit']
     say(ours[shown].to_string(index=False, float_format='%.3f'))
     say_readouts(study.path/f'evaluate/sub-{s}/readouts.csv')
-    if order is not None: say_order(order)
+    for table,print_it in zip(more, [say_order]*a.shuffle + [say_steering]*a.steering): print_it(table)
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
 # %% ../nbs/755_stage_verbs.ipynb #7346ca1b

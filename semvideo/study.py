@@ -59,7 +59,7 @@ CAPTION_LEVELS = ('basic', 'anchor', 'motion', 'holistic')
 # manifest last: a study half moved is still known for one
 CREATED_FILES = ('manifest.json', 'clips.csv', 'dataset_description.json') # by `Study.create`
 STUDY_PARTS = ('stages', 'frames', 'fmri', 'captions', 'mine', 'targets', 'train', 'decode',
-               'render', 'evaluate', 'explain', 'ablate', 'compare', 'order', 'report', 'prepare',
+               'render', 'evaluate', 'explain', 'ablate', 'compare', 'order', 'steering', 'report', 'prepare',
                'clips.csv', 'leak_audit.csv', 'leak_neighbours.csv', 'log.jsonl', 'report.html',
                'dataset_description.json', 'manifest.json')
 

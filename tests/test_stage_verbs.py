@@ -1,4 +1,4 @@
-"""755_stage_verbs, 752_mine_verb, 750_prepare_verb, 597_frame_order: each verb alone on one small study, in the order of the chain: it runs, run again it changes nothing, with other
+"""755_stage_verbs, 752_mine_verb, 750_prepare_verb, 594_steering, 597_frame_order: each verb alone on one small study, in the order of the chain: it runs, run again it changes nothing, with other
 settings it refuses, and a missing stage is named; then the finished study is attacked, and each attack put right again."""
 import json
 import shutil
@@ -177,6 +177,30 @@ def test_order_of_frames_by_both_generators(small, cli):
     (small/"order/sub-1/without-MAD-picture-network.npy").unlink()
     assert cli(*words)[0] == 0
     assert {p.name: p.read_bytes() for p in (small/"order/sub-1").glob("*.*")} == before
+    again(cli, small, *words)
+
+
+def test_each_source_of_the_renderer_is_taken_away(small, cli):
+    "The whole is the study's own rendering but for who was rendered together; every row draws something of its own; a row that was cut goes on."
+    from semvideo.cvr import load_render
+    from semvideo.evaluate import evenly
+    words = ("evaluate", "--study", small, "--subject", 1, "--ceilings", 4, "--steering", "--steering-clips", 3, "--quiet")
+    rc, out, _ = cli(*words, "--dry-run")
+    assert rc == 0 and "steering/sub-1" in out and not (small/"steering").exists()
+    rc, out, _ = cli(*words)
+    assert rc == 0 and "motion reversed" in out
+    clips = {p.stem: np.load(p) for p in (small/"steering/sub-1").glob("*.npy")}
+    own = load_render(Study(small), 1, "test")
+    assert np.abs(clips["decoded-whole"].astype(int) - own[evenly(len(own), 3)]).max() <= 2
+    assert len(clips) == 18 and len({c.tobytes() for c in clips.values()}) == 18
+    still = np.abs(np.diff(clips["true-motion-still"].astype(float), axis=1)).mean()
+    assert still < np.abs(np.diff(clips["true-whole"].astype(float), axis=1)).mean()
+    t = pd.read_csv(small/"steering/sub-1/table.csv")
+    assert {"kind", "direction", "EPE", "VIFI-score", "flicker"} <= set(t.metric) and (t[t.row == "whole"].difference == 0).all()
+    (small/"stages/steering/sub-1/stage.json").unlink()
+    (small/"steering/sub-1/true-anchor-off.npy").unlink()
+    before = (small/"steering/sub-1/table.csv").read_bytes()
+    assert cli(*words)[0] == 0 and (small/"steering/sub-1/table.csv").read_bytes() == before
     again(cli, small, *words)
 
 
