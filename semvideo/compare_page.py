@@ -17,7 +17,7 @@ from .evaluate import fit_to
 from .many_systems import draw_systems
 from .metric_tables import number_text, span_text
 from .page_parts import figure_image, is_simulated, reader_notes, table_cells
-from .pictures import fill_template, image_uri
+from .pictures import figure_uris, fill_template, image_uri
 
 # %% ../nbs/725_compare_page.ipynb #d9e05a00
 def title_of(name: str) -> str: # of a system
@@ -128,7 +128,7 @@ def _subject_part(study, subject, table, c): # Comparison
             'is chance.')
     order = ', '.join(title_of(k) for k in folders)
     return dict(name=str(subject), rule=rule_of(table), questions=questions, rows=rows,
-                picture=image_uri(figure_image(systems_figure(found, table), 110), 90),
+                picture=figure_uris(figure_image(systems_figure(found, table), 110), 90),
                 picture_says=says,
                 strips=image_uri(strips(study, c, folders), 90),
                 strips_say='First, middle and last frame of six clips at even distances. From above: '

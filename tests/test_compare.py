@@ -1,5 +1,6 @@
 """592_layout, 593_many_systems, 596_compare, 725_compare_page, 757_compare_verb: systems side by side. A system from outside in one file;
 one that falls leaves the others standing; kills, shards and stale stages; and what a broken decoder may not get away with."""
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import harness
 from semvideo.compare import (Comparison, another_clip, check_given, compare_study, comparison_table, done_systems, fit_system,
                               load_shown, open_fit)
+from semvideo.compare_page import compare_page
 from semvideo.core import Planned, SemvideoError, Study, plans, read_csv
 from semvideo.many_systems import largest_flips, many_systems
 from semvideo.systems import AIMS, SYSTEMS, System, SystemCard, forget_system, register_system
@@ -325,3 +327,10 @@ def test_fit_knows_what_it_was_made_of(compared):
     assert fit_system(study, 1, "retrieval", Comparison()).done
     with pytest.raises(Planned) as e, plans(): open_fit(study, 1, "retrieval", Comparison())
     assert e.value.does == "keep"
+
+
+def test_the_page_has_figures_for_dark_and_for_narrow_windows(compared, tmp_path):
+    study, found = compared
+    page = compare_page(study, found, Comparison(), tmp_path/"page.html").read_text()
+    assert page.count('srcset="data:image/webp') == page.count('prefers-color-scheme: dark)" srcset') == len(found.tables)
+    assert not re.search(r"<img[^>]*\swidth=", page), "a picture of a fixed width makes a phone scroll sideways"

@@ -1,10 +1,11 @@
-"""Build the site without Quarto and look for broken links: python tools/docs_check.py [--keep DIR]
+"""Build the site without Quarto and look for broken links, anchors and pictures: python tools/docs_check.py [--keep DIR]
 
 nbdev's own processors turn the notebooks into pages (doclinks, signatures, sidebar); smalldocs reads the same `_quarto.yml` and renders them.
 That proves content, links and that every page is there. It does not prove Quarto's own rendering: the site workflow does that with Quarto.
 """
 import os, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
+from urllib.parse import unquote
 
 root = Path(__file__).resolve().parents[1]
 
@@ -28,6 +29,27 @@ def strip_numbers(src, dest):
     side.write_text(re.sub(r"(?<![\w.])\d+[a-z]?_(?=[\w.]+\.ipynb)", "", side.read_text()))
     for p in dest.rglob("*.ipynb"): p.write_text(re.sub(r"(\]\((?:\.\./)?)\d+[a-z]?_(?=[\w.]+\.ipynb)", r"\1", p.read_text()))
 
+def broken_anchors(out):
+    "Links to a place in a page that has no such place, of all pages under a folder: list of sentences."
+    pages = {p.relative_to(out).as_posix(): p.read_text(encoding="utf-8") for p in sorted(out.rglob("*.html"))}
+    ids = {name: set(re.findall(r"""\sid=["']([^"']+)["']""", text)) for name, text in pages.items()}
+    said = []
+    for name, text in pages.items():
+        for href in set(re.findall(r"""<a\s[^>]*?href=["']([^"':]*#[^"']+)["']""", text)):
+            page, place = href.split("#", 1)
+            target = os.path.normpath(Path(name).parent/page) if page else name
+            if target in ids and unquote(place) not in ids[target]: said.append(f"{name}: broken anchor {href}")
+    return said
+
+def unlisted_by_models(out):
+    "What llms.txt of the site names and the site lacks, or the other way round: list of sentences."
+    file = out/"llms.txt"
+    if not file.is_file(): return ["llms.txt is not in the site"]
+    base = re.search(r"^  site-url: \"(.*)\"", (root/"nbs/nbdev.yml").read_text(), re.M).group(1)
+    named = {m for m in re.findall(r"\]\(" + re.escape(base) + r"/([^)]*)\.md\)", file.read_text(encoding="utf-8"))}
+    there = {p.relative_to(out).as_posix() for p in out.rglob("*.html")}
+    return [f"llms.txt: {name} is only on one side" for name in sorted(named ^ there)]
+
 def main(keep=None):
     os.chdir(root)
     with tempfile.TemporaryDirectory() as tmp:
@@ -44,6 +66,7 @@ def main(keep=None):
         out = next((d for d in (site/"_docs", site/"_site", site.parent/"_docs") if d.is_dir()), site)
         html = {p.relative_to(out).as_posix() for p in out.rglob("*.html")}
         missing = [p for p in pages if p[:-6] + ".html" not in html]
+        broken += broken_anchors(out) + unlisted_by_models(out)
         for l in broken: print(l)
         if missing: print("no page for:", ", ".join(sorted(missing)))
         side = (site/"sidebar.yml").read_text()

@@ -1,18 +1,19 @@
-"""The house drawn from its imports: chapters, rooms, which room stands on which; and the site's sidebar.
+"""The house drawn from its imports: chapters, rooms, which room stands on which; the site's sidebar, and its list of pages for language models.
 
-    python tools/house_map.py           write nbs/images/house.svg and nbs/sidebar.yml
+    python tools/house_map.py           write nbs/images/house.svg, nbs/sidebar.yml and nbs/llms.txt
     python tools/house_map.py --check   are they what the notebooks say? changes nothing
 """
 import ast
 import json
 import re
 import sys
+from configparser import ConfigParser
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
-picture, sidebar = root/"nbs/images/house.svg", root/"nbs/sidebar.yml"
+picture, sidebar, llms = root/"nbs/images/house.svg", root/"nbs/sidebar.yml", root/"nbs/llms.txt"
 CHAPTERS = {0: "Ground", 1: "Data", 2: "SemMiner", 3: "Targets and decoders", 4: "Render", 5: "Evaluation", 6: "Brain", 7: "Face"}
 
 
@@ -138,23 +139,60 @@ def svg():
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
+FIRST = ("gallery", "differences", "glossary") # pages of the site before the rooms, in this order
+
+
 def menu():
-    "The sidebar of the site: a part a chapter, then the tutorials."
+    "The sidebar of the site: pages to begin with, the tutorials, then a part a chapter."
     out = ["website:", "  sidebar:", "    contents:", "      - index.ipynb"]
+    out += [f"      - {name}.ipynb" for name in FIRST]
+    pages = sorted((root/"nbs/tutorials").glob("*.ipynb"))
+    out += ["      - section: Tutorials", "        contents:"] + [f"          - tutorials/{p.name}" for p in pages]
     all_rooms = rooms()
     for chapter, title in CHAPTERS.items():
         out += [f'      - section: "{chapter} {title}"', "        contents:"]
         out += [f"          - {room.file.name}" for room in all_rooms if room.chapter == chapter]
-    pages = sorted((root/"nbs/tutorials").glob("*.ipynb"))
-    out += ["      - section: tutorials", "        contents:"]
-    return "\n".join(out + [f"          - tutorials/{p.name}" for p in pages]) + "\n"
+    return "\n".join(out) + "\n"
+
+
+def head(path):
+    "Title and subtitle of a page."
+    text = next(src for kind, src in cells(path) if kind == "markdown" and src.startswith("# "))
+    idea = re.search(r"^> (.*)$", text, re.M)
+    return re.match(r"# (.*)", text).group(1).strip(), idea.group(1).strip() if idea else ""
+
+
+def address(path):
+    "Where the site has a page as Markdown: numbers of rooms are left out, as nbdev does."
+    settings = ConfigParser(delimiters=["="])
+    settings.read(root/"settings.ini", encoding="utf-8")
+    base = settings["DEFAULT"]["doc_host"] + settings["DEFAULT"]["doc_baseurl"]
+    page = path.relative_to(root/"nbs")
+    return f"{base}/{page.with_name(re.sub(r'^[0-9]+_', '', page.stem)).as_posix()}.html.md"
+
+
+def for_models():
+    "The site's pages with what each is about, for language models (llmstxt.org)."
+    def line(path):
+        title, idea = head(path)
+        return f"- [{title}]({address(path)})" + (f": {idea}" if idea else "")
+    title, idea = head(root/"nbs/index.ipynb")
+    out = [f"# {title}", "", f"> {idea}", "",
+           "Each page is a notebook. Those of the chapters are rooms: a module of the Python package `semvideo` with its explanation, examples and tests. "
+           "Any page is HTML at the same address without `.md`.", "", "## Begin here", "", line(root/"nbs/index.ipynb")]
+    out += [line(root/f"nbs/{name}.ipynb") for name in FIRST]
+    out += ["", "## Tutorials", ""] + [line(p) for p in sorted((root/"nbs/tutorials").glob("*.ipynb"))]
+    all_rooms = rooms()
+    for chapter, name in CHAPTERS.items():
+        out += ["", f"## {chapter} {name}", ""] + [line(r.file) for r in all_rooms if r.chapter == chapter]
+    return "\n".join(out) + "\n"
 
 
 if __name__ == "__main__":
-    for path, new in ((picture, svg()), (sidebar, menu())):
+    for path, new in ((picture, svg()), (sidebar, menu()), (llms, for_models())):
         old = path.read_text(encoding="utf-8") if path.is_file() else ""
         if "--check" not in sys.argv: path.write_text(new, encoding="utf-8")
         elif old != new:
             lines = sorted(set(old.splitlines()) ^ set(new.splitlines()))
             sys.exit(f"{path.relative_to(root)} is old: python tools/house_map.py\n" + "\n".join(lines[:5]))
-    print("the map and the sidebar are what the notebooks say")
+    print("the map, the sidebar and llms.txt are what the notebooks say")

@@ -6,11 +6,12 @@
     python tools/nb.py export                             nbdev_export of everything
     python tools/nb.py check                              are notebooks clean and modules in sync? changes nothing
     python tools/nb.py clean                              nbdev_clean of everything
+    python tools/nb.py titles                             give prose below title and subtitle a cell of its own, everywhere
 
 `run` honours nbdev's flags as `nbdev_test` does: a cell flagged with one of `tst_flags`, or `#| eval: false`,
 is not run and keeps the outputs it has. `run --flags "slow"` runs those as well.
 """
-import argparse, contextlib, fcntl, hashlib, json, os, shutil, subprocess, sys, tempfile
+import argparse, contextlib, fcntl, hashlib, json, os, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
@@ -33,6 +34,31 @@ def cell_ids(cells):
         seen[h] = n = seen.get(h, 0) + 1
         yield h if n == 1 else f"{h}-{n}"
 
+def title_and_rest(src):
+    "The title cell of a page cut in two: title and subtitle, which nbdev makes the head of the page of, and what it would drop with them."
+    m = re.match(r"# \S.*\n*(?:> .*\n*)?", src)
+    return (m.group().rstrip("\n"), src[m.end():]) if m else (src, "")
+
+def split_title(cells):
+    "Cells of a notebook with a title cell that holds title and subtitle alone."
+    at = next((i for i, c in enumerate(cells) if c["cell_type"] == "markdown"), None)
+    head, rest = ("", "") if at is None else title_and_rest(src_of(cells[at]))
+    if not rest: return cells
+    two = [{**cells[at], "source": part.splitlines(True)} for part in (head, rest)]
+    return [*cells[:at], *two, *cells[at+1:]]
+
+def split_titles():
+    "`split_title` for every notebook; says which changed."
+    for path in sorted((root/"nbs").rglob("*.ipynb")):
+        nb = json.loads(path.read_text(encoding="utf-8"))
+        cells = split_title(nb["cells"])
+        if cells is nb["cells"]: continue
+        for c, i in zip(cells, cell_ids(cells)):
+            if c not in nb["cells"]: c["id"] = i
+        nb["cells"] = cells
+        with locked(): path.write_text(json.dumps(nb, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(path.relative_to(root))
+
 def clean(path):
     from nbdev.clean import nbdev_clean
     nbdev_clean(str(path))
@@ -45,10 +71,10 @@ def from_percent(src, dest):
     if Path(dest).exists():
         for c in json.loads(Path(dest).read_text(encoding="utf-8"))["cells"]:
             if c["cell_type"] == "code" and c.get("outputs"): old.setdefault(src_of(c), c["outputs"])
-    cells = []
-    for c, i in zip(nb.cells, cell_ids(nb.cells)):
-        d = dict(cell_type=c.cell_type, id=i, metadata={}, source=c.source.splitlines(True))
-        if c.cell_type == "code": d.update(execution_count=None, outputs=old.get(c.source, []))
+    cells, parts = [], split_title([dict(cell_type=c.cell_type, source=c.source) for c in nb.cells])
+    for c, i in zip(parts, cell_ids(parts)):
+        d = dict(cell_type=c["cell_type"], id=i, metadata={}, source=src_of(c).splitlines(True))
+        if c["cell_type"] == "code": d.update(execution_count=None, outputs=old.get(src_of(c), []))
         cells.append(d)
     ks = dict(name="python3", display_name="python3", language="python")
     out = dict(cells=cells, metadata=dict(kernelspec=ks), nbformat=4, nbformat_minor=5)
@@ -153,13 +179,14 @@ def main():
         s = sub.add_parser(name); s.add_argument("src"); s.add_argument("dest")
     s = sub.add_parser("run"); s.add_argument("nb", nargs="+"); s.add_argument("--flags", default="")
     s = sub.add_parser("_exec"); s.add_argument("nb"); s.add_argument("--flags", default="")
-    for name in ("export", "check", "clean"): sub.add_parser(name)
+    for name in ("export", "check", "clean", "titles"): sub.add_parser(name)
     a = p.parse_args()
     if a.cmd == "from": return from_percent(a.src, a.dest)
     if a.cmd == "to": return to_percent(a.src, a.dest)
     if a.cmd == "run": return run(a.nb, a.flags)
     if a.cmd == "_exec": return execute(a.nb, a.flags)
     if a.cmd == "check": return check()
+    if a.cmd == "titles": return split_titles()
     if a.cmd == "clean":
         with locked(): return clean(root/"nbs")
     return export()
