@@ -279,7 +279,7 @@ def decoding_steps(out:Path, seed:int,
                            films=films)
     def rendered(): cvr.render_study(Study(out), subject, split='test', bundle='tiny', seed=seed)
     def evaluated():
-        evaluate.evaluate_study(Study(out), subject, split='test', seed=seed, shuffle_clips=120)
+        evaluate.evaluate_study(Study(out), subject, split='test', seed=seed)
     def explained(): neuro.explain_study(Study(out), subject)
     def reported(): report.report_study(Study(out), subject)
     return dict(train=trained, decode=decoded, render=rendered, evaluate=evaluated,
