@@ -86,7 +86,7 @@ def mining_hours(size: StudySize) -> float:
     clips, read = size.train_clips + size.test_clips, MLLM['parameters']*2/(MEASURED['copy_tb_per_s']*1e12)
     return clips*MLLM['tokens']*read/3600
 
-# %% ../nbs/727_stage_cost.ipynb #43f4f095
+# %% ../nbs/727_stage_cost.ipynb #a0ffc8dc
 def judges_gb() -> float:
     "GB of the four networks that the `strict` profile asks, float32."
     import torch, transformers as t
@@ -97,8 +97,12 @@ def judges_gb() -> float:
 
 def generator_gb() -> float:
     "GB of Stable Diffusion 1.5 with AnimateDiff and SparseCtrl, float32, with its text encoder."
+    from diffusers.utils import logging
     from semvideo.render_cost import meta_pipeline, weight_gb
-    return weight_gb(meta_pipeline('sd15')) + 123e6*4/1e9
+    said = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try: return weight_gb(meta_pipeline('sd15')) + 123e6*4/1e9
+    finally: logging.set_verbosity(said)
 
 # %% ../nbs/727_stage_cost.ipynb #88eebf16
 COST_COLUMNS = ('stage', 'needs', 'download_gb', 'disk_gb', 'gpu_gib', 'hours', 'hours_are')
