@@ -6,7 +6,8 @@
 __all__ = ['MEASURED', 'GRAYORDINATES', 'MLLM', 'COST_COLUMNS', 'StudySize', 'voxels_of', 'numbers_a_clip', 'disk_gb',
            'decoder_sizes', 'train_hours', 'mining_hours', 'judges_gb', 'generator_gb', 'stage_costs', 'costs_markdown']
 
-# %% ../nbs/727_stage_cost.ipynb #552020e0
+# %% ../nbs/727_stage_cost.ipynb #134e569d
+import functools
 from dataclasses import dataclass
 import pandas as pd
 from .cc2017 import PUBLISHED_VOXELS
@@ -59,7 +60,8 @@ def disk_gb(size: StudySize) -> dict:
         render=subjects*size.test_clips*size.frames*side**2*3)
     return {k: v/1e9 for k, v in made.items()}
 
-# %% ../nbs/727_stage_cost.ipynb #d3915934
+# %% ../nbs/727_stage_cost.ipynb #7b12bbd6
+@functools.cache
 def decoder_sizes(size: StudySize) -> dict:
     "Parameters of one SAD and of the MAD, with a projector for every subject."
     import torch
@@ -86,7 +88,8 @@ def mining_hours(size: StudySize) -> float:
     clips, read = size.train_clips + size.test_clips, MLLM['parameters']*2/(MEASURED['copy_tb_per_s']*1e12)
     return clips*MLLM['tokens']*read/3600
 
-# %% ../nbs/727_stage_cost.ipynb #a0ffc8dc
+# %% ../nbs/727_stage_cost.ipynb #5fd33a01
+@functools.cache
 def judges_gb() -> float:
     "GB of the four networks that the `strict` profile asks, float32."
     import torch, transformers as t
@@ -95,6 +98,7 @@ def judges_gb() -> float:
                     t.VideoMAEForVideoClassification(t.VideoMAEConfig(num_labels=400)), t.CLIPModel(t.CLIPConfig())]
     return sum(p.numel() for n in networks for p in n.parameters())*4/1e9
 
+@functools.cache
 def generator_gb() -> float:
     "GB of Stable Diffusion 1.5 with AnimateDiff and SparseCtrl, float32, with its text encoder."
     from diffusers.utils import logging
