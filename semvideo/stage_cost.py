@@ -108,23 +108,26 @@ def generator_gb() -> float:
     try: return weight_gb(meta_pipeline('sd15')) + 123e6*4/1e9
     finally: logging.set_verbosity(said)
 
-# %% ../nbs/727_stage_cost.ipynb #88eebf16
+# %% ../nbs/727_stage_cost.ipynb #3168f63c
 COST_COLUMNS = ('stage', 'needs', 'download_gb', 'disk_gb', 'gpu_gib', 'hours', 'hours_are')
 
 def _row(stage, needs, download=None, disk=None, gpu=None, hours=None, how=''):
     "A row; what is not known stays empty."
-    return dict(zip(COST_COLUMNS, (stage, needs, download, disk, gpu, hours, how if hours is not None else 'not measured')))
+    known = how if hours is not None else 'not measured'
+    return dict(zip(COST_COLUMNS, (stage, needs, download, disk, gpu, hours, known)))
 
 def stage_costs(size: StudySize = StudySize()) -> pd.DataFrame:
     """What the stages of a CC2017 study cost: stage, what it needs beyond the study, download_gb, disk_gb,
     gpu_gib, hours (on an H200; `prepare` on two cores), and how the hours are known. Empty: not measured."""
     disk, n, subjects = disk_gb(size), decoder_sizes(size), len(size.subjects)
-    weights = (1 + subjects)*(3*n['sad'] + n['mad'])*4/1e9
+    alone = [decoder_sizes(size.replace(subjects=(s,))) for s in size.subjects] # fine-tuning keeps one projector
+    weights = sum(3*d['sad'] + d['mad'] for d in (n, *alone))*4/1e9
     mllm, clips = MLLM['parameters']*2/1e9, subjects*size.test_clips
     rows = [
         _row('prepare', 'films and runs of CC2017', disk['download'], disk['prepare'], 0,
              subjects*MEASURED['read_runs_s']/3600, 'at least: reading the runs, two cores'),
-        _row('mine', 'Qwen2.5-VL-7B (memory: its weights)', mllm, 0, mllm/1.074, mining_hours(size), 'at least: reading the weights'),
+        _row('mine', 'Qwen2.5-VL-7B (memory: its weights)', mllm, 0, mllm/1.074, mining_hours(size),
+             'at least: reading the weights'),
         _row('targets', 'text encoder and picture code of sd15', generator_gb(), disk['targets']),
         _row('train', '', 0, weights, MEASURED['sad_gib'], train_hours(size), 'steps, each as measured'),
         _row('decode', '', 0, disk['decode']),
@@ -138,7 +141,7 @@ def stage_costs(size: StudySize = StudySize()) -> pd.DataFrame:
     table[numbers] = table[numbers].astype(float).round(dict(download_gb=1, disk_gb=1, gpu_gib=1, hours=2))
     return table
 
-# %% ../nbs/727_stage_cost.ipynb #fcb35da9
+# %% ../nbs/727_stage_cost.ipynb #9086d0cc
 def _said(v): return '' if pd.isna(v) else f'{v:g}'
 
 def costs_markdown(table: pd.DataFrame | None = None) -> str: # of `stage_costs`
@@ -147,7 +150,8 @@ def costs_markdown(table: pd.DataFrame | None = None) -> str: # of `stage_costs`
     heads = ('stage', 'needs', 'download, GB', 'disk, GB', 'GPU memory, GiB', 'hours on an H200', 'hours are')
     lines = [heads, ('---',)*len(heads)]
     for r in table.itertuples(index=False):
-        lines.append((f'`{r.stage}`', r.needs, *map(_said, (r.download_gb, r.disk_gb, r.gpu_gib, r.hours)), r.hours_are))
-    lines.append(('all', '', *(f'{table[c].sum():.3g}' for c in ('download_gb', 'disk_gb')), _said(table.gpu_gib.max()),
-                  f'{table.hours.sum():.2g}', 'those that are known'))
+        numbers = map(_said, (r.download_gb, r.disk_gb, r.gpu_gib, r.hours))
+        lines.append((f'`{r.stage}`', r.needs, *numbers, r.hours_are))
+    sums = [f'{table[c].sum():.3g}' for c in ('download_gb', 'disk_gb')]
+    lines.append(('all', '', *sums, _said(table.gpu_gib.max()), f'{table.hours.sum():.2g}', 'those that are known'))
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines) + '\n'
