@@ -12,7 +12,7 @@ from .running import say_plan
 from .stage_verbs import PROFILES, study_judges
 from .verbs import *
 
-# %% ../nbs/756_ablate_verb.ipynb #5dd48627
+# %% ../nbs/756_ablate_verb.ipynb #ea3a032f
 def plan_ablate(a:argparse.Namespace)->None: # parsed options of `ablate`
     "The plan of each row that would be made."
     study, s = open_study(a)
@@ -38,7 +38,7 @@ def plan_ablate(a:argparse.Namespace)->None: # parsed options of `ablate`
         help='further captions, where the study was decoded with them'),
     opt('--films', type=Path, default=None, metavar='DIR',
         help='films without a brain, where the study was decoded with them'),
-    SEED, FORCE, DRY, QUIET, plan=plan_ablate)
+    SEED, FORCE, DRY, JSON, QUIET, plan=plan_ablate)
 def do_ablate(a:argparse.Namespace)->None:
     "Leave out one part at a time: train what is missing, render, score, compare clip by clip."
     study, s = open_study(a)
@@ -46,6 +46,7 @@ def do_ablate(a:argparse.Namespace)->None:
     table = ablation.ablate_study(
         study, s, a.rows, split=a.split, models=a.models or study_judges(study), seed=a.seed,
         profile=a.profile, texts=a.texts, films=a.films, force=a.force)
+    if a.json: return say_json(table)
     say('difference to the whole, row minus whole, with 95 % interval; then the states themselves')
     say(ablation.ablation_summary(study, s, table).T.to_string(header=False))
     say(study.path/f'ablate/sub-{s}/table.csv')

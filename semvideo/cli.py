@@ -21,7 +21,7 @@ __all__ = ['do_status', 'do_undo', 'do_clean', 'do_doctor', 'do_completion', 'ro
            'do_leaderboard', 'Clockwork', 'empty_demo', 'demo_settings', 'data_steps', 'decoding_steps', 'demo',
            'do_demo']
 
-# %% ../nbs/790_cli.ipynb #1967af63
+# %% ../nbs/790_cli.ipynb #761462d0
 import argparse
 from pathlib import Path
 from .doctor import *
@@ -37,7 +37,7 @@ from .captions_verbs import *
 from .demo import *
 from .base import renamed
 
-# %% ../nbs/790_cli.ipynb #eeddb7b7
+# %% ../nbs/790_cli.ipynb #10b609e1
 _all_ = ['row', 'PACKAGES', 'check_python', 'check_gpu', 'check_torch', 'check_machine', 'check_parts',
          'MADE_BY_STAGES', 'check_download', 'STAGES', 'todo', 'study_status', 'stages_in_order',
          'VERBS', 'PLANS', 'opt', 'verb', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE',
@@ -109,12 +109,19 @@ def do_clean(a: argparse.Namespace) -> None:
     n, size = Study(a.study).clean(a.dry_run)
     say(f"{n} files, {size/1e6:.1f} MB {'would go' if a.dry_run else 'freed'}")
 
-# %% ../nbs/790_cli.ipynb #a134b663
+# %% ../nbs/790_cli.ipynb #0726e554
 def _say_rows(rows, columns, heads=None): # columns; their titles, if they have any
     "Rows as a table whose columns stand below each other."
     lines = [dict(zip(columns, heads))] + rows if heads else rows
     width = {k: max([len(r[k]) for r in lines], default=0) for k in columns}
     for r in lines: say('  '.join(f'{r[k]:<{width[k]}}' for k in columns).rstrip())
+
+def _say_costs(as_json):
+    "What each stage costs, as README says it."
+    from semvideo.stage_cost import costs_markdown, stage_costs
+    if as_json: say_json(stage_costs())
+    else: say(costs_markdown())
+    return 0
 
 @verb(
     opt('--study', type=Path, default=None, metavar='DIR',
@@ -124,9 +131,12 @@ def _say_rows(rows, columns, heads=None): # columns; their titles, if they have 
         help='its layout (default: whichever is there)'),
     opt('--bundle', default=None, metavar='NAME',
         help='say also what rendering with this bundle would download, hold and take here'),
+    opt('--costs', action='store_true',
+        help='say instead what each stage of CC2017 at full size downloads, writes, holds and takes'),
     JSON)
 def do_doctor(a: argparse.Namespace) -> int:
     "What this machine has, what is missing, and what to do about it."
+    if a.costs: return _say_costs(a.json)
     rows = [*check_python(), *check_torch(), *check_machine(), *check_parts()]
     if a.bundle: rows += check_bundle(a.bundle, a.study)
     if a.study: rows += stages_in_order(a.study)

@@ -12,7 +12,7 @@ from .running import say_plan
 from .stage_verbs import MODES, PROFILES, study_judges
 from .verbs import *
 
-# %% ../nbs/757_compare_verb.ipynb #99f06469
+# %% ../nbs/757_compare_verb.ipynb #178383d7
 def comparison_settings(a: argparse.Namespace, study: 'Study') -> dict: # parsed options of `compare`
     "Fields of `Comparison` that all tables of a call share."
     films = None if a.films is None else str(a.films)
@@ -63,7 +63,7 @@ def say_falls(tables: dict) -> None: # {(share, repeats): table}
     wide = asked.pivot_table(index=key, columns='metric', values='value', sort=False)
     say(wide[[q for q in AIMS if q in wide]].to_string(float_format='%.2f'))
 
-# %% ../nbs/757_compare_verb.ipynb #69d5fc2c
+# %% ../nbs/757_compare_verb.ipynb #f3396727
 def _variants(a):
     "(share, repeats) of the tables of a call, the whole first."
     shares = sorted({1., *a.training_share}, reverse=True)
@@ -89,7 +89,7 @@ def _variants(a):
     opt('--films', type=Path, default=None, metavar='DIR',
         help='films without a brain: captions.csv and latents.npy, for the systems that can use '
         'them'),
-    SEED, SHARD, FORCE, DRY, QUIET, plan=plan_compare)
+    SEED, SHARD, FORCE, DRY, JSON, QUIET, plan=plan_compare)
 def do_compare(a: argparse.Namespace) -> int:
     "Every system on one study: fit what is missing, draw, score, compare."
     study, subjects = open_study(a, many=True)
@@ -102,6 +102,10 @@ def do_compare(a: argparse.Namespace) -> int:
         failed |= found.failed
         for s, table in found.tables.items(): left[s][share, repeats] = table
         if (share, repeats) == (1., None): whole = found
+    if a.json:
+        say_json([r for by in left.values() for (share, repeats), t in by.items()
+                  for r in flat_rows(t, share=share, repeats=repeats)])
+        return int(bool(failed))
     for s, table in whole.tables.items():
         say(f'subject {s}: value, * not surely worse than the best (and somebody is), in brackets with '
             'the brain of another clip')

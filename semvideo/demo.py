@@ -31,7 +31,7 @@ def score_group(a:argparse.Namespace, # parsed options of `score`
     say(read_csv(a.out/'printed.csv').to_string(index=False, float_format='%.3f', na_rep='-'))
     say(a.out)
 
-# %% ../nbs/770_demo.ipynb #b4ff0df5
+# %% ../nbs/770_demo.ipynb #75635043
 SCORED = ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames', 'size',
           'channels', 'fps', 'protocol', 'vifi', 'draw', 'half',
           'video_frames') # options that `stats.score` knows by the same name
@@ -137,13 +137,7 @@ def rescored_table(folder:Path, table:str='cc2017')->tuple: # that `score --as` 
     row = submission(subjects, PROTOCOLS[how['protocol']].name)
     return row.name, beside_printed(row, how, table)
 
-# %% ../nbs/770_demo.ipynb #b28e6449
-def _flat_rows(table):
-    "Rows of a table with its index, as dicts with plain names; what is not known is None."
-    flat = table.reset_index()
-    flat.columns = [' '.join(map(str, c)).strip() if isinstance(c, tuple) else str(c) for c in flat.columns]
-    return flat.astype(object).where(flat.notna(), None).to_dict('records')
-
+# %% ../nbs/770_demo.ipynb #4678a43c
 @verb(
     opt('--table', choices=['cc2017', 'hcp'], default='cc2017',
         help='published table (default: cc2017)'),
@@ -159,7 +153,7 @@ def do_leaderboard(a:argparse.Namespace)->None:
     if a.study is not None: results, data = study_scores(*open_study(a))
     from semvideo import stats
     tables = stats.leaderboard(results, table=a.table, data=data)
-    if a.json: return say_json([r for t in tables for r in _flat_rows(t)])
+    if a.json: return say_json([r for t in tables for r in flat_rows(t)])
     for t in tables:
         say(t.to_string(float_format='%.3f', na_rep=''))
         say()

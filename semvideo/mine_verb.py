@@ -146,17 +146,21 @@ def _say_backend(a, backend):
         say(f'{backend.model}: {a.revision} is commit {backend.revision}; to mine '
             f'with it again: --revision {backend.revision}')
 
-# %% ../nbs/752_mine_verb.ipynb #a3d30ee4
+# %% ../nbs/752_mine_verb.ipynb #ba2c8a2c
 def _nothing_asked(a):
-    "Was nothing said of who writes the captions, nor that they be made again?"
+    "Was nothing said of what the captions are made of, nor that they be made again?"
     named = (a.captions, a.model, a.url, a.revision, a.prompts, a.shard)
-    return a.backend == 'file' and not any(named) and not a.force
+    return not any(named) and not a.force
 
 def captions_done(study:'Study')->bool:
     "Has `mine` finished on this study?"
     return bool(study.stages().get('mine', {}).get('done'))
 
-# %% ../nbs/752_mine_verb.ipynb #641859d2
+def _same_backend(a, study):
+    "Is the backend of a call without a word the default, or the one that wrote the captions?"
+    return a.backend in ('file', study.settings_of('mine').get('backend', 'file'))
+
+# %% ../nbs/752_mine_verb.ipynb #42729287
 @verb(
     opt('--study', type=Path, default=None, metavar='DIR', help='study folder'),
     *MINING, *MOVIES, SHARD, FORCE, DRY, QUIET)
@@ -165,7 +169,7 @@ def do_mine(a:argparse.Namespace)->int:
     _check_source(a)
     from semvideo.core import Study
     study = None if a.movie else Study(a.study)
-    if study is not None and _nothing_asked(a) and captions_done(study):
+    if study is not None and _nothing_asked(a) and captions_done(study) and _same_backend(a, study):
         say(f'captions are there, by the backend {study.settings_of("mine").get("backend", "file")}: nothing to do')
         return 0
     backend = caption_backend(a, study)

@@ -92,7 +92,7 @@ def _write_movie(out, name, split, seed):
         write_video(path, np.concatenate([c.frames(times) for c in film]), FPS, crf=14)
     return features_of(film)
 
-# %% ../nbs/189_simulate.ipynb #60b4c00b
+# %% ../nbs/189_simulate.ipynb #a1688dce
 def _sd(parts):
     "Standard deviation over all parts together, (V,); 1 where nothing varies."
     sd = np.concatenate(parts).std(0)
@@ -100,10 +100,12 @@ def _sd(parts):
     return sd
 
 def subject_signals(features: dict, # {segment: `features_of` it}
-                    vertices: 'pd.DataFrame', subject: int, cfg: MiniatureConfig) -> dict:
+                    vertices: 'pd.DataFrame', subject: int, cfg: MiniatureConfig,
+                    segments: list | None = None # (name, split, volumes, repeats); None: those of the config
+                   ) -> dict:
     """BOLD without noise of every segment, {name: (n,V)}: of unit variance over the training ones, times
     the brain's amplitudes."""
-    brain, segments = brain_of(cfg), _segments(cfg)
+    brain, segments = brain_of(cfg), segments or _segments(cfg)
     train = [s for s,split,*_ in segments if split == 'train']
     drives = {s: brain.drive(features[s], vertices, subject, cfg) for s,*_ in segments}
     sd = _sd([drives[s] for s in train])
@@ -212,7 +214,7 @@ def load_scripts(tree: Path | str) -> dict: # path of a miniature
     lines = (Path(tree)/'truth/scripts.jsonl').read_text().splitlines()
     return {d['clip_id']: Clip.from_dict(d) for d in map(json.loads, lines)}
 
-# %% ../nbs/189_simulate.ipynb #68f91901
+# %% ../nbs/189_simulate.ipynb #e0746d15
 def scan_subject(cfg: MiniatureConfig,
                  features: dict, # {segment: `features_of` it}, of all segments of the config
                  subject: int) -> tuple:
@@ -232,7 +234,7 @@ def scripted_films(cfg: MiniatureConfig) -> dict:
     "The scripts of a miniature's segments, {segment: list of Clip}."
     return {name: write_film(name, cfg.seed, split) for name,split,*_ in _segments(cfg)}
 
-# %% ../nbs/189_simulate.ipynb #660fad50
+# %% ../nbs/189_simulate.ipynb #e4643627
 def _clip_table(films, cfg):
     "Clips of all segments, as a study lists them."
     import pandas as pd

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['VERBS', 'PLANS', 'STUDY', 'SUBJECT', 'SUBJECTS', 'SPLIT', 'SEED', 'BUNDLE', 'SHARD', 'FORCE', 'DRY', 'VERIFY',
            'QUIET', 'JSON', 'VERBOSE', 'LOG', 'BEFORE_PARSING', 'opt', 'verb', 'before_parsing', 'VerbParser', 'parser',
-           'say', 'say_json', 'subject_id', 'open_study', 'study_bundle']
+           'say', 'flat_rows', 'say_json', 'subject_id', 'open_study', 'study_bundle']
 
 # %% ../nbs/740_verbs.ipynb #39a7a704
 import argparse, difflib, re
@@ -68,7 +68,7 @@ def before_parsing(f:Callable)->Callable:
     BEFORE_PARSING.append(f)
     return f
 
-# %% ../nbs/740_verbs.ipynb #5b667f59
+# %% ../nbs/740_verbs.ipynb #19fb89c7
 def _did_you_mean(word, known):
     "The known word nearest to this one, as a sentence to end an error with; empty if none is near."
     near = difflib.get_close_matches(word, list(known), 1, .7)
@@ -88,7 +88,7 @@ class VerbParser(argparse.ArgumentParser):
         unknown = [w for w in flags if w not in self._option_string_actions]
         if not bad and unknown:
             nearest = ''.join(_did_you_mean(w, self._option_string_actions) for w in unknown[:1])
-            message = f'no option {unknown[0]}' + (nearest or f'; {message}')
+            message = f'no option {unknown[0]}' + (nearest or ('' if message.startswith('what is') else f'; {message}'))
         super().error(message)
 
     def parse_args(self, args:list|None=None, namespace:argparse.Namespace|None=None)->argparse.Namespace:
@@ -122,10 +122,17 @@ def parser(prog:str='semvideo')->argparse.ArgumentParser:
         s.set_defaults(run=f)
     return p
 
-# %% ../nbs/740_verbs.ipynb #10e5b431
+# %% ../nbs/740_verbs.ipynb #5e7a916c
 def say(*words)->None: # one line of result
     "Print what was made, at once, also into a pipe."
     print(*words, flush=True)
+
+def flat_rows(table:'pd.DataFrame', /, **more)->list: # further fields of each row
+    "Rows of a table with its index, as dicts with plain names; what is not known is None."
+    named = [n for n in table.index.names if n is not None]
+    flat = table.reset_index() if named else table.copy()
+    flat.columns = [' '.join(map(str, c)).strip() if isinstance(c, tuple) else str(c) for c in flat.columns]
+    return [more | r for r in flat.astype(object).where(flat.notna(), None).to_dict('records')]
 
 def say_json(table:'pd.DataFrame|list')->None: # a table, or its rows as dicts
     "Print a table as JSON: a list with an object a row; what is not known is null."

@@ -35,6 +35,11 @@ def test_the_verb_on_a_study_a_store_and_an_export(mined, tmp_path, verb):
         rc,said,_ = verb('stats', '--study', src)
         assert rc == 0 and ('CLIP-S' in said.split('no CLIP-S')[0]) == (src == mined.path) and (
             'no CLIP-S' in said) == (src != mined.path)
+    for action,more in (('check', ()), ('stats', ()), ('compare', ('--others', out))):
+        rows = json.loads(verb(action, '--study', mined.path, *more, '--json')[1])
+        assert len(rows) > 1 and all(isinstance(r, dict) for r in rows), action
+    assert {r['table'] for r in json.loads(verb('stats', '--study', store, '--json')[1])} == {4, 5}
+    assert 'no table' in verb('export', '--study', mined.path, '--out', tmp_path/'no', '--licence', 'x', '--json')[2]
     for models,says in (('hub', 'cannot be fetched'), (tmp_path/'none', 'none')):
         rc,_,err = verb('stats', '--study', store, '--models', models)
         assert rc == 2 and says in err

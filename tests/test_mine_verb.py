@@ -23,6 +23,21 @@ def test_mine_any_film(tmp_path, cli):
     refuses(cli, *go, "--force", says="--force is for a study")
 
 
+def test_a_study_whose_captions_are_there_needs_no_word(tmp_path, cli):
+    "By nobody, or by the backend that wrote them; another one, or captions to take, are asked for what they need."
+    from semminer_help import small_study
+    from semvideo.core import Study
+    study = small_study(tmp_path/"study")
+    refuses(cli, "mine", "--study", study.path, "--backend", "script", says="--captions")
+    study.stage("mine", dict(backend="script")).finish([study.path/f"captions/{s}.csv" for s in study.splits if (study.path/f"captions/{s}.csv").is_file()])
+    for words in ((), ("--backend", "script")):
+        rc, out, err = cli("mine", "--study", study.path, *words)
+        assert rc == 0 and "nothing to do" in out, err
+    refuses(cli, "mine", "--study", study.path, "--backend", "transformers", says="--model")
+    refuses(cli, "mine", "--study", study.path, "--backend", "script", "--force", says="--captions")
+    assert Study(study.path).check()["mine"]["state"] == "done"
+
+
 def test_films_of_ones_own_have_no_dry_run(tmp_path, cli):
     refuses(cli, "mine", "--movie", tmp_path/"f.mp4", "--out", tmp_path/"o", "--backend",
             "classifier", "--dry-run", says="--dry-run is for a study")

@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 from semvideo.cli import STAGES, VERBS, main, parser
 from semvideo.core import Study
+from semvideo.stage_cost import MEASURED, MLLM, StudySize, stage_costs
 from verbs_help import cli as cli, refuses
+
+root = Path(__file__).resolve().parents[1]
 
 
 def test_bad_paths_and_words(tmp_path, cli):
@@ -94,6 +97,31 @@ def test_a_wrong_word_is_answered_by_its_verb_with_the_right_one(words, verb, ne
     if near: assert err.strip().endswith(f"did you mean {near}?")
 
 
+def test_an_unknown_option_is_told_once(capsys):
+    with pytest.raises(SystemExit): main(["targets", "--study", "x", "--zzz"])
+    assert capsys.readouterr().err.endswith("error: no option --zzz\n")
+
+
+def test_what_each_stage_costs(cli):
+    "The table of README is the doctor's, in words and as JSON, and rests on figures that were measured."
+    rc, out, _ = cli("doctor", "--costs")
+    rows = json.loads(cli("doctor", "--costs", "--json")[1])
+    assert rc == 0 and [r["stage"] for r in rows] == list(STAGES)
+    assert out.count("\n| `") == len(rows) and out.splitlines()[0].startswith("| stage |")
+    kept, results = json.loads((root/"tests/results/gpu_h200.json").read_text())["parts"], root/"tests/results"
+    prepared = json.loads((results/"bench_data.json").read_text())["read_before"]["seconds"]
+    mined = json.loads((results/"bench_semminer.json").read_text())["counts"]
+    render = kept["render"]["256 px, faithful"]
+    assert MEASURED == dict(
+        sad_ms=kept["sad"]["bf16"]["ms"], sad_gib=kept["sad"]["bf16"]["memory_gib"], mad_ms=kept["mad"]["bf16"]["ms"],
+        mad_gib=kept["mad"]["bf16"]["memory_gib"], clips_per_minute=render["clips_per_minute"], render_gib=render["memory_gib"],
+        render_tflop=render["tflop_a_clip"], copy_tb_per_s=kept["machine"]["copy_tb_per_s"], read_runs_s=prepared)
+    assert MLLM == dict(parameters=mined["parameters"], tokens=sum(mined["answer_tokens"].values()))
+    train = next(r for r in rows if r["stage"] == "train")
+    alone = stage_costs(StudySize(subjects=(1,))).set_index("stage")
+    assert abs(alone.hours["train"]*3 - train["hours"]) < .05 and alone.disk_gb["render"]*3 == pytest.approx(8.5, abs=.2)
+
+
 def test_a_closed_pipe_ends_quietly():
     for words in ("--help", "doctor", "leaderboard", ""):
         p = subprocess.Popen(f"{sys.executable} -m semvideo {words} | true", shell=True, stderr=subprocess.PIPE, text=True)
@@ -105,7 +133,7 @@ def test_tables_as_json(cli):
         rc, out, _ = cli(*words, "--json")
         rows = json.loads(out)
         assert rows and all(isinstance(r, dict) for r in rows)
-    for name in ("train", "evaluate", "score", "status"): assert "--json" in [f for flags, _ in VERBS[name][1] for f in flags]
+    for name in ("train", "evaluate", "score", "status", "ablate", "compare", "captions"): assert "--json" in [f for flags, _ in VERBS[name][1] for f in flags]
 
 
 def test_a_log_keeps_what_was_said_and_where_it_broke(cli, tmp_path):
