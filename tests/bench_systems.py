@@ -46,7 +46,7 @@ def main(path, subject=1):
             seeds[m[1]+(" with films" if m[2] else "")] = one_table(read_csv(file).fillna(dict(top="")), seconds(study, subject, m[1]))
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
     found = dict(study="demo", subject=subject, date=time.strftime("%Y-%m-%d"), commit=commit,
-                 machine=f"{platform.machine()}, 2 shared cores, one thread a process", seeds=seeds)
+                 machine=f"{platform.machine()}, 2 shared cores that may do other work too, one thread a process", seeds=seeds)
     write_text(OUT, json.dumps(found, indent=1)+"\n")
     for seed, t in seeds.items():
         print("seed", seed, {k: v["pieces"] for k, v in t["questions"].items()})

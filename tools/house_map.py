@@ -142,11 +142,22 @@ def svg():
 FIRST = ("gallery", "differences", "glossary") # pages of the site before the rooms, in this order
 
 
+# in the order in which one would read them; any other follows
+READ_FIRST = ("first_reconstruction", "your_own_movie", "cc2017_step_by_step", "score_your_own", "trust_card", "new_subject", "exchanging_a_part",
+              "where_to_add", "study_to_paper_figure", "many_machines", "what_if", "ten_years", "calibration", "parity", "libraries", "house")
+
+
+def tutorials():
+    "Files of the tutorials in that order."
+    place = {name: i for i, name in enumerate(READ_FIRST)}
+    return sorted((root/"nbs/tutorials").glob("*.ipynb"), key=lambda p: (place.get(p.stem, len(place)), p.stem))
+
+
 def menu():
     "The sidebar of the site: pages to begin with, the tutorials, then a part a chapter."
     out = ["website:", "  sidebar:", "    contents:", "      - index.ipynb"]
     out += [f"      - {name}.ipynb" for name in FIRST]
-    pages = sorted((root/"nbs/tutorials").glob("*.ipynb"))
+    pages = tutorials()
     out += ["      - section: Tutorials", "        contents:"] + [f"          - tutorials/{p.name}" for p in pages]
     all_rooms = rooms()
     for chapter, title in CHAPTERS.items():
@@ -181,7 +192,7 @@ def for_models():
            "Each page is a notebook. Those of the chapters are rooms: a module of the Python package `semvideo` with its explanation, examples and tests. "
            "Any page is HTML at the same address without `.md`.", "", "## Begin here", "", line(root/"nbs/index.ipynb")]
     out += [line(root/f"nbs/{name}.ipynb") for name in FIRST]
-    out += ["", "## Tutorials", ""] + [line(p) for p in sorted((root/"nbs/tutorials").glob("*.ipynb"))]
+    out += ["", "## Tutorials", ""] + [line(p) for p in tutorials()]
     all_rooms = rooms()
     for chapter, name in CHAPTERS.items():
         out += ["", f"## {chapter} {name}", ""] + [line(r.file) for r in all_rooms if r.chapter == chapter]
