@@ -32,13 +32,15 @@ def time_blocks(clips: pd.DataFrame, # with segment and onset_s, one row a clip 
     if seconds is None: return segment.to_numpy()
     return (segment + '/' + (clips.onset_s // seconds).astype(int).astype(str)).to_numpy()
 
-# %% ../nbs/535_intervals.ipynb #a00b29d1
+# %% ../nbs/535_intervals.ipynb #3143c286
 def block_labels(blocks: np.ndarray | int,
                   # (N,) labels; an int: contiguous blocks of that many values; None: all in one
                  n: int, # values
                  alone: bool = False # may all values lie in one block?
                  ) -> np.ndarray:
     "Block number of each of n values: int (n,). Raises on a misfit, and on a single block unless `alone`."
+    if blocks is not None and np.isscalar(blocks) and blocks < 1:
+        raise SemvideoError('Blocks hold no values', found=blocks, expected='one value a block at least')
     if blocks is None: labels = np.zeros(n, int)
     elif np.isscalar(blocks): labels = np.arange(n)//blocks
     else: labels = pd.factorize(np.asarray(blocks))[0]
