@@ -82,7 +82,7 @@ def _pooled(scored, per_subject):
             spread=group.spread.mean(), spread_of=group.spread_of.iloc[0], how=row.get('how', 'one clip')))
     return pd.DataFrame(rows)
 
-# %% ../nbs/565_submission.ipynb #88664a56
+# %% ../nbs/565_submission.ipynb #1d8437ac
 def judge_rows(how: dict # of `Scored`
                ) -> pd.DataFrame:
     "The judges of a score: part, what was loaded, id and revision where it is the hub's of the table."
@@ -100,7 +100,7 @@ def _interval_words(pooled):
     "A sentence on the intervals of a row, or why it has none."
     hows = list(dict.fromkeys(pooled.how[pooled.low.notna()]))
     if not hows: return f'There is {pooled.how.iloc[0]}.'
-    if len(hows) > 1: hows = ['by t over pieces of time as long as each score stays alike, widened by what pieces share']
+    if len(hows) > 1: hows = ['t over pieces of time as long as each score stays alike, widened by what they share']
     return f'Intervals are 95 % over clips, of the mean over subjects, {hows[0]}.'
 
 def methods_text(how: dict, # of `Scored`
