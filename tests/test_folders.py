@@ -128,21 +128,22 @@ def test_the_length_of_a_segment_is_an_option(tmp_path, capsys):
 
 def test_what_is_not_as_the_source_has_it_is_named(tmp_path):
     "Judges that are not the source's by their names, and movies that last longer than its clips."
+    from semvideo import folders
     from semvideo.video import write_video
     judges = M.load_models(M.random_judges(tmp_path/'judges', size=32, frames=6))
-    t = discs(3, 12, 24)
-    for name, x in (('p', noisy(t)), ('t', t)):
-        (tmp_path/name).mkdir()
-        for i, c in enumerate(x): write_video(tmp_path/f'{name}/{i}.mp4', c, 3, crf=1)
-    did = S.score(tmp_path/'p', tmp_path/'t', tmp_path/'o', models=judges, protocol='mind-video').attrs['did']
-    said = did[-1]
-    assert said.startswith('NOT as the source: ') and 'clips of 4 s, not 2 s' in said
+    t = discs(2, 12)
+    def did(rate):
+        (tmp_path/f'{rate}').mkdir()
+        for i, c in enumerate(t): write_video(tmp_path/f'{rate}/{i}.mp4', c, rate, crf=1)
+        told = folders._movie_rate(tmp_path/f'{rate}')
+        *_, options, said = folders._as_protocol('mind-video', t, t, False, tmp_path, judges, None, told)
+        return options['fps'], said[-1]
+    fps, said = did(3)
+    assert fps == 1.5 and said.startswith('NOT as the source: ') and 'clips of 4 s, not 2 s' in said
     assert 'judges/image_classifier' in said and 'for vit-base-patch16-224' in said and 'for videomae-base' in said
-    assert read_json(tmp_path/'o/how.json')['fps'] == 1.5 # six frames of four seconds
-    for name in 'pt':
-        for i, c in enumerate(t): write_video(tmp_path/f'{name}/{i}.mp4', c, 6, crf=1)
-    did = S.score(tmp_path/'p', tmp_path/'t', tmp_path/'o', models=judges, protocol='mind-video').attrs['did']
-    assert 'clips of' not in did[-1] and read_json(tmp_path/'o/how.json')['fps'] == 3
+    fps, said = did(6)
+    assert fps == 3 and said.startswith('NOT as the source: ') and 'clips of' not in said
     judges.nets = {part: (*net[:2], M.JUDGES_HUB[part][0].split('/')[-1]+'@0000000') for part, net in judges.nets.items()}
-    did = S.score(tmp_path/'p', tmp_path/'t', tmp_path/'o', models=judges, protocol='mind-video').attrs['did']
-    assert not any(s.startswith('NOT') for s in did)
+    assert "NOT" not in did(6.)[1]
+    np.save(tmp_path/'t.npy', t)
+    assert folders._movie_rate(tmp_path/'t.npy') is None
