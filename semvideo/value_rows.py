@@ -11,9 +11,9 @@ from .claims import MOVING, STILL
 from .intervals import block_labels, corrected, mean_interval
 from .metrics import LOWER
 
-# %% ../nbs/552_value_rows.ipynb #c60a6378
+# %% ../nbs/552_value_rows.ipynb #65abd4bf
 def _means_over(group):
-    "(mean of each system over the clips it has, mean of ours over the same clips, sign that makes more better)."
+    "(mean of each system over its clips, mean of ours over the same, sign that makes more better)."
     wide = group.pivot(index='clip_id', columns='system', values='value')
     ours = wide[group.system[group.rung == 'ours'].iloc[0]]
     of_ours = pd.Series({system: ours[v.notna()].mean() for system, v in wide.items()})
@@ -33,9 +33,11 @@ def _metric_row(group, blocks):
     chance = float(ours.chance.mean()) if ours.chance.notna().any() else np.nan
     labels = block_labels(blocks, len(values), alone=True)[scored]
     mean, low, high, _, worth, _, how = mean_interval(values[scored], labels)
-    return dict(metric=metric, variant=variant, unit=ours.unit.iloc[0], value=mean, low=low, high=high,
+    return dict(metric=metric, variant=variant, unit=ours.unit.iloc[0],
+                value=mean, low=low, high=high,
                 n=int(scored.sum()), n_eff=round(worth, 1), chance=chance,
-                corrected=float(corrected(metric, mean, chance)), rank=f'{len(better)+1} of {len(theirs)}',
+                corrected=float(corrected(metric, mean, chance)),
+                rank=f'{len(better)+1} of {len(theirs)}',
                 nulls_above=', '.join(s for s in better if s in nulls), how=how)
 
 # %% ../nbs/552_value_rows.ipynb #01eceb50
