@@ -7,7 +7,7 @@ __all__ = ['ABLATIONS', 'SHOWN', 'Ablation', 'register_ablation', 'branch_study'
            'without_mad', 'decode_as', 'state_likeness', 'ablation_table', 'check_rows', 'open_ablation',
            'ablate_study', 'ablation_summary']
 
-# %% ../nbs/595_ablation.ipynb #b6659ed5
+# %% ../nbs/595_ablation.ipynb #fd46815e
 import os, shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from .results import OURS, interval
 from .readouts import readouts_table
 from .evaluate import Exam, fit_to, judges_content
 
-# %% ../nbs/595_ablation.ipynb #a4ee7dbe
+# %% ../nbs/595_ablation.ipynb #da6770b8
 @dataclass(frozen=True)
 class Ablation:
     "One row of the table."
@@ -44,7 +44,7 @@ def register_ablation(name: str, row: Ablation) -> None:
     "Add a row; one of the same name is replaced."
     ABLATIONS[name] = row
 
-# %% ../nbs/595_ablation.ipynb #dde93d32
+# %% ../nbs/595_ablation.ipynb #e3ffbf6a
 _STAGES = 'sad_pretrain', 'sad_tune', 'mad_pretrain', 'mad_tune' # training, in a `Recipe`
 
 def _sizes(sad=None, mad=None):
@@ -97,7 +97,7 @@ register_ablation('one-stage', Ablation('no pretraining on all subjects', _one_s
 register_ablation('paper-literal',
                   Ablation('C.1 as written', _literal, refine='network', motion='regression'))
 
-# %% ../nbs/595_ablation.ipynb #9a11194f
+# %% ../nbs/595_ablation.ipynb #e84adeaa
 def _link(source: Path, copy: Path):
     "The same file in another folder."
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def changed_recipe(r: Recipe, row: Ablation) -> Recipe:
     if row.change: row.change(fields)
     return Recipe.from_dict(fields)
 
-# %% ../nbs/595_ablation.ipynb #6404077b
+# %% ../nbs/595_ablation.ipynb #c5ec6ac0
 def without_mad(study: Study, subject: int | str, split: str) -> Decoded:
     "What was decoded, with the mean of the training latents in the place of MAD's."
     decoded = conditions_of(study.path/f'decode/sub-{subject}/{split}.safetensors')
@@ -246,7 +246,7 @@ def ablation_table(whole: pd.DataFrame, # scores.csv of the whole system
                             **dict(zip(('difference', 'low', 'high'), difference))))
     return pd.DataFrame(out)
 
-# %% ../nbs/595_ablation.ipynb #904a61ea
+# %% ../nbs/595_ablation.ipynb #da4a9b7d
 def check_rows(rows: Iterable[str]) -> list: # names
     "The rows as a list; `SemvideoError` for one that is unknown."
     for name in rows:
@@ -267,7 +267,7 @@ def open_ablation(study: Study, subject: int | str, name: str, # of a row, or wh
         if row.untold: made['untold'] = row.untold
     needs = [f'{stage}/sub-{subject}/{split}' for stage in ('decode', 'render')]
     return study.stage('ablate', dict(made, **settings), needs=['targets', *needs],
-                       part=f'sub-{subject}/{name}', force=force,
+                       part=f'sub-{subject}/{name}', force=force, version=2,
                        inputs=dict(judges=judges_content(settings['models'])))
 
 def ablate_study(study: Study, # trained, decoded and rendered

@@ -14,7 +14,7 @@ from .running import DEMO
 from .stage_verbs import PROFILES
 from .verbs import *
 
-# %% ../nbs/770_demo.ipynb #9d8bd7db
+# %% ../nbs/770_demo.ipynb #a2446da9
 def of_a_group(a:argparse.Namespace)->bool: # parsed options of `score`
     "Are these films that a group published, by the word it is scored as?"
     from semvideo.outputs import OUTPUTS
@@ -25,7 +25,7 @@ def score_group(a:argparse.Namespace, # parsed options of `score`
     "Score what a group published, and say what it printed."
     from semvideo.core import read_csv
     from semvideo.outputs import score_outputs
-    options = {k: getattr(a, k) for k in ('vifi', 'draw', 'half', 'channels', 'frames', 'fps')}
+    options = {k: getattr(a, k) for k in ('vifi', 'draw', 'half', 'channels', 'frames', 'fps', 'block')}
     row = score_outputs(a.pred, a.protocol, a.out, models, **options)
     say(row.markdown())
     say(read_csv(a.out/'printed.csv').to_string(index=False, float_format='%.3f', na_rep='-'))
@@ -34,7 +34,7 @@ def score_group(a:argparse.Namespace, # parsed options of `score`
 # %% ../nbs/770_demo.ipynb #75635043
 SCORED = ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames', 'size',
           'channels', 'fps', 'protocol', 'vifi', 'draw', 'half',
-          'video_frames') # options that `stats.score` knows by the same name
+          'video_frames', 'block') # options that `stats.score` knows by the same name
 
 @verb(
     opt('pred', type=Path,
@@ -67,6 +67,9 @@ SCORED = ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'fr
     opt('--half', action='store_true', help='paper profile: rank classes in half precision, as most sources do'),
     opt('--video-frames', type=int, default=None, metavar='N',
         help="frames that the video judge is built for (default: paper the clip's own, strict its 16)"),
+    opt('--block', type=int, default=None, metavar='N',
+        help='clips of a segment that knows nothing of the next, for intervals: 240 in CC2017 '
+        '(default: cut by how long scores stay alike)'),
     opt('--frames', type=int, default=None, metavar='N', help='frames scored a clip'),
     opt('--size', type=int, default=None, metavar='PX', help='side scored'),
     opt('--channels', choices=['rgb', 'bgr'], default='rgb',
@@ -80,7 +83,8 @@ def do_score(a:argparse.Namespace)->None:
     if a.truth is None and a.layout == 'single' and of_a_group(a): return score_group(a, models)
     table = stats.score(a.pred, a.truth, models=models, **{k: getattr(a, k) for k in SCORED})
     if a.json: return say_json(table)
-    say(table.to_string(index=False, float_format='%.3f'))
+    say(table.drop(columns='how', errors='ignore').to_string(index=False, float_format='%.3f'))
+    if 'how' in table: say('intervals:', stats.interval_check(table)['says'])
     for sentence in table.attrs['did']: say('-', sentence)
     for metric, why in table.attrs.get('left_out', {}).items(): say(f'left out: {metric}: {why}')
     say(a.out)

@@ -189,8 +189,8 @@ def _tables(exam, scores, sets, n_boot, shuffle_clips):
     if len(readouts): tables['readouts'] = readouts
     return tables|dict(clips=scores, results=results, shuffle=_shuffle(exam, shuffle_clips))
 
-# %% ../nbs/590_evaluate.ipynb #37a4e1dd
-EVALUATION = 3 # version of what an evaluation gives: 3, the ceiling's clips are kept
+# %% ../nbs/590_evaluate.ipynb #b26dc6a7
+EVALUATION = 4 # version of what an evaluation gives: 4, intervals of films that were cut
 
 def _open_stage(study, subject, split, models, config, force):
     "The stage `evaluate` of a subject: what it is made of, and where the judges lie."
@@ -211,7 +211,7 @@ def _check_counts(least, **counts): # {name: number, or None for all}
 def _visible_files(folder):
     return [p for p in folder.rglob('*') if p.is_file() and not p.name.startswith('.')]
 
-# %% ../nbs/590_evaluate.ipynb #5e7fe4c7
+# %% ../nbs/590_evaluate.ipynb #58d4d8f7
 def evaluate_study(study: Study,
                    subject: int,
                    split: str = 'test', # split that was rendered

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ORDER_ROWS', 'GENERATORS', 'order_conditions', 'order_study', 'order_table', 'order_curves']
 
-# %% ../nbs/597_frame_order.ipynb #cae45cf1
+# %% ../nbs/597_frame_order.ipynb #a7ce1f2c
 from collections.abc import Iterable
 from pathlib import Path
 import numpy as np
@@ -18,7 +18,7 @@ from .decoders import DECODER_PARTS
 from .evaluate import evenly
 from .stats import order_gain, p_curve, shuffle_test, time_blocks
 
-# %% ../nbs/597_frame_order.ipynb #1ce7fe28
+# %% ../nbs/597_frame_order.ipynb #9675e2e3
 ORDER_ROWS = ('as decoded', 'without motion text', 'without MAD', "another clip's MAD")
 GENERATORS = {'video network': True, 'picture network': False} # name: has it a motion prior
 
@@ -42,7 +42,7 @@ def order_conditions(study: Study, subject: int | str, split: str,
     states = {level: getattr(given, level) for level in ('anchor', 'motion', 'holistic')}
     return Decoded(**states, latents=np.roll(given.latents, len(given)//2, 0))
 
-# %% ../nbs/597_frame_order.ipynb #d323e7ea
+# %% ../nbs/597_frame_order.ipynb #864d0754
 def _slug(*words): return '-'.join(w.replace("'s", '').replace(' ', '-') for w in words)
 
 def _rendered(stage, study, subject, row, generator, some, how, given):
@@ -71,7 +71,7 @@ def order_study(study: Study, # decoded and rendered
     needs = [f'{stage}/sub-{subject}/{split}' for stage in ('decode', 'render')]
     config = dict(split=split, clips=clips, rows=rows, n_perm=n_perm, seed=seed)
     stage = study.stage('order', config, needs=['targets', *needs], part=f'sub-{subject}', force=force,
-                        verify=(*needs, f'frames/{split}.npy'))
+                        verify=(*needs, f'frames/{split}.npy'), version=2)
     if stage.done: return read_csv(stage.dir/'order.csv')
     study.log('reads', split=split, by='order', subject=subject)
     how, tables, files = study.settings_of(needs[1]), [], []

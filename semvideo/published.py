@@ -6,14 +6,14 @@
 __all__ = ['PUBLISHED', 'NOT_ONE_COLUMN', 'published', 'judged_as_published', 'why_not_comparable', 'what_differs', 'run_means',
            'leaderboard']
 
-# %% ../nbs/530_published.ipynb #0ea3c7d4
+# %% ../nbs/530_published.ipynb #d691c3a7
 from importlib.resources import files
 from pathlib import Path
 import numpy as np, pandas as pd
 from .core import SemvideoError, read_csv
 from .judges import JUDGES_HUB
 from .metrics import NETLESS, TEN
-from .protocols import PROTOCOLS
+from .protocols import PROTOCOLS, is_named
 
 # %% ../nbs/530_published.ipynb #dda80ae6
 PUBLISHED = {
@@ -70,7 +70,7 @@ def why_not_comparable(metric: str, # a column of the published table
     if not same_judges and metric not in NETLESS: return 'judged by other networks'
     return ''
 
-# %% ../nbs/530_published.ipynb #16782f5d
+# %% ../nbs/530_published.ipynb #373b5d7d
 _ASKED = { # metric: parts that judge it, in the sources that ask CLIP B/32
     '2-way-I': ('image_classifier',), '50-way-I': ('image_classifier',),
     '2-way-V': ('video_classifier',), '50-way-V': ('video_classifier',),
@@ -89,7 +89,7 @@ def _other_judges(metric, p, judges):
     for part in parts:
         wanted,name = Path(JUDGES_HUB[part][0]).stem,judges.get(part)
         if name is None: out.append(f'no {wanted}')
-        elif not name.split('@')[0].startswith(wanted): out.append(f'{name} for {wanted}')
+        elif not is_named(part, name): out.append(f'{name} for {wanted}')
     return out
 
 def _differ(what, found, wanted):

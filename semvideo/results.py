@@ -53,7 +53,7 @@ def interval(values: np.ndarray, # (N,)
     if not ok.any(): return np.nan, np.nan, np.nan
     return mean_interval(values[ok], blocks[ok])[:3]
 
-# %% ../nbs/585_results.ipynb #48352c10
+# %% ../nbs/585_results.ipynb #5de00954
 def _gain(ours, theirs, sign, sure):
     "Paired gain of ours, with its interval, and whether that lies above zero."
     if ours is None: gain = (np.nan,)*3
@@ -62,21 +62,23 @@ def _gain(ours, theirs, sign, sure):
     if np.isnan(gain[1]): return dict(row, beaten='') # not compared, or too few pieces of time to tell
     return dict(row, beaten='yes' if gain[1] > 0 else 'no')
 
-def _value(metric, values, chance, sure):
-    "Value with interval, chance, and the value corrected for chance."
-    row = dict(zip(('value', 'low', 'high'), sure(values)))
-    row |= dict(chance=chance, n=int(np.isfinite(values).sum()))
-    return dict(row, corrected=float(corrected(metric, row['value'], row['chance'])))
+def _value(metric, values, chance, block):
+    "Value with interval and how it was made, chance, and the value corrected for chance."
+    ok = np.isfinite(values)
+    if ok.any(): mean, low, high, *_, how = mean_interval(values[ok], block[ok])
+    else: mean, low, high, how = *(np.nan,)*3, 'no interval: no clip has a value'
+    return dict(value=mean, low=low, high=high, chance=chance, n=int(ok.sum()), how=how,
+                corrected=float(corrected(metric, mean, chance)))
 
-# %% ../nbs/585_results.ipynb #80ff8186
+# %% ../nbs/585_results.ipynb #ebfe8a60
 def results_table(scores: pd.DataFrame, # clip_id, system, metric, variant, value, chance, unit
                   blocks: np.ndarray, # (N,) stretch of time of each clip, in the order of the first system
                   n_boot: int = 0, # of former callers: an interval by t is not resampled
                   seed: int = 0 # likewise
                   ) -> pd.DataFrame:
     """One row a system, metric and variant: value with interval, chance and corrected for it, and the
-    paired gain of `OURS` over it, on the clips that the system has. `beaten` is empty where the clips are too
-    few to tell."""
+    paired gain of `OURS` over it, on the clips that the system has. `how` says what the interval stands on, or
+    why there is none; `beaten` is empty where the clips are too few to tell."""
     rows,block_of = [],dict(zip(scores.clip_id.unique(), blocks))
     for (metric,variant),group in scores.groupby(['metric', 'variant'], sort=False):
         wide = group.pivot(index='clip_id', columns='system', values='value')
@@ -91,6 +93,6 @@ def results_table(scores: pd.DataFrame, # clip_id, system, metric, variant, valu
             rows.append(dict(
                 system=system, metric=metric, variant=variant, unit=own.unit.iloc[0],
                 direction='lower' if sign < 0 else 'higher',
-                **_value(metric, values, own.chance.mean(), sure),
+                **_value(metric, values, own.chance.mean(), block),
                 **_gain(ours, values, sign, sure)))
     return pd.DataFrame(rows)

@@ -109,7 +109,7 @@ def do_render(a:argparse.Namespace)->None:
     say(cvr.render_study(study, s, split=a.split, bundle=bundle, seed=a.seed, mode=a.mode,
                          shard=a.shard, force=a.force))
 
-# %% ../nbs/755_stage_verbs.ipynb #a7e38722
+# %% ../nbs/755_stage_verbs.ipynb #0b0a72f4
 def study_judges(study:'Study')->str:
     "Judges unless others are named: 'tiny' for targets of the tiny bundle, else 'hub'."
     return 'tiny' if study_bundle(study) == 'tiny' else 'hub'
@@ -166,7 +166,7 @@ def say_steering(t:'pd.DataFrame')->None: # of `steering_as_asked`
         say(steering_summary(t, clips).to_string(index=False))
     say()
 
-# %% ../nbs/755_stage_verbs.ipynb #67270394
+# %% ../nbs/755_stage_verbs.ipynb #d4843242
 @verb(
     STUDY, SUBJECT, SPLIT,
     opt('--profile', choices=PROFILES, default='strict',
@@ -200,6 +200,8 @@ def do_evaluate(a:argparse.Namespace)->None:
     ours = t[t.system == OURS]
     shown = ['metric', 'variant', 'value', 'low', 'high', 'chance', 'corrected', 'unit']
     say(ours[shown].to_string(index=False, float_format='%.3f'))
+    from semvideo.stats import interval_check
+    say('intervals:', interval_check(ours)['says'])
     say_readouts(study.path/f'evaluate/sub-{s}/readouts.csv')
     for table,print_it in zip(more, [say_order]*a.shuffle + [say_steering]*a.steering): print_it(table)
     say(study.path/f'evaluate/sub-{s}/results.csv')

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['colour_axis', 'gif_times', 'gif_step', 'what_differs', 'PUBLISHED', 'NOT_ONE_COLUMN', 'published',
            'judged_as_published', 'why_not_comparable', 'run_means', 'leaderboard', 'corrected', 'time_blocks',
-           'block_labels', 'finite_values', 'block_length', 'FEWEST', 'LEAST', 'time_pieces', 'Interval',
+           'block_labels', 'finite_values', 'block_length', 'FEWEST', 'MOST', 'LEAST', 'time_pieces', 'Interval',
            'mean_interval', 'block_bootstrap', 'n_eff', 'compare', 'p_value', 'sign_flip', 'holm', 'derange',
            'shift_within', 'pairings', 'random_rows', 'random_clips', 'mean_video', 'nulls', 'disc_film', 'ladder',
            'rungs', 'pair_flows', 'shuffle_table', 'frame_orders', 'order_code', 'order_p', 'shuffle_p', 'swapped_p',
@@ -13,9 +13,10 @@ __all__ = ['colour_axis', 'gif_times', 'gif_step', 'what_differs', 'PUBLISHED', 
            'cluster_identification', 'held_out_cluster', 'effective_rank', 'outside_span', 'nearest_distance',
            'distance_slope', 'diagnostics', 'CLAIMS', 'STILL', 'MOVING', 'claim_rows', 'verdict', 'baseline_check',
            'shuffle_check', 'epe_words', 'metric_table', 'interval_check', 'TrustCard', 'claim_checks', 'card',
-           'selection_check', 'leak_check', 'seed_check', 'trust_card', 'LAYOUTS', 'natural_key', 'movie_frames',
-           'split_grid', 'clip_frames', 'list_clips', 'align', 'load_pairs', 'swapped_channels', 'different_check',
-           'clips_hash', 'write_parquet', 'score']
+           'selection_check', 'leak_check', 'seed_check', 'trust_card', 'plain_records', 'LAYOUTS', 'natural_key',
+           'movie_frames', 'split_grid', 'clip_frames', 'list_clips', 'MOVIE_SUFFIXES', 'PICTURE_SUFFIXES',
+           'part_of_grid', 'rate_of_clips', 'brought_to', 'collect_clips', 'align', 'load_pairs', 'swapped_channels',
+           'different_check', 'clips_hash', 'write_parquet', 'score']
 
 # %% ../nbs/569_stats.ipynb #4d35532e
 from .published import *
@@ -33,7 +34,7 @@ _all_ = [
     'PUBLISHED', 'NOT_ONE_COLUMN', 'published', 'judged_as_published', 'why_not_comparable',
     'run_means', 'leaderboard',
     # intervals
-    'corrected', 'time_blocks', 'block_labels', 'finite_values', 'block_length', 'FEWEST', 'LEAST',
+    'corrected', 'time_blocks', 'block_labels', 'finite_values', 'block_length', 'FEWEST', 'MOST', 'LEAST',
     'time_pieces', 'Interval', 'mean_interval', 'block_bootstrap', 'n_eff', 'compare', 'p_value',
     'sign_flip', 'holm',
     # nulls
@@ -49,9 +50,10 @@ _all_ = [
     # trust
     'CLAIMS', 'STILL', 'MOVING', 'claim_rows', 'verdict', 'baseline_check', 'shuffle_check',
     'epe_words', 'metric_table', 'interval_check', 'TrustCard', 'claim_checks', 'card', 'selection_check', 'leak_check',
-    'seed_check', 'trust_card',
+    'seed_check', 'trust_card', 'plain_records',
     # folders
     'LAYOUTS', 'natural_key', 'movie_frames', 'split_grid', 'clip_frames', 'list_clips',
+    'MOVIE_SUFFIXES', 'PICTURE_SUFFIXES', 'part_of_grid', 'rate_of_clips', 'brought_to', 'collect_clips',
     'align', 'load_pairs', 'swapped_channels', 'different_check', 'clips_hash', 'write_parquet',
     'score',
 ]

@@ -53,11 +53,11 @@ def _check_alike(scored):
                                 found=f'{len(ids[1])} clips of subject {other.subject}',
                                 expected=f'those of subject {first.subject}')
 
-# %% ../nbs/565_submission.ipynb #647da4cc
+# %% ../nbs/565_submission.ipynb #1efce0ba
 def _per_subject(scored):
     "A row a subject and metric."
     keep = ['metric', 'variant', 'unit', 'value', 'low', 'high', 'chance', 'corrected', 'n', 'spread',
-            'spread_of', 'sd']
+            'spread_of', 'sd', 'how']
     rows = [s.results.reindex(columns=keep).assign(subject=s.subject) for s in scored]
     return pd.concat(rows, ignore_index=True)[['subject', *keep]]
 
@@ -70,8 +70,7 @@ def _mean_clips(scored):
 
 def _pooled(scored, per_subject):
     "A row a metric: mean over subjects, sd over subjects, interval over clips."
-    block = scored[0].how.get('block') or 1
-    sure = metric_table(_mean_clips(scored), block).set_index(['metric', 'variant'])
+    sure = metric_table(_mean_clips(scored), scored[0].how.get('block')).set_index(['metric', 'variant'])
     rows = []
     for (metric,variant),group in per_subject.groupby(['metric', 'variant'], sort=False):
         row = sure.loc[(metric, variant)] if (metric, variant) in sure.index else {}
@@ -80,10 +79,10 @@ def _pooled(scored, per_subject):
             sd_subjects=group.value.std() if len(group) > 1 else np.nan,
             low=row.get('low', np.nan), high=row.get('high', np.nan), chance=group.chance.mean(),
             corrected=group.corrected.mean(), subjects=len(group), n=int(group.n.iloc[0]),
-            spread=group.spread.mean(), spread_of=group.spread_of.iloc[0]))
+            spread=group.spread.mean(), spread_of=group.spread_of.iloc[0], how=row.get('how', 'one clip')))
     return pd.DataFrame(rows)
 
-# %% ../nbs/565_submission.ipynb #a44f2014
+# %% ../nbs/565_submission.ipynb #1d8437ac
 def judge_rows(how: dict # of `Scored`
                ) -> pd.DataFrame:
     "The judges of a score: part, what was loaded, id and revision where it is the hub's of the table."
@@ -96,6 +95,13 @@ def judge_rows(how: dict # of `Scored`
         rows.append(dict(part=part, loaded=name, id=id if theirs else 'not the field’s',
                          revision=revision if theirs and seven else ''))
     return pd.DataFrame(rows, columns=['part', 'loaded', 'id', 'revision'])
+
+def _interval_words(pooled):
+    "A sentence on the intervals of a row, or why it has none."
+    hows = list(dict.fromkeys(pooled.how[pooled.low.notna()]))
+    if not hows: return f'There is {pooled.how.iloc[0]}.'
+    if len(hows) > 1: hows = ['t over pieces of time as long as each score stays alike, widened by what they share']
+    return f'Intervals are 95 % over clips, of the mean over subjects, {hows[0]}.'
 
 def methods_text(how: dict, # of `Scored`
                  pooled: pd.DataFrame, # of `submission`
@@ -113,8 +119,8 @@ def methods_text(how: dict, # of `Scored`
     if named: says.append('Judges: '+', '.join(named)+'.')
     left = how.get('left_out') or {}
     if left: says.append('Not measured: '+', '.join(left)+'.')
-    says.append(f'Figures are means over {subjects} subjects with the standard deviation over subjects; '
-                'intervals are 95 % over clips, of the mean over subjects. Corrected values are '
+    says.append(f'Figures are means over {subjects} subjects with the standard deviation over subjects. '
+                f'{_interval_words(pooled)} Corrected values are '
                 '(value - chance)/(ideal - chance), for PSNR the difference.')
     spreads = pooled.groupby('spread_of', sort=False).metric.apply(lambda m: ', '.join(dict.fromkeys(m)))
     says.append('Spread: '+'; '.join(f'{of} for {m}' for of,m in spreads.items())+'.')

@@ -1,7 +1,8 @@
 """The card of a study's own fMRI beside that of its shuffled fMRI, and how often each claim is licensed when the
-reconstructions are other clips'. `python tests/bench_trust.py STUDY [RUNS] [SUBJECT]` writes
-tests/results/trust_null_runs.json. STUDY is evaluated (`semvideo demo --out STUDY`)."""
-import json, sys, time
+reconstructions are other clips': dealt anew to every clip, all so many clips on, or one and the same through twelve clips.
+`python tests/bench_trust.py STUDY [RUNS] [SUBJECT]` writes tests/results/trust_null_runs.json, with a hash of the code
+that judged. STUDY is evaluated (`semvideo demo --out STUDY`)."""
+import ast, hashlib, inspect, json, sys, textwrap, time
 from pathlib import Path
 import numpy as np, pandas as pd
 from semvideo.core import Study, read_csv, write_text
@@ -9,12 +10,26 @@ from semvideo.evaluate import OURS, fit_to, load_render, score_system
 from semvideo.metrics import clip_flow, load_models
 from semvideo.motion import shuffle_table, shuffle_test, swapped_p
 from semvideo.questions import plain_questions
+from semvideo import stats
 from semvideo.trust import card, claim_checks, shuffle_check
 from semvideo.nulls import rungs
 
 OUT = Path(__file__).parent/'results'/'trust_null_runs.json'
 ORDERS = 2000 # draws of frame orders in a null run
+DRIFT = 12 # clips that have one reconstruction in a drift
+BASELINES = ('nearest training clip', 'ridge')
+JUDGING = ('verdict claim_rows baseline_check shuffle_check claim_checks order_gain rungs compare mean_interval time_pieces '
+           'block_length block_labels holm shuffle_table swapped_p shuffle_p order_p pairings').split()
 CHANGED = (OURS, 'shuffled fMRI', 'shifted fMRI', 'frozen first frame') # systems made of reconstructions
+
+def code_hash():
+    "A hash of the functions that judge, without their comments and docstrings and wherever they stand."
+    def plain(fn):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node): node.body = node.body[1:]
+        return ast.dump(tree)
+    return hashlib.sha256('\n'.join(plain(getattr(stats, name)) for name in JUDGING).encode()).hexdigest()[:16]
 
 def scores(recon, truth, models, ids):
     "Every strict metric and the plain questions, without chance: {(metric, variant): (N,)}."
@@ -42,12 +57,21 @@ def order_table(recon, truth, offsets, seed=0):
     for c, k in enumerate(offsets): out[k][(np.arange(n)-k) % n] = p[:, c]
     return out
 
-def null_run(found, orders, fixed, still, moving, segments, rng, shifted):
+def drifting(n, offsets, rng):
+    "Offsets of a run in which twelve clips after each other have one and the same reconstruction."
+    last = [k for k in offsets if all((k-i) % n in offsets for i in range(DRIFT))]
+    starts = rng.choice(last, -(-n//DRIFT))
+    return ((starts[:, None]-np.arange(DRIFT)) % n).ravel()[:n]
+
+def null_run(found, orders, fixed, still, moving, segments, rng, kind):
     "Verdicts of a run in which every clip has another clip's reconstruction."
     n, offsets = len(moving), np.array([k for k in found if k])
     half = n//2
+    offsets = offsets[offsets != half]
     def picked(of, which): return np.array([of[k][i] for i, k in enumerate(which)])
-    drawn = np.full(n, rng.choice(offsets)) if shifted else rng.choice(offsets, n)
+    draws = dict(shuffled=lambda: rng.choice(offsets, n), shifted=lambda: np.full(n, rng.choice(offsets)),
+                 drift=lambda: drifting(n, offsets, rng))
+    drawn = draws[kind]()
     others = rng.choice(offsets, n)
     turned = (np.roll(drawn, -half)+half) % n # ours of half a film on
     rows = []
@@ -63,7 +87,7 @@ def null_run(found, orders, fixed, still, moving, segments, rng, shifted):
         tidy = wide.melt(ignore_index=False, var_name='system').rename_axis('clip_id').reset_index()
         tidy['clip_id'] = tidy.clip_id.map('{:04d}'.format)
         tidy['metric'], tidy['variant'] = key
-        tidy['rung'] = np.where(tidy.system == OURS, 'ours', 'null')
+        tidy['rung'] = tidy.system.map({OURS: 'ours'} | dict.fromkeys(BASELINES, 'baseline')).fillna('null')
         rows.append(rungs(tidy, segments))
     partners = [picked(orders, rng.choice(offsets, n)) <= .05 for _ in range(4)]
     shuffle = pd.DataFrame(dict(clip_id=range(n), p=1., p_direction=picked(orders, drawn), moving=moving,
@@ -104,7 +128,8 @@ def main(folder, runs=200, subject=1):
     table = read_csv(Path(folder)/f'evaluate/sub-{subject}/clips.csv', dtype=dict(clip_id=str))
     n, half = len(recon), len(recon)//2
     rng = np.random.default_rng(0)
-    some = rng.choice(np.arange(10, half-10), 24, False)
+    starts = rng.choice(np.arange(10, half-10-DRIFT, DRIFT), 2, False) # two runs of neighbours: what a drift needs
+    some = (starts[:, None]+np.arange(DRIFT)).ravel()
     offsets = sorted([0, half, *map(int, some), *map(int, some+half)])
     print('pairs', len(offsets), flush=True)
     found = swapped_scores(recon, truth, models, ids, offsets)
@@ -112,16 +137,16 @@ def main(folder, runs=200, subject=1):
     orders = order_table(recon, truth, offsets)
     print('orders', round(time.time()-start), flush=True)
     whole = table[table.groupby(['metric', 'variant', 'system']).value.transform('size') == n]
-    whole = whole[~whole.system.isin({*CHANGED, 'nearest training clip', 'ridge'})]
+    whole = whole[~whole.system.isin(CHANGED)]
     fixed = {key: {s: g.set_index('clip_id').value.loc[ids].to_numpy() for s, g in group.groupby('system')}
              for key, group in whole.groupby(['metric', 'variant'])}
     still = np.array([np.sqrt(np.square(clip_flow(t)).sum(-1)).mean() for t in truth])
     moving = still > .1
     keys = [k for k in found[0][0] if k in fixed]
     found = {k: ({key: v[0][key] for key in keys}, v[1]) for k, v in found.items()}
-    out = dict(study='demo', clips=n, moving=int(moving.sum()), runs=runs, licensed={}, share={})
-    for kind in ('shuffled', 'shifted'):
-        verdicts = [null_run(found, orders, fixed, still, moving, segments, rng, kind == 'shifted')
+    out = dict(study='demo', clips=n, moving=int(moving.sum()), runs=runs, code=code_hash(), licensed={}, share={})
+    for kind in ('shuffled', 'shifted', 'drift'):
+        verdicts = [null_run(found, orders, fixed, still, moving, segments, rng, kind)
                     for _ in range(runs)]
         out['licensed'][kind] = pd.DataFrame([v for v, _ in verdicts]).mean().round(4).to_dict()
         out['share'][kind] = round(float(np.mean([s for _, s in verdicts])), 4)

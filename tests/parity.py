@@ -16,9 +16,9 @@ import numpy as np, pandas as pd, torch
 sys.path.insert(0, str(Path(__file__).parent))
 from semvideo import metrics as M
 from semvideo.core import ensure_torchvision
-from test_parity import noisy, sampler, smooth
+from test_parity import noisy, sampler, smooth, vifi_features
 
-SEED,CLASSES = 0,dict(image=64, video=60)
+SEED,CLASSES = 0,53 # 50 beside the truth's three: 49 of them leave one out, and all ways are few
 
 def commit(folder):
     "First digits of a checkout's commit, or 'no commit'."
@@ -42,11 +42,13 @@ def single_precision():
 
 @contextlib.contextmanager
 def every_distractor():
-    "np.random.choice gives each alternative once, in turn: the average over trials is then the expectation."
+    """np.random.choice gives each alternative once, in turn, or all but each: the average over as many trials as there
+    are alternatives is then the expectation."""
     plain,turns = np.random.choice,{}
     def choice(rest, n, replace=False):
-        at = turns.setdefault(tuple(rest), itertools.cycle(rest))
-        return np.array([next(at) for _ in range(n)])
+        one = next(turns.setdefault((tuple(rest), n), itertools.cycle(rest)))
+        assert n in (1, len(rest)-1), (n, len(rest))
+        return np.array([one] if n == 1 else [k for k in rest if k != one])
     np.random.choice = choice
     try: yield
     finally: np.random.choice = plain
@@ -56,8 +58,8 @@ class Given:
     def __init__(self, make): self.make = make
     def from_pretrained(self, *a, **kw): return self.make(kw)
 
-def classify(source, name, kind, folder, recon, truth):
-    "A peer's 2-way metric, run whole on our toy networks: exact expectation, one value a clip or frame."
+def classify(source, name, kind, folder, recon, truth, n_way):
+    "A peer's n-way metric, run whole on our toy networks: exact expectation, one value a clip or frame."
     import transformers as T
     from typing import Callable, List, Optional, Union
     part = f'{kind}_classifier'
@@ -70,7 +72,7 @@ def classify(source, name, kind, folder, recon, truth):
                         VideoMAEForVideoClassification=Given(load), processor=processor.make({}), model=load({}).eval())
     kw = dict(num_frames=truth.shape[1]) if kind == 'video' else {}
     with every_distractor(), torch.no_grad():
-        return np.array(getattr(peer, name)(recon, truth, n_way=2, num_trials=CLASSES[kind]-3, device='cpu', **kw))
+        return np.array(getattr(peer, name)(recon, truth, n_way=n_way, num_trials=CLASSES-3, device='cpu', **kw))
 
 # ---- one function a source: {metric: (peer's value a clip, ours)} -------------------------------------------
 
@@ -117,20 +119,27 @@ def mind_video(checkout, judges, models, recon, truth):
         theirs = dict(SSIM=frames_mean(peer.ssim_metric, r, t)) | n_way_peer(source, judges, r, t)
     return mine, theirs, means
 
-def n_way_peer(source, judges, r, t):
-    f = r.shape[1]
-    image = classify(source, 'img_classify_metric', 'image', judges, r.reshape(-1, *r.shape[2:]), t.reshape(-1, *t.shape[2:]))
-    return {'2-way-I': image.reshape(-1, f).mean(1), '2-way-V': classify(source, 'video_classify_metric', 'video', judges, r, t)}
+def n_way_frames(source, judges, r, t):
+    "2-way-I and 50-way-I of a peer's function: the mean over frames of each clip."
+    flat = lambda x: x.reshape(-1, *x.shape[2:])
+    ask = lambda n: classify(source, 'img_classify_metric', 'image', judges, flat(r), flat(t), n)
+    return {f'{n}-way-I': ask(n).reshape(r.shape[:2]).mean(1) for n in (2, 50)}
+
+def n_way_clips(source, judges, r, t):
+    "2-way-V and 50-way-V of a peer's function."
+    return {f'{n}-way-V': classify(source, 'video_classify_metric', 'video', judges, r, t, n) for n in (2, 50)}
+
+def n_way_peer(source, judges, r, t): return n_way_frames(source, judges, r, t) | n_way_clips(source, judges, r, t)
 
 def n_way_definition(models, r, t):
-    "Ranks counted one by one: share of other classes that the best of the truth's three beats."
+    "One by one: share of other classes, and of sets of all others but one, that the best of the truth's three beats."
     def one(p, q):
         top = np.argsort(q)[-3:]
-        rest = np.delete(p, top)
-        return (p[top].max() > rest).mean()
-    image = [[one(a, b) for a,b in zip(x, y)] for x,y in zip(models.image_logits(r), models.image_logits(t))]
-    v = [models.video_logits(x, r.shape[1]) for x in (r, t)]
-    return {'2-way-I': np.mean(image, 1), '2-way-V': np.array([one(a, b) for a,b in zip(*v)])}
+        best,rest = p[top].max(),np.delete(p, top)
+        return (best > rest).mean(), np.mean([best > np.delete(rest, k).max() for k in range(len(rest))])
+    image = np.array([[one(a, b) for a,b in zip(x, y)] for x,y in zip(models.image_logits(r), models.image_logits(t))]).mean(1)
+    clips = np.array([one(a, b) for a,b in zip(*(models.video_logits(x, r.shape[1]) for x in (r, t)))])
+    return {f'{n}-way-{k}': v[:, i] for i,n in enumerate((2, 50)) for k,v in (('I', image), ('V', clips))}
 
 def neurons(checkout, judges, models, recon, truth):
     mine = ours('NEURONS', models, recon, truth)
@@ -185,7 +194,15 @@ def mind_animator(checkout, judges, models, recon, truth):
                  PSNR=frames_mean(lambda a,b: 10*np.log10(255**2/((a/1.-b/1.)**2).mean()), own, truth))
     means['Hue-pcc'] = frames_mean(hue, r[:, :6], t[:, :6])
     means['EPE'] = np.array([np.linalg.norm(flows(b)-flows(a), axis=-1).mean() for a,b in zip(own, tt)])
-    means |= {'2-way-I': n_way_definition(models, own, truth)['2-way-I'], '2-way-V': n_way_definition(models, rr, tt)['2-way-V']}
+    frames,films = n_way_definition(models, own, truth),n_way_definition(models, rr, tt)
+    means |= {m: (frames if m.endswith('I') else films)[m] for m in frames}
+    tower = models.nets['vifi'][0]
+    seen = lambda x: tower(pixel_values=x).image_embeds
+    pairs = [[vifi_features(seen, c) for c in x] for x in (r, t)]
+    means['VIFI-score'] = np.array([float(a @ b) for a,b in zip(*pairs)])
+    f = models.clip_image(own).astype(float)
+    f /= np.linalg.norm(f, axis=-1, keepdims=True)
+    means['CLIP-pcc'] = (f[:, 1:]*f[:, :-1]).sum(-1).mean(1)*(means['VIFI-score'] > .6)
     theirs = {}
     if checkout:
         at = checkout/'Evaluation_Metrics'
@@ -197,11 +214,22 @@ def mind_animator(checkout, judges, models, recon, truth):
         theirs = dict(SSIM=frames_mean(ssim, own, truth), PSNR=frames_mean(psnr, own, truth))
         theirs['Hue-pcc'] = frames_mean(lambda a,b: hues(np.ascontiguousarray(a), np.ascontiguousarray(b)), r[:, :6], t[:, :6])
         theirs['EPE'] = np.array(epe.calculate_epe_ae(tt, own)[0])
-        flat = lambda x: x.reshape(-1, *x.shape[2:])
-        image = classify(read('img_classification.py'), 'img_classify_metric', 'image', judges, flat(own), flat(truth))
-        theirs['2-way-I'] = image.reshape(len(own), -1).mean(1)
-        theirs['2-way-V'] = classify(read('video_classification.py'), 'video_classify_metric', 'video', judges, rr, tt)
+        theirs |= n_way_frames(read('img_classification.py'), judges, own, truth)
+        theirs |= n_way_clips(read('video_classification.py'), judges, rr, tt)
+        theirs['CLIP-pcc'] = np.ravel(clip_pcc_peer(read('CLIP_consist.py'), judges, own, mine['VIFI-score']))
     return mine, theirs, means
+
+def clip_pcc_peer(source, judges, recon, vifi):
+    "Mind-Animator's smoothness, gated by our VIFI, on the CLIP of the judges."
+    import transformers as T
+    from PIL import Image
+    processor,net = T.AutoImageProcessor.from_pretrained(judges/'clip'),T.CLIPModel.from_pretrained(judges/'clip').eval()
+    def encode(pixels):
+        out = net.get_image_features(pixel_values=pixels)
+        return out if hasattr(out, 'detach') else out.pooler_output
+    pcc = functions_of(source, ['cal_CLIP_pcc'], np=np, torch=torch, Image=Image, device='cpu', model=types.SimpleNamespace(encode_image=encode),
+                       preprocess=lambda image: processor(images=image, return_tensors='pt')['pixel_values'][0]).cal_CLIP_pcc
+    with torch.no_grad(): return pcc(recon, vifi, .6)
 
 def vifi_frames(checkout):
     "How often each frame counts, 1 to 40 frames: largest difference from the source's sampler and from its rule."
@@ -234,14 +262,20 @@ def certificate(checkouts, out, clips=8):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         judges = M.random_judges(Path(folder)/'judges', SEED, size=32, frames=16)
-        louder(judges/'image_classifier', T.ViTForImageClassification)
-        louder(judges/'video_classifier', T.VideoMAEForVideoClassification)
+        for part,cls in (('image_classifier', T.ViTForImageClassification), ('video_classifier', T.VideoMAEForVideoClassification)):
+            config = T.AutoConfig.from_pretrained(judges/part, num_labels=CLASSES)
+            cls(config).save_pretrained(judges/part)
+            louder(judges/part, cls)
         T.CLIPModel.from_pretrained(judges/'clip').save_pretrained(judges/'clip_large')
         square = dict(size=dict(shortest_edge=32), crop_size=dict(height=32, width=32))
         T.ViTImageProcessor(size=dict(height=32, width=32), resample=2).save_pretrained(judges/'image_classifier')
         T.VideoMAEImageProcessor(**square, resample=2).save_pretrained(judges/'video_classifier')
         for part in ('clip', 'clip_large'): T.CLIPImageProcessor(**square, resample=3).save_pretrained(judges/part)
-        models = M.load_models(judges)
+        tower = T.CLIPVisionModelWithProjection(T.CLIPVisionConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=1, intermediate_size=256,
+                                                                   image_size=224, patch_size=16, projection_dim=24))
+        tower.save_pretrained(judges/'vifi_tower')
+        louder(judges/'vifi_tower', T.CLIPVisionModelWithProjection)
+        models = M.load_models(judges, vifi=judges/'vifi_tower')
         for name,repo,fn,frames,size in (('MinD-Video', 'MindVideo', mind_video, 6, 256), ('NEURONS', 'NEURONS', neurons, 6, 256),
                                          ('Mind-Animator', 'MindAnimator', mind_animator, 8, 512)):
             checkout = checkouts/repo if checkouts and (checkouts/repo).is_dir() else None

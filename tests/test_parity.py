@@ -448,6 +448,11 @@ def test_a_judge_without_weights_or_of_another_kind(judges, tmp_path):
     shutil.rmtree(d/'clip')
     shutil.copytree(d/'image_classifier', d/'clip')
     with pytest.raises(SemvideoError, match='another architecture for clip'): M.load_models(d)
+    for part in ('clip', 'video_classifier'): # the right config, another network's weights
+        shutil.rmtree(d/part)
+        shutil.copytree(judges/part, d/part)
+        shutil.copy(judges/'image_classifier/model.safetensors', d/part/'model.safetensors')
+        with pytest.raises(SemvideoError, match=r'Weights are missing(?s:.)*\d+ not there or of another shape'): M.load_models(d, parts=[part])
 
 def test_deep_frames_and_frames_one_can_see_through(tmp_path):
     x = smooth(1, 2, 32, 32)

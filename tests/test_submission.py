@@ -50,3 +50,29 @@ def test_unlike_scores_are_not_pooled(scores, tmp_path, capsys):
     with pytest.raises(SemvideoError, match="not scored alike: fps"): submission({1: scores/"score-1", 2: tmp_path/"other-rate"}, "x")
     assert main(["row", str(scores), "--out", str(tmp_path/"row"), "--quiet"]) == 2
     assert "Not a folder of scores" in capsys.readouterr().err and not (tmp_path/"row").exists()
+
+
+def test_the_interval_of_a_row_knows_that_clips_are_neighbours(tmp_path):
+    """Scores that drift through 600 clips: the row's interval is that of `mean_interval` on the clips' means over
+    subjects; with every clip a stretch of its own it would hold the true mean in a third of all films."""
+    from semvideo.intervals import mean_interval
+    from semvideo.submission import Scored
+    from stats_help import ar
+    drift = ar(.95, 2, 2600)[:, 2000:]
+    how = dict(shape=[600, 6, 64, 64, 3], profile="strict", clips=600, did=[])
+    one = dict(metric="SSIM", variant="strict", unit="ssim")
+    scored = []
+    for i, values in enumerate(drift):
+        clips = pd.DataFrame(dict(one, clip_id=[f"{k:03d}" for k in range(600)], value=values, chance=0.))
+        results = pd.DataFrame([dict(one, value=values.mean(), chance=0., corrected=values.mean(), n=600, spread=1., spread_of="sd across clips")])
+        scored.append(Scored(str(i), clips, results, how))
+    row = submission({s.subject: s for s in scored}, "drift")
+    got, want = row.pooled.iloc[0], mean_interval(drift.mean(0))
+    assert (got.low, got.high, got.how) == (pytest.approx(want.low), pytest.approx(want.high), want.how)
+    assert want.n_eff < 60 and f"of the mean over subjects, {want.how}." in row.methods
+
+
+def test_a_row_without_an_interval_says_why(scores):
+    row = submission({i: scores/f"score-{i}" for i in (1, 2)}, "noise")
+    assert row.pooled.low.isna().all() and "There is no interval: 12 clips, fewer than 5 segments" in row.methods
+    assert "| 95 % interval | - |" in row.markdown()
