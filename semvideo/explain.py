@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DECODER_OF', 'EXPECTED_ROLES', 'VIEWS_DRAWN', 'NARROW_VIEWS', 'ExplainConfig', 'load_roles', 'explain_study',
-           'parcel_map', 'compare_maps']
+           'parcel_map', 'why_not_compared', 'compare_maps']
 
 # %% ../nbs/630_explain.ipynb #1a55fd99
 from dataclasses import dataclass
@@ -366,7 +366,7 @@ def explain_study(study: Study,
         files.append(stage.dir/'planted.csv')
     return stage.finish(files, levels=list(modules))
 
-# %% ../nbs/630_explain.ipynb #5c7f77a6
+# %% ../nbs/630_explain.ipynb #c91e0f74
 def parcel_map(folder: Path, # explain/sub-{subject}
                level: str # anchor, motion, holistic or latents
                ) -> ParcelMap | None:
@@ -376,28 +376,36 @@ def parcel_map(folder: Path, # explain/sub-{subject}
     parts = pd.read_csv(files[0]).drop(columns='clip_id')
     return ParcelMap(tuple(tuple(c.rsplit(' ', 1)) for c in parts), parts.mean().to_numpy(), read_npy(files[1]))
 
-def _same_pairings(study, keys):
-    "Raise unless the null decoders of all subjects learned from the same other clips."
-    asked = {k: (study.settings_of(k).get('seed'), study.settings_of(k).get('split')) for k in keys}
-    if len(set(asked.values())) == 1: return
-    raise SemvideoError('Maps of subjects cannot be compared: their null decoders differ', file=study.path/'explain',
-                        found=', '.join(f'{k}: seed {s}, {split}' for k, (s, split) in asked.items()),
-                        expected='one seed and one split', remedy='semvideo explain --force with one seed')
+def _explained(study):
+    "Stages of the subjects that are explained."
+    return [k for k, r in study.stages().items() if k.startswith('explain/sub-') and r['done']]
 
-# %% ../nbs/630_explain.ipynb #9c877d7a
+def why_not_compared(study: Study) -> str:
+    "Why maps cannot be compared over subjects, in words; empty where they can."
+    keys = _explained(study)
+    if len(keys) < 2: return 'one subject is explained so far' if keys else 'no subject is explained'
+    asked = {k: (study.settings_of(k).get('seed'), study.settings_of(k).get('split')) for k in keys}
+    if len(set(asked.values())) == 1: return ''
+    return 'their null decoders differ: ' + ', '.join(f'{k} has seed {s}, {split}' for k, (s, split) in asked.items())
+
+# %% ../nbs/630_explain.ipynb #e2c67f5b
 def compare_maps(study: Study) -> Stage | None:
     """Likeness of importance maps over the subjects that are explained, explain/similarity/similarity.csv: level,
-    subjects, parcels, r, null, p. Gives the finished `Stage`, or None with fewer than two subjects."""
-    keys = [k for k, r in study.stages().items() if k.startswith('explain/sub-') and r['done']]
-    if len(keys) < 2: return None
-    _same_pairings(study, keys)
+    subjects, parcels, r, null, p. Gives the finished `Stage`, None where no level was tested in two subjects.
+    Raises `SemvideoError` where they cannot be compared."""
+    if why := why_not_compared(study):
+        raise SemvideoError('Maps of subjects cannot be compared', file=study.path/'explain', found=why,
+                            expected='two subjects, explained with one seed on one split',
+                            remedy='semvideo explain --force, with one seed')
+    keys = _explained(study)
+    stage = Stage(study, 'explain', dict(subjects=keys), study.require(keys, 'explain', verify=keys), 'similarity')
+    if stage.ready(): return stage
     tables = []
     for level in DECODER_OF:
         maps = {k.split('sub-', 1)[1]: parcel_map(study.path/k, level) for k in keys}
         maps = {s: m for s, m in maps.items() if m is not None}
         if len(maps) > 1: tables.append(similarity_table(maps).assign(level=level))
     if not tables: return None
-    stage = Stage(study, 'explain', dict(subjects=keys), study.require(keys, 'explain', verify=keys), 'similarity')
     stage.rewrite()
     file = stage.dir/'similarity.csv'
     write_csv(file, pd.concat(tables, ignore_index=True)[['level', 'subjects', 'parcels', 'r', 'null', 'p']])

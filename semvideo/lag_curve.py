@@ -77,7 +77,7 @@ def lag_products(fmri: np.ndarray, # (N,V) or (N,R,V) of all clips of the split
     step = clip_step(segments, onsets)
     return LagProducts(tuple(inside), tuple(float(k*step) for k in steps), np.stack(made).astype(np.float32))
 
-# %% ../nbs/618_lag_curve.ipynb #ac75cb19
+# %% ../nbs/618_lag_curve.ipynb #72b8ec2e
 def watched(readouts: Iterator, # of `null_readouts`
             products: LagProducts,
             into: list # to which (G,L) of each is added
@@ -100,17 +100,21 @@ def lag_table(products: LagProducts,
             for i, g in enumerate(products.groups) for j, s in enumerate(products.seconds)]
     return pd.DataFrame(rows)
 
-def lag_words(table: pd.DataFrame) -> str: # of `lag_table`
-    "Where each group's curve peaks, in words; groups that carry nothing are named."
-    told = []
-    for group, rows in table.groupby('group', sort=False):
-        best = rows[rows.peak].iloc[0]
-        if best.p > .05: told.append(f'{group}: nothing that stands out of the null at any lag')
-        elif best.lag_s == 0: told.append(f'{group}: most where the decoder reads')
-        else: told.append(f'{group}: most {abs(best.lag_s):g} s {"later" if best.lag_s > 0 else "earlier"} than the decoder reads')
-    return '; '.join(told)
+def _finding(rows): # of one group
+    "What a group's curve shows, in words."
+    best = rows[rows.peak].iloc[0]
+    if best.p > .05: return 'do not stand out of the null'
+    if best.lag_s in (rows.lag_s.min(), rows.lag_s.max()): return 'have no peak within these lags'
+    if best.lag_s == 0: return 'peak where the decoder reads'
+    return f'peak {abs(best.lag_s):g} s {"later" if best.lag_s > 0 else "earlier"} than the decoder reads'
 
-# %% ../nbs/618_lag_curve.ipynb #9df7f182
+def lag_words(table: pd.DataFrame) -> str: # of `lag_table`
+    "What each group's curve shows, in words, groups with the same finding together."
+    told = {}
+    for group, rows in table.groupby('group', sort=False): told.setdefault(_finding(rows), []).append(group)
+    return '; '.join(f'{" and ".join(groups)} {what}' for what, groups in told.items())
+
+# %% ../nbs/618_lag_curve.ipynb #c19a6214
 def _draw_group(ax, rows, colour):
     "One group's curve and its null."
     sure = rows.p <= .05
@@ -126,7 +130,7 @@ def plot_lag_curve(tables: dict, # {title: `lag_table`}
     import matplotlib.pyplot as plt
     columns = min(len(tables), 4 if width > 6 else 2)
     lines = -(-len(tables)//columns)
-    fig, axs = plt.subplots(lines, columns, figsize=(width, 1.9*lines + .7), sharey=True, squeeze=False, dpi=110)
+    fig, axs = plt.subplots(lines, columns, figsize=(width, 1.9*lines + .6), sharey=True, squeeze=False, dpi=110)
     for ax in axs.flat[len(tables):]: ax.axis('off')
     for ax, (title, table) in zip(axs.flat, tables.items()):
         for i, (_, rows) in enumerate(table.groupby('group', sort=False)): _draw_group(ax, rows, f'C{i}')
@@ -135,8 +139,8 @@ def plot_lag_curve(tables: dict, # {title: `lag_table`}
         ax.tick_params(labelsize=8)
         ax.spines[['top', 'right']].set_visible(False)
     for ax in axs[:, 0]: ax.set_ylabel('agreement (1e-4)', fontsize=8)
-    fig.supxlabel('seconds after the volume that the decoder reads', fontsize=8)
+    fig.supxlabel('seconds after the volume that the decoder reads', fontsize=8, y=.02, va='bottom')
     handles, names = axs[0, 0].get_legend_handles_labels()
     fig.legend(handles, names, loc='upper center', ncols=3 if width > 6 else 1, fontsize=8, frameon=False)
-    fig.tight_layout(rect=(0, 0, 1, 1 - (.3 if width > 6 else .2*len(names) + .1)/fig.get_figheight()))
+    fig.tight_layout(rect=(0, .01, 1, 1 - (.25 if width > 6 else .17*len(names) + .08)/fig.get_figheight()), pad=.4)
     return fig

@@ -234,7 +234,7 @@ def _write_names(ax, area, names, scale, points=6.5): # scale: inches a pixel
         ax.text(*at, name, fontsize=points, ha='center', va='center', color='.1',
                 path_effects=_halo(1.2))
 
-# %% ../nbs/620_maps.ipynb #ef0befc8
+# %% ../nbs/620_maps.ipynb #92ea980b
 @dataclass(frozen=True)
 class _Page:
     "Where things go on a figure of rows of panels, in inches."
@@ -244,23 +244,27 @@ class _Page:
     between: float = .24 # between rows, for the names of the views
     top: float = .44 # for the title
     foot: float = .88 # for colour bar and caption
+    tallest: float | None = None # inches: each row is as large as it can be; None: one scale for all
+    def _fits(self, row): # inches a pixel
+        return (self.width - self.gap*(len(row) - 1))/sum(w for _, w in row)
     @property
-    def scale(self): # inches a pixel
-        return min((self.width - self.gap*(len(row) - 1))/sum(w for _, w in row) for row in self.rows)
+    def scales(self): # inches a pixel, of each row
+        fits = [self._fits(row) for row in self.rows]
+        if self.tallest is None: return [min(fits)]*len(fits)
+        return [min(s, self.tallest/max(h for h, _ in row)) for s, row in zip(fits, self.rows)]
     @property
-    def heights(self): return [max(h for h, _ in row)*self.scale for row in self.rows]
+    def heights(self): return [max(h for h, _ in row)*s for s, row in zip(self.scales, self.rows)]
     @property
     def tall(self): return self.top + sum(self.heights) + self.between*(len(self.rows) - 1) + self.foot
     def panels(self):
-        "Left, bottom, width and height of each panel as shares of the figure, row by row."
+        "Place of each panel as shares of the figure, (left, bottom, width, height), and its inches a pixel; row by row."
         above = self.tall - self.top
-        for row, height in zip(self.rows, self.heights):
+        for row, height, scale in zip(self.rows, self.heights, self.scales):
             above -= height
-            used = sum(w for _, w in row)*self.scale + self.gap*(len(row) - 1)
-            left = (self.width - used)/2
+            left = (self.width - sum(w for _, w in row)*scale - self.gap*(len(row) - 1))/2
             for _, pixels in row:
-                width = pixels*self.scale
-                yield [left/self.width, above/self.tall, width/self.width, height/self.tall]
+                width = pixels*scale
+                yield [left/self.width, above/self.tall, width/self.width, height/self.tall], scale
                 left += width + self.gap
             above -= self.between
 
@@ -304,7 +308,7 @@ def _check_one_each(values, voxels):
         found=f'shape {values.shape}',
         expected=f'({len(voxels)},)')
 
-# %% ../nbs/620_maps.ipynb #c769f0a1
+# %% ../nbs/620_maps.ipynb #3d796da1
 def plot_map(values: np.ndarray, # (V,) one value a voxel
              voxels: pd.DataFrame, # table with hemisphere, vertex
              surface: str = 'inflated', # midthickness, inflated, very_inflated or flat
@@ -329,19 +333,19 @@ def plot_map(values: np.ndarray, # (V,) one value a voxel
     rows = [row if isinstance(row, tuple) else (row,) for row in views]
     if not any(isinstance(row, tuple) for row in views): rows = [views]
     panels = [[(h, v) for h in hemispheres for v in (row if h == 'L' else row[::-1])] for row in rows]
-    foot = .88 if width >= 6 else 1.3
-    top = .44 if width >= 6 else .6
-    page = _Page(tuple(tuple(_view(surface, *p)[0].shape for p in row) for row in panels), width, top=top, foot=foot)
+    shapes = tuple(tuple(_view(surface, *p)[0].shape for p in row) for row in panels)
+    page = _Page(shapes, width)
+    if width < 6: page = _Page(shapes, width, gap=.4, top=.62, foot=1.25, tallest=1.9)
     fig = plt.figure(figsize=(page.width, page.tall), dpi=110)
     on = {h: to_surface(values, voxels, h, fill) for h in hemispheres}
     mine = {h: tuple(area for area, side in marked if side == h) for h in hemispheres}
-    for (h, view), place in zip([p for row in panels for p in row], page.panels()):
+    for (h, view), (place, scale) in zip([p for row in panels for p in row], page.panels()):
         ax = fig.add_axes(place)
         ax.imshow(_coloured(on[h], surface, h, view, cmap, limits, outline, mine[h]),
                   interpolation='antialiased')
         ax.axis('off')
         ax.set_title(f'{dict(L="left", R="right")[h]} {view}', fontsize=7.5, color='.3', pad=2)
-        _write_names(ax, *_areas_seen(surface, h, view, outline), page.scale)
+        _write_names(ax, *_areas_seen(surface, h, view, outline), scale)
     caption = map_caption(voxels, fill, limits, surface, bool(marked))
     _write_around(fig, page, cmap, limits, label, title, caption)
     return fig

@@ -12,10 +12,11 @@ __all__ = ['IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'cl
            'difference_table', 'zscored_voxels', 'clip_parts', 'ParcelMap', 'map_likeness', 'similarity_table',
            'LAG_STEPS', 'lagged_rows', 'clip_step', 'LagProducts', 'lag_products', 'watched', 'lag_table', 'lag_words',
            'plot_lag_curve', 'VIEWS', 'MARK', 'to_surface', 'vertices_seen', 'map_caption', 'plot_map', 'write_dscalar',
-           'write_metric', 'to_surface_image', 'from_surface_image', 'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig',
-           'load_roles', 'explain_study', 'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map', 'compare_maps']
+           'write_metric', 'to_surface_image', 'from_surface_image', 'outline_path', 'Outlines', 'PAGE_VIEWS',
+           'area_outlines', 'brain_svg', 'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study',
+           'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map', 'why_not_compared', 'compare_maps']
 
-# %% ../nbs/690_neuro.ipynb #c05b9e10
+# %% ../nbs/690_neuro.ipynb #3e29d6f8
 from .importance import *
 from .cortex import *
 from .map_nulls import *
@@ -23,10 +24,11 @@ from .agreement import *
 from .map_similarity import *
 from .lag_curve import *
 from .maps import *
+from .outlines import *
 from .explain import *
 from .base import renamed
 
-# %% ../nbs/690_neuro.ipynb #e96eede4
+# %% ../nbs/690_neuro.ipynb #a2aec40c
 _all_ = [
     # importance
     'IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'clip_mean',
@@ -48,9 +50,11 @@ _all_ = [
     # maps
     'VIEWS', 'MARK', 'to_surface', 'vertices_seen', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
     'to_surface_image', 'from_surface_image',
+    # outlines
+    'outline_path', 'Outlines', 'PAGE_VIEWS', 'area_outlines', 'brain_svg',
     # explain
     'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study',
-    'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map', 'compare_maps',
+    'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map', 'why_not_compared', 'compare_maps',
 ]
 
 # %% ../nbs/690_neuro.ipynb #09bc30dd

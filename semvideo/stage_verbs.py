@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODES', 'PROFILES', 'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'say_readouts',
-           'score_as_asked', 'order_as_asked', 'plan_evaluate', 'say_order', 'do_evaluate', 'do_explain', 'do_report']
+           'score_as_asked', 'order_as_asked', 'plan_evaluate', 'say_order', 'do_evaluate', 'do_explain',
+           'say_likeness', 'do_report']
 
 # %% ../nbs/755_stage_verbs.ipynb #069d47a3
 import argparse, copy
@@ -108,7 +109,7 @@ def do_render(a:argparse.Namespace)->None:
     say(cvr.render_study(study, s, split=a.split, bundle=bundle, seed=a.seed, mode=a.mode,
                          shard=a.shard, force=a.force))
 
-# %% ../nbs/755_stage_verbs.ipynb #a7e38722
+# %% ../nbs/755_stage_verbs.ipynb #0b0a72f4
 def study_judges(study:'Study')->str:
     "Judges unless others are named: 'tiny' for targets of the tiny bundle, else 'hub'."
     return 'tiny' if study_bundle(study) == 'tiny' else 'hub'
@@ -146,7 +147,7 @@ def say_order(t:'pd.DataFrame')->None: # of `order_as_asked`
     say(t.to_string(index=False, float_format='%.2f'))
     say()
 
-# %% ../nbs/755_stage_verbs.ipynb #67270394
+# %% ../nbs/755_stage_verbs.ipynb #d5b9da03
 @verb(
     STUDY, SUBJECT, SPLIT,
     opt('--profile', choices=PROFILES, default='strict',
@@ -180,13 +181,23 @@ def do_evaluate(a:argparse.Namespace)->None:
     if order is not None: say_order(order)
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
-# %% ../nbs/755_stage_verbs.ipynb #7346ca1b
+# %% ../nbs/755_stage_verbs.ipynb #4847c650
 @verb(STUDY, SUBJECT, SEED, FORCE, DRY, QUIET)
 def do_explain(a:argparse.Namespace)->None:
     "Which voxels and regions each level listens to."
     study, s = open_study(a)
     from semvideo import neuro
     say(neuro.explain_study(study, s, seed=a.seed, force=a.force))
+    if sum(k.startswith('explain/sub-') for k in study.stages()) < 2: return
+    if why := neuro.why_not_compared(study): return say(f'maps of subjects are not compared: {why}')
+    if stage := neuro.compare_maps(study): say_likeness(stage)
+
+def say_likeness(stage:'Stage')->None: # of `compare_maps`
+    "How alike the maps of subjects are."
+    from semvideo.core import read_csv
+    say('\nare the maps of subjects alike? rank correlation, and 95 % of null decoders')
+    say(read_csv(stage.dir/'similarity.csv').to_string(index=False, float_format='%.3f'))
+    say(stage)
 
 @verb(STUDY, SUBJECT, FORCE, DRY, QUIET)
 def do_report(a:argparse.Namespace)->None:
