@@ -123,7 +123,7 @@ def _silence_table(file):
 # %% ../nbs/716_brain_parts.ipynb #c0b83c8f
 _all_ = ['AREA_GROUPS'] # of `semvideo.cortex`
 
-# %% ../nbs/716_brain_parts.ipynb #770a0ad7
+# %% ../nbs/716_brain_parts.ipynb #844ea337
 def level_tables(folder:'Path', level:str, # explain/sub-s
                  planted:pd.DataFrame|None=None)->list: # rows of planted.csv of this level, or None
     "Parcels, planted truth and cost of silence of a level."
@@ -154,7 +154,13 @@ def _difference_part(folder):
         figures = [figure_of(picture, alt)]
     ends = pd.concat([table.head(5), table.tail(5)]).drop_duplicates()
     tables = [_carried_cells(ends, 'Parcels that differ most, motion minus anchor', 10)]
-    return dict(title='Motion minus anchor: which areas carry more of which', text=said, figures=figures, tables=tables)
+    return dict(title='Motion minus anchor: which areas carry more of which', line='', text=said, figures=figures, tables=tables)
+
+def _line(folder, level):
+    "Where the map of a level that is tested is strongest."
+    voxels = read_csv(folder/f'{level}.csv', dtype=dict(parcel=str))
+    first = next((m for m in METHOD_WORDS if m in voxels), None)
+    return '' if first is None else f'most in {strongest(voxels.rename(columns={first: "value"}))}'
 
 def lag_part(folder:'Path')->list: # explain/sub-s
     "Importance against lag for the template, where `explain` measured it."
@@ -164,29 +170,31 @@ def lag_part(folder:'Path')->list: # explain/sub-s
     figures = [figure_of(folder/'lag.png', f'Curves of agreement against lag. {said}')] if (folder/'lag.png').is_file() else []
     said += (' Filled points stand out of decoders that learned from other clips, over the whole curve at once; 95% of those '
              'decoders lie below the dotted lines.')
-    return [dict(title='Importance against lag', text=said, figures=figures, tables=[])]
+    return [dict(title='Importance against lag', line='how long after the picture', text=said, figures=figures, tables=[])]
 
 def similarity_part(study:Study)->list:
     "Likeness of maps over subjects for the template, where two were explained."
     file = study.path/'explain/similarity/similarity.csv'
     if not file.is_file(): return []
     t = read_csv(file).rename(columns=dict(null='null, 95%'))
+    sure = t.level[t.p <= .05].drop_duplicates().tolist()
+    line = f'more than null decoders say at the level of {sentence_list(sure)}' if sure else 'not shown at any level'
     said = ('r: rank correlation of agreement over the parcels that both subjects have; null, 95%: so many pairs of decoders that '
             'learned from the same other clips lie below; p: against these')
-    return [dict(title='Are the maps of subjects alike?', text='', figures=[], tables=[table_cells(t, said)])]
+    return [dict(title='Are the maps of subjects alike?', line=line, text='', figures=[], tables=[table_cells(t, said)])]
 
 def brain_more(study:Study, subject:int|str)->list:
     "What belongs to all levels: importance against lag, likeness over subjects."
     return lag_part(study.path/f'explain/sub-{subject}') + similarity_part(study)
 
 def brain_part(folder:'Path')->list: # explain/sub-s
-    "Maps, parcels and planted truth of each level for the template."
+    "Maps, parcels and planted truth for the template: what answers section 4.4 first, then each level."
     file, out = folder/'planted.csv', []
     truth = read_csv(file) if file.is_file() else None
     for level in [l for l in DECODER_OF if (folder/f'{l}.csv').is_file()]:
         planted = None if truth is None else truth[truth.level == level]
         text = '' if planted is None else planted_words(planted)
-        out.append(dict(title=BRAIN_TITLES[level], text=text, figures=level_figures(folder, level),
+        out.append(dict(title=BRAIN_TITLES[level], line=_line(folder, level), text=text, figures=level_figures(folder, level),
                         tables=level_tables(folder, level, planted)))
-    if (folder/'motion_minus_anchor.csv').is_file(): out.append(_difference_part(folder))
+    if (folder/'motion_minus_anchor.csv').is_file(): out.insert(0, _difference_part(folder))
     return out
