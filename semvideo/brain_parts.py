@@ -123,7 +123,7 @@ def _silence_table(file):
 # %% ../nbs/716_brain_parts.ipynb #c0b83c8f
 _all_ = ['AREA_GROUPS'] # of `semvideo.cortex`
 
-# %% ../nbs/716_brain_parts.ipynb #844ea337
+# %% ../nbs/716_brain_parts.ipynb #b31ee6e1
 def level_tables(folder:'Path', level:str, # explain/sub-s
                  planted:pd.DataFrame|None=None)->list: # rows of planted.csv of this level, or None
     "Parcels, planted truth and cost of silence of a level."
@@ -154,23 +154,28 @@ def _difference_part(folder):
         figures = [figure_of(picture, alt)]
     ends = pd.concat([table.head(5), table.tail(5)]).drop_duplicates()
     tables = [_carried_cells(ends, 'Parcels that differ most, motion minus anchor', 10)]
-    return dict(title='Motion minus anchor: which areas carry more of which', line='', text=said, figures=figures, tables=tables)
+    return dict(title='Motion minus anchor: which areas carry more of which', line='', text=said,
+                figures=figures, tables=tables)
 
 def _line(folder, level):
     "Where the map of a level that is tested is strongest."
     voxels = read_csv(folder/f'{level}.csv', dtype=dict(parcel=str))
     first = next((m for m in METHOD_WORDS if m in voxels), None)
-    return '' if first is None else f'most in {strongest(voxels.rename(columns={first: "value"}))}'
+    if first is None: return ''
+    return f'most in {strongest(voxels.rename(columns={first: "value"}))}'
 
 def lag_part(folder:'Path')->list: # explain/sub-s
     "Importance against lag for the template, where `explain` measured it."
     if not (folder/'lag.csv').is_file(): return []
-    told = [f'{level.capitalize()}: {lag_words(t)}.' for level, t in read_csv(folder/'lag.csv').groupby('level', sort=False)]
-    said = ' '.join(told)
-    figures = [figure_of(folder/'lag.png', f'Curves of agreement against lag. {said}')] if (folder/'lag.png').is_file() else []
-    said += (' Filled points stand out of decoders that learned from other clips, over the whole curve at once; 95% of those '
-             'decoders lie below the dotted lines.')
-    return [dict(title='Importance against lag', line='how long after the picture', text=said, figures=figures, tables=[])]
+    levels = read_csv(folder/'lag.csv').groupby('level', sort=False)
+    said = ' '.join(f'{level.capitalize()}: {lag_words(t)}.' for level, t in levels)
+    figures = []
+    if (folder/'lag.png').is_file():
+        figures = [figure_of(folder/'lag.png', f'Curves of agreement against lag. {said}')]
+    said += (' Filled points stand out of decoders that learned from other clips, over the whole curve at '
+             'once; 95% of those decoders lie below the dotted lines.')
+    return [dict(title='Importance against lag', line='how long after the picture', text=said,
+                 figures=figures, tables=[])]
 
 def similarity_part(study:Study)->list:
     "Likeness of maps over subjects for the template, where two were explained."
@@ -178,10 +183,14 @@ def similarity_part(study:Study)->list:
     if not file.is_file(): return []
     t = read_csv(file).rename(columns=dict(null='null, 95%'))
     sure = t.level[t.p <= .05].drop_duplicates().tolist()
-    line = f'more than null decoders say at the level of {sentence_list(sure)}' if sure else 'not shown at any level'
-    said = ('r: rank correlation of agreement over the parcels that both subjects have; null, 95%: so many pairs of decoders that '
-            'learned from the same other clips lie below; p: against these')
-    return [dict(title='Are the maps of subjects alike?', line=line, text='', figures=[], tables=[table_cells(t, said)])]
+    line = 'not shown at any level'
+    if sure: line = f'more than chance at the level of {sentence_list(sure)}'
+    t = t.rename(columns=dict(p_places='p places', p_decoders='p decoders'))
+    said = ('r: rank correlation of agreement over the parcels that both subjects have; p: the larger of '
+            'two, against maps as smooth at other places, and against decoders that learned from the same '
+            'other clips; null: 95% of the draws of the stricter one lie below')
+    return [dict(title='Are the maps of subjects alike?', line=line, text='', figures=[],
+                 tables=[table_cells(t, said)])]
 
 def brain_more(study:Study, subject:int|str)->list:
     "What belongs to all levels: importance against lag, likeness over subjects."
@@ -194,7 +203,8 @@ def brain_part(folder:'Path')->list: # explain/sub-s
     for level in [l for l in DECODER_OF if (folder/f'{l}.csv').is_file()]:
         planted = None if truth is None else truth[truth.level == level]
         text = '' if planted is None else planted_words(planted)
-        out.append(dict(title=BRAIN_TITLES[level], line=_line(folder, level), text=text, figures=level_figures(folder, level),
+        out.append(dict(title=BRAIN_TITLES[level], line=_line(folder, level), text=text,
+                        figures=level_figures(folder, level),
                         tables=level_tables(folder, level, planted)))
     if (folder/'motion_minus_anchor.csv').is_file(): out.insert(0, _difference_part(folder))
     return out

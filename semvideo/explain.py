@@ -6,11 +6,11 @@
 __all__ = ['DECODER_OF', 'EXPECTED_ROLES', 'VIEWS_DRAWN', 'NARROW_VIEWS', 'ExplainConfig', 'load_roles', 'explain_study',
            'parcel_map', 'why_not_compared', 'compare_maps']
 
-# %% ../nbs/630_explain.ipynb #1a55fd99
+# %% ../nbs/630_explain.ipynb #adf374fe
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, pandas as pd
-from .core import (Config, Decoded, SemvideoError, Stage, Study, atomic_path, progress, read_json,
+from .core import (Config, Decoded, SemvideoError, Stage, Study, atomic_path, progress, read_csv, read_json,
                            read_npy, write_csv, write_npy)
 from .agreement import (agreement, agreement_matrix, carried, carried_table, clip_parts, difference_table,
                                 far_apart, null_readouts, parcel_products)
@@ -18,7 +18,7 @@ from .cortex import AREA_GROUPS
 from .importance import METHOD_WORDS, bare_parcel, clip_mean, decode_clips, importance, roi_occlusion
 from .lag_curve import lag_products, lag_table, plot_lag_curve, watched
 from .map_nulls import planted_table, roi_table
-from .map_similarity import ParcelMap, similarity_table
+from .map_similarity import ParcelMap, parcel_places, similarity_table
 from .maps import plot_map, write_dscalar, write_metric
 
 # %% ../nbs/630_explain.ipynb #6241d8f6
@@ -366,15 +366,18 @@ def explain_study(study: Study,
         files.append(stage.dir/'planted.csv')
     return stage.finish(files, levels=list(modules))
 
-# %% ../nbs/630_explain.ipynb #c91e0f74
-def parcel_map(folder: Path, # explain/sub-{subject}
+# %% ../nbs/630_explain.ipynb #78de9d84
+def parcel_map(study: Study, subject: int | str,
                level: str # anchor, motion, holistic or latents
                ) -> ParcelMap | None:
     "Agreement of a subject's parcels with its draws; None where the level was not tested."
+    folder = study.path/f'explain/sub-{subject}'
     files = folder/f'{level}_clips.csv', folder/f'{level}_draws.npy'
     if not all(f.is_file() for f in files): return None
-    parts = pd.read_csv(files[0]).drop(columns='clip_id')
-    return ParcelMap(tuple(tuple(c.rsplit(' ', 1)) for c in parts), parts.mean().to_numpy(), read_npy(files[1]))
+    parts = read_csv(files[0]).drop(columns='clip_id')
+    names = tuple(tuple(c.rsplit(' ', 1)) for c in parts)
+    places = parcel_places(study.voxels(subject), names)
+    return ParcelMap(names, parts.mean().to_numpy(), read_npy(files[1]), places)
 
 def _explained(study):
     "Stages of the subjects that are explained."
@@ -386,27 +389,34 @@ def why_not_compared(study: Study) -> str:
     if len(keys) < 2: return 'one subject is explained so far' if keys else 'no subject is explained'
     asked = {k: (study.settings_of(k).get('seed'), study.settings_of(k).get('split')) for k in keys}
     if len(set(asked.values())) == 1: return ''
-    return 'their null decoders differ: ' + ', '.join(f'{k} has seed {s}, {split}' for k, (s, split) in asked.items())
+    told = [f'{k} has seed {s}, {split}' for k, (s, split) in asked.items()]
+    return f'their null decoders differ: {", ".join(told)}'
 
-# %% ../nbs/630_explain.ipynb #e2c67f5b
+# %% ../nbs/630_explain.ipynb #cb5a1661
+def _with_level(table, level):
+    "The table with its level in the first column."
+    table.insert(0, 'level', level)
+    return table
+
 def compare_maps(study: Study) -> Stage | None:
-    """Likeness of importance maps over the subjects that are explained, explain/similarity/similarity.csv: level,
-    subjects, parcels, r, null, p. Gives the finished `Stage`, None where no level was tested in two subjects.
-    Raises `SemvideoError` where they cannot be compared."""
+    """Likeness of importance maps over the subjects that are explained, explain/similarity/similarity.csv:
+    level, subjects, parcels, r, null, p_places, p_decoders, p. Gives the finished `Stage`, None where no
+    level was tested in two subjects. Raises `SemvideoError` where they cannot be compared."""
     if why := why_not_compared(study):
         raise SemvideoError('Maps of subjects cannot be compared', file=study.path/'explain', found=why,
                             expected='two subjects, explained with one seed on one split',
                             remedy='semvideo explain --force, with one seed')
     keys = _explained(study)
-    stage = Stage(study, 'explain', dict(subjects=keys), study.require(keys, 'explain', verify=keys), 'similarity')
+    needs = study.require(keys, 'explain', verify=keys)
+    stage = Stage(study, 'explain', dict(subjects=keys), needs, 'similarity')
     if stage.ready(): return stage
     tables = []
     for level in DECODER_OF:
-        maps = {k.split('sub-', 1)[1]: parcel_map(study.path/k, level) for k in keys}
+        maps = {s: parcel_map(study, s, level) for s in (k.split('sub-', 1)[1] for k in keys)}
         maps = {s: m for s, m in maps.items() if m is not None}
-        if len(maps) > 1: tables.append(similarity_table(maps).assign(level=level))
+        if len(maps) > 1: tables.append(_with_level(similarity_table(maps), level))
     if not tables: return None
     stage.rewrite()
     file = stage.dir/'similarity.csv'
-    write_csv(file, pd.concat(tables, ignore_index=True)[['level', 'subjects', 'parcels', 'r', 'null', 'p']])
+    write_csv(file, pd.concat(tables, ignore_index=True))
     return stage.finish([file])

@@ -42,7 +42,7 @@ def clip_step(segments: np.ndarray, onsets: np.ndarray) -> float: # (N,), (N,) s
     steps = np.concatenate(steps) if steps else np.empty(0)
     return float(np.median(steps)) if len(steps) else np.nan
 
-# %% ../nbs/618_lag_curve.ipynb #c7cf6b47
+# %% ../nbs/618_lag_curve.ipynb #bf6babc9
 @dataclass(frozen=True)
 class LagProducts:
     "Products of the voxels of groups of areas over pairs of clips, at each lag."
@@ -62,11 +62,13 @@ def lag_products(fmri: np.ndarray, # (N,V) or (N,R,V) of all clips of the split
                  steps: Sequence[int] = LAG_STEPS, # clips
                  groups: dict | None = None # {name: areas}; default: those of the paper's 4.4
                  ) -> LagProducts:
-    "What the curve needs to know of the voxels. Groups without voxels are left out; raises `SemvideoError` without any."
+    """What the curve needs to know of the voxels. Groups without voxels are left out; raises `SemvideoError`
+    without any."""
     x, parcels = zscored_voxels(fmri).astype(np.float32), voxels.parcel.map(bare_parcel)
     inside = {g: parcels.isin(areas).to_numpy() for g, areas in (groups or AREA_GROUPS).items()}
     inside = {g: i for g, i in inside.items() if i.any()}
-    if not inside: raise SemvideoError('No voxel lies in any group of areas', found=', '.join(sorted(set(parcels))[:5]))
+    if not inside:
+        raise SemvideoError('No voxel lies in any group of areas', found=', '.join(sorted(set(parcels))[:5]))
     at = [lagged_rows(segments, onsets, rows, k) for k in steps]
     made = []
     for group, voxel in inside.items():
@@ -77,7 +79,7 @@ def lag_products(fmri: np.ndarray, # (N,V) or (N,R,V) of all clips of the split
     step = clip_step(segments, onsets)
     return LagProducts(tuple(inside), tuple(float(k*step) for k in steps), np.stack(made).astype(np.float32))
 
-# %% ../nbs/618_lag_curve.ipynb #72b8ec2e
+# %% ../nbs/618_lag_curve.ipynb #4f0f3367
 def watched(readouts: Iterator, # of `null_readouts`
             products: LagProducts,
             into: list # to which (G,L) of each is added
@@ -91,13 +93,16 @@ def lag_table(products: LagProducts,
               matrix: np.ndarray, # (N,N) of `agreement_matrix`
               draws: Sequence[np.ndarray] # (G,L) of each null read-out
               ) -> pd.DataFrame:
-    """The curve: DataFrame group, lag_s (0 where the decoder reads), mean agreement, null (95 % of the null read-outs
-    lie below), p (family-wise over the curve), peak (is it the group's largest?)."""
+    """The curve: DataFrame group, lag_s (0 where the decoder reads), mean agreement, null (95 % of the null
+    read-outs lie below), p (family-wise over the curve), peak (is it the group's largest?)."""
     curve, draws = products.means(matrix), np.asarray(draws)
     p = family_p(curve.ravel(), draws.reshape(len(draws), -1)).reshape(curve.shape)
     null = np.quantile(draws, .95, 0)
-    rows = [dict(group=g, lag_s=s, mean=curve[i, j], null=null[i, j], p=p[i, j], peak=bool(j == curve[i].argmax()))
-            for i, g in enumerate(products.groups) for j, s in enumerate(products.seconds)]
+    rows = []
+    for i, group in enumerate(products.groups):
+        for j, seconds in enumerate(products.seconds):
+            peak = bool(j == curve[i].argmax())
+            rows.append(dict(group=group, lag_s=seconds, mean=curve[i, j], null=null[i, j], p=p[i, j], peak=peak))
     return pd.DataFrame(rows)
 
 def _finding(rows): # of one group
@@ -114,7 +119,7 @@ def lag_words(table: pd.DataFrame) -> str: # of `lag_table`
     for group, rows in table.groupby('group', sort=False): told.setdefault(_finding(rows), []).append(group)
     return '; '.join(f'{" and ".join(groups)} {what}' for what, groups in told.items())
 
-# %% ../nbs/618_lag_curve.ipynb #c19a6214
+# %% ../nbs/618_lag_curve.ipynb #cbacf8c1
 def _draw_group(ax, rows, colour):
     "One group's curve and its null."
     sure = rows.p <= .05
@@ -130,7 +135,8 @@ def plot_lag_curve(tables: dict, # {title: `lag_table`}
     import matplotlib.pyplot as plt
     columns = min(len(tables), 4 if width > 6 else 2)
     lines = -(-len(tables)//columns)
-    fig, axs = plt.subplots(lines, columns, figsize=(width, 1.9*lines + .6), sharey=True, squeeze=False, dpi=110)
+    size = width, 1.9*lines + .6
+    fig, axs = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False, dpi=110)
     for ax in axs.flat[len(tables):]: ax.axis('off')
     for ax, (title, table) in zip(axs.flat, tables.items()):
         for i, (_, rows) in enumerate(table.groupby('group', sort=False)): _draw_group(ax, rows, f'C{i}')
@@ -141,6 +147,8 @@ def plot_lag_curve(tables: dict, # {title: `lag_table`}
     for ax in axs[:, 0]: ax.set_ylabel('agreement (1e-4)', fontsize=8)
     fig.supxlabel('seconds after the volume that the decoder reads', fontsize=8, y=.02, va='bottom')
     handles, names = axs[0, 0].get_legend_handles_labels()
-    fig.legend(handles, names, loc='upper center', ncols=3 if width > 6 else 1, fontsize=8, frameon=False)
-    fig.tight_layout(rect=(0, .01, 1, 1 - (.25 if width > 6 else .17*len(names) + .08)/fig.get_figheight()), pad=.4)
+    wide = width > 6
+    fig.legend(handles, names, loc='upper center', ncols=3 if wide else 1, fontsize=8, frameon=False)
+    above = .25 if wide else .17*len(names) + .08 # inches of the legend
+    fig.tight_layout(rect=(0, .01, 1, 1 - above/size[1]), pad=.4)
     return fig

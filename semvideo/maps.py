@@ -234,7 +234,7 @@ def _write_names(ax, area, names, scale, points=6.5): # scale: inches a pixel
         ax.text(*at, name, fontsize=points, ha='center', va='center', color='.1',
                 path_effects=_halo(1.2))
 
-# %% ../nbs/620_maps.ipynb #92ea980b
+# %% ../nbs/620_maps.ipynb #0a41b918
 @dataclass(frozen=True)
 class _Page:
     "Where things go on a figure of rows of panels, in inches."
@@ -257,7 +257,8 @@ class _Page:
     @property
     def tall(self): return self.top + sum(self.heights) + self.between*(len(self.rows) - 1) + self.foot
     def panels(self):
-        "Place of each panel as shares of the figure, (left, bottom, width, height), and its inches a pixel; row by row."
+        """Place of each panel as shares of the figure, (left, bottom, width, height), and its inches a pixel;
+        row by row."""
         above = self.tall - self.top
         for row, height, scale in zip(self.rows, self.heights, self.scales):
             above -= height
@@ -284,7 +285,7 @@ def map_caption(voxels: pd.DataFrame, # of the map
             f'{"Outlined in green: significant areas. " if marked else ""}'
             f'{shape} fsLR-32k surface, S1200 group average (WU-Minn HCP).')
 
-# %% ../nbs/620_maps.ipynb #18a7b30e
+# %% ../nbs/620_maps.ipynb #42520b9a
 def _write_around(fig, page, cmap, limits, label, title, caption):
     "Colour bar, title and caption of a page."
     letters, narrow = round(17.5*page.width), page.width < 6
@@ -297,7 +298,8 @@ def _write_around(fig, page, cmap, limits, label, title, caption):
     fig.text(.5, .04/page.tall, textwrap.fill(caption, letters), ha='center', va='bottom', fontsize=7,
              color='.3')
     if not title: return
-    fig.text(.5, 1 - .04/page.tall, textwrap.fill(title, 3*letters//5), ha='center', va='top', fontsize=10.5)
+    title = textwrap.fill(title, 3*letters//5)
+    fig.text(.5, 1 - .04/page.tall, title, ha='center', va='top', fontsize=10.5)
 
 # %% ../nbs/620_maps.ipynb #557ff32e
 def _check_one_each(values, voxels):

@@ -9,12 +9,13 @@ __all__ = ['IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'cl
            'toy_voxels', 'sphere_points', 'spin_indices', 'patch_indices', 'patch_means', 'fdr', 'roi_table', 'auc',
            'planted_table', 'far_apart', 'agreement_matrix', 'agreement', 'ParcelProducts', 'parcel_products',
            'other_pairing', 'null_readouts', 'turned_in_time', 'family_p', 'Carried', 'carried', 'carried_table',
-           'difference_table', 'zscored_voxels', 'clip_parts', 'ParcelMap', 'map_likeness', 'similarity_table',
-           'LAG_STEPS', 'lagged_rows', 'clip_step', 'LagProducts', 'lag_products', 'watched', 'lag_table', 'lag_words',
-           'plot_lag_curve', 'VIEWS', 'MARK', 'to_surface', 'vertices_seen', 'map_caption', 'plot_map', 'write_dscalar',
-           'write_metric', 'to_surface_image', 'from_surface_image', 'outline_path', 'Outlines', 'PAGE_VIEWS',
-           'area_outlines', 'brain_svg', 'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study',
-           'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map', 'why_not_compared', 'compare_maps']
+           'difference_table', 'zscored_voxels', 'clip_parts', 'ParcelMap', 'parcel_places', 'smooth_surrogates',
+           'map_likeness', 'similarity_table', 'LAG_STEPS', 'lagged_rows', 'clip_step', 'LagProducts', 'lag_products',
+           'watched', 'lag_table', 'lag_words', 'plot_lag_curve', 'VIEWS', 'MARK', 'to_surface', 'vertices_seen',
+           'map_caption', 'plot_map', 'write_dscalar', 'write_metric', 'to_surface_image', 'from_surface_image',
+           'outline_path', 'Outlines', 'PAGE_VIEWS', 'area_outlines', 'brain_svg', 'DECODER_OF', 'EXPECTED_ROLES',
+           'ExplainConfig', 'load_roles', 'explain_study', 'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map',
+           'why_not_compared', 'compare_maps']
 
 # %% ../nbs/690_neuro.ipynb #3e29d6f8
 from .importance import *
@@ -28,7 +29,7 @@ from .outlines import *
 from .explain import *
 from .base import renamed
 
-# %% ../nbs/690_neuro.ipynb #a2aec40c
+# %% ../nbs/690_neuro.ipynb #cd2f7c61
 _all_ = [
     # importance
     'IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'clip_mean',
@@ -44,9 +45,10 @@ _all_ = [
     'null_readouts', 'turned_in_time', 'family_p', 'Carried', 'carried', 'carried_table',
     'difference_table', 'zscored_voxels', 'clip_parts',
     # map_similarity
-    'ParcelMap', 'map_likeness', 'similarity_table',
+    'ParcelMap', 'parcel_places', 'smooth_surrogates', 'map_likeness', 'similarity_table',
     # lag_curve
-    'LAG_STEPS', 'lagged_rows', 'clip_step', 'LagProducts', 'lag_products', 'watched', 'lag_table', 'lag_words', 'plot_lag_curve',
+    'LAG_STEPS', 'lagged_rows', 'clip_step', 'LagProducts', 'lag_products', 'watched', 'lag_table',
+    'lag_words', 'plot_lag_curve',
     # maps
     'VIEWS', 'MARK', 'to_surface', 'vertices_seen', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
     'to_surface_image', 'from_surface_image',
