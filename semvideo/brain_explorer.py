@@ -97,7 +97,7 @@ def values(self: BrainExplorer) -> dict:
     worst = _sorted_names(self.ids, [-v for v in own], 4)
     return out | dict(best=_sorted_names(self.ids, own, 4), worst={c: -v for c, v in worst.items()})
 
-# %% ../nbs/723_brain_explorer.ipynb #cc6898d4
+# %% ../nbs/723_brain_explorer.ipynb #3a1c6e2a
 @patch
 def _make_widgets(self: BrainExplorer):
     "Level, area, clip, map, film and numbers."
@@ -106,7 +106,7 @@ def _make_widgets(self: BrainExplorer):
     self.pick_area = w.Dropdown(options=['none', *self.names], description='area')
     self.pick_clip = w.SelectionSlider(options=['whole film', *self.ids], description='clip',
                                        continuous_update=False)
-    self.map, self.text = w.HTML(), w.HTML()
+    self.map, self.text = w.HTML(layout=w.Layout(max_width='46em')), w.HTML()
     self.film = w.Image(format='webp', width=392, layout=w.Layout(display='none'))
     self.best = w.Select(options=[], description='clips', rows=8)
     beside = w.HBox([self.best, self.film])

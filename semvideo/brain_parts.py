@@ -123,7 +123,7 @@ def _silence_table(file):
 # %% ../nbs/716_brain_parts.ipynb #c0b83c8f
 _all_ = ['AREA_GROUPS'] # of `semvideo.cortex`
 
-# %% ../nbs/716_brain_parts.ipynb #b31ee6e1
+# %% ../nbs/716_brain_parts.ipynb #f507c27e
 def level_tables(folder:'Path', level:str, # explain/sub-s
                  planted:pd.DataFrame|None=None)->list: # rows of planted.csv of this level, or None
     "Parcels, planted truth and cost of silence of a level."
@@ -133,6 +133,7 @@ def level_tables(folder:'Path', level:str, # explain/sub-s
     if silence.is_file(): out.append(_silence_table(silence))
     return out
 
+# %% ../nbs/716_brain_parts.ipynb #3ad9fff3
 def difference_words(table:pd.DataFrame)->str: # motion_minus_anchor.csv
     "Which groups of areas carry more of the motion state, which more of the anchor's, in words."
     told, sure = [], table.p <= .05
@@ -164,6 +165,7 @@ def _line(folder, level):
     if first is None: return ''
     return f'most in {strongest(voxels.rename(columns={first: "value"}))}'
 
+# %% ../nbs/716_brain_parts.ipynb #29232c69
 def lag_part(folder:'Path')->list: # explain/sub-s
     "Importance against lag for the template, where `explain` measured it."
     if not (folder/'lag.csv').is_file(): return []
@@ -196,6 +198,7 @@ def brain_more(study:Study, subject:int|str)->list:
     "What belongs to all levels: importance against lag, likeness over subjects."
     return lag_part(study.path/f'explain/sub-{subject}') + similarity_part(study)
 
+# %% ../nbs/716_brain_parts.ipynb #4ae8ec1d
 def brain_part(folder:'Path')->list: # explain/sub-s
     "Maps, parcels and planted truth for the template: what answers section 4.4 first, then each level."
     file, out = folder/'planted.csv', []

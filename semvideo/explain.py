@@ -113,7 +113,7 @@ def _chosen_clips(study, subject, config):
     study.log('reads', split=config.split, by='explain', subject=subject)
     return _clips_of(study, subject, config.split, config.max_clips)
 
-# %% ../nbs/630_explain.ipynb #3adc8c75
+# %% ../nbs/630_explain.ipynb #837797e3
 @dataclass(frozen=True)
 class _Tested:
     "What the test of agreement reads, the same for each level."
@@ -150,6 +150,7 @@ def _tested(study, subject, config):
     segments, lagged = study.select('train').segment.to_numpy(), _lagged(study, subject, config, clips, far)
     return _Tested(clips, far, parcels, lagged, study.fmri(subject, 'train'), segments)
 
+# %% ../nbs/630_explain.ipynb #bfd43a8a
 def _parts_table(study, tested, matrix, config):
     "`clip_parts` as a table: clip_id, then a column a parcel, such as 'V1 L'."
     names, parts = clip_parts(tested.clips.x, matrix, study.voxels(tested.clips.subject), tested.far)
@@ -212,7 +213,7 @@ def _planted(maps, voxels, roles, level, config):
         tables.append(marks.assign(level=level, method=method))
     return tables
 
-# %% ../nbs/630_explain.ipynb #6b871629
+# %% ../nbs/630_explain.ipynb #43e7c606
 VIEWS_DRAWN = (('lateral', 'medial', 'ventral'), ('flat',))
 NARROW_VIEWS = (('lateral',), ('medial',), ('ventral',), ('flat',)) # of a telephone's picture
 _AREAS_NAMED = ('V1', 'V4', 'MT', 'MST', 'V3A', 'FFC', 'VVC', 'PHA1', 'TPOJ1') # those of the paper's 4.4
@@ -227,7 +228,7 @@ def _save_map(path, values, voxels, **kw): # **kw: of `plot_map`
     "A map for a wide page and, as NAME_narrow.png, for a narrow one; paths."
     wide = plot_map(values, voxels, views=VIEWS_DRAWN, outline=_AREAS_NAMED, **kw)
     narrow = plot_map(values, voxels, views=NARROW_VIEWS, outline=_AREAS_NAMED, width=4.2, **kw)
-    return [_save_figure(wide, path), _save_figure(narrow, path.with_name(f'{path.stem}_narrow.png'), 170)]
+    return [_save_figure(wide, path), _save_figure(narrow, path.with_name(f"{path.stem}_narrow.png"), 143)]
 
 def _one_scale(maps, method):
     "Limits of a method's colours over all levels; None where levels have units of their own."
@@ -250,7 +251,7 @@ def _draw_maps(maps, voxels, marked, folder): # maps: {level: {method: (V,)}}
                                title=f'{name}: {says}', label=scale, limits=limits and (0., unit*limits[1]))
     return paths
 
-# %% ../nbs/630_explain.ipynb #b30c965a
+# %% ../nbs/630_explain.ipynb #d2fa9d5f
 def _differences(found, voxels, folder): # found: {level: _Found}
     "Table and picture of motion minus anchor; paths, and the map."
     if not {'motion', 'anchor'} <= set(found): return [], {}
@@ -263,6 +264,7 @@ def _differences(found, voxels, folder): # found: {level: _Found}
                          label='difference of agreement, 1e-4', limits=(-high, high))
     return [folder/'motion_minus_anchor.csv', *pictures], {'motion minus anchor': values}
 
+# %% ../nbs/630_explain.ipynb #865c9893
 def _lag_files(found, folder):
     "Importance against lag of all levels: table and pictures; paths."
     tables = {dict(latents='motion latents').get(l, l): f.lag for l, f in found.items() if f.lag is not None}
