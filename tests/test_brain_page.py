@@ -17,7 +17,7 @@ from semvideo.sample import sample_study
 def asked(tmp_path_factory):
     "(study with an explained made-up brain, its reconstructions)."
     study, recon = sample_study(tmp_path_factory.mktemp('brain')/'study')
-    explain_study(study, 1, decoders=give_brain(study), n_decoders=99, n_null=49, occlusion=False, methods=('haufe',))
+    explain_study(study, 1, decoders=give_brain(study), n_decoders=99, n_null=49, occlusion=False, methods=())
     return study, recon
 
 
@@ -25,6 +25,14 @@ def asked(tmp_path_factory):
 def page(asked):
     study, recon = asked
     return write_brain_page(study, 1, recon=recon, report='report.html')
+
+
+@pytest.fixture(scope='module')
+def report(asked, tmp_path_factory):
+    "The report of the study, and beside it the page."
+    from semvideo.report import report_study
+    study, recon = asked
+    return report_study(study, 1, tmp_path_factory.mktemp('report')/'out.html', recon=recon, n=1)
 
 
 def parts(study, level='motion'):
@@ -95,13 +103,10 @@ def test_without_targets_there_are_maps_and_no_clips(asked, tmp_path):
     assert 'no targets' in write_brain_page(other, 1, recon=recon).read_text(encoding='utf-8')
 
 
-def test_the_report_links_the_page_beside_it(asked, tmp_path):
-    from semvideo.report import report_study
-    study, recon = asked
-    out = report_study(study, 1, tmp_path/'out.html', recon=recon, n=1)
-    text = out.read_text(encoding='utf-8')
+def test_the_report_links_the_page_beside_it(report):
+    text, page = report.read_text(encoding='utf-8'), report.with_name('out-brain.html')
     assert re.findall(r'(?:src|href|poster|action)="(?!data:|#)[^"]*"', text) == ['href="out-brain.html"']
-    assert (tmp_path/'out-brain.html').is_file() and 'href="out.html"' in (tmp_path/'out-brain.html').read_text(encoding='utf-8')
+    assert page.is_file() and 'href="out.html"' in page.read_text(encoding='utf-8')
     assert text.count('max-width: 640px) and') >= 4 and len(text) < 15e6
 
 
@@ -217,12 +222,9 @@ def test_the_browser_would_see_a_page_that_is_broken(browser, page):
 
 
 @pytest.mark.slow
-def test_on_a_telephone_the_report_shows_the_narrow_map(browser, asked, tmp_path):
-    from semvideo.report import report_study
-    study, recon = asked
-    out = report_study(study, 1, tmp_path/'r.html', recon=recon, n=1)
+def test_on_a_telephone_the_report_shows_the_narrow_map(browser, report):
     shown = "(() => { const i = document.querySelector('.maps img'); return [i.clientWidth, i.clientHeight/i.clientWidth, i.currentSrc.length]; })()"
-    wide, narrow = (Seen(browser, out, w) for w in (1300, 390))
+    wide, narrow = (Seen(browser, report, w) for w in (1300, 390))
     for s in (wide, narrow): s.page.wait_for_function("document.querySelector('.maps img').complete")
     a, b = wide.ask(shown), narrow.ask(shown)
     assert a[1] < 1 and b[1] > 1.7 and a[2] != b[2]

@@ -118,7 +118,10 @@ def notebook(tmp_path_factory):
     from semvideo.sample import sample_study
     folder = tmp_path_factory.mktemp('widgets')
     study, recon = sample_study(folder/'study')
-    explain_study(study, 1, decoders=give_brain(study), n_decoders=49, n_null=49, occlusion=False, methods=('haufe',))
+    with pytest.MonkeyPatch.context() as m: # pictures take seconds, and no widget shows them
+        m.setattr('semvideo.explain._save_map', lambda *a, **kw: [])
+        m.setattr('semvideo.explain._lag_files', lambda *a: [])
+        explain_study(study, 1, decoders=give_brain(study), n_decoders=49, n_null=49, occlusion=False, methods=())
     np.save(folder/'recon.npy', recon)
     first = f'import numpy as np\nfrom semvideo.core import Study\nstudy, recon = Study("{folder}/study"), np.load("{folder}/recon.npy")'
     cells = [first] + [c.format(folder=folder) for c in CELLS.values()]
@@ -147,10 +150,14 @@ def served(command, port, folder):
     raise AssertionError('the server does not answer')
 
 
+def needs(command, name):
+    if shutil.which(command) is None: pytest.skip(f'{name} is not installed: pip install "semvideo[notebooks]"')
+
+
 @pytest.fixture
-def voila(notebook):
-    if shutil.which('voila') is None: pytest.skip('voila is not installed: pip install "semvideo[notebooks]"')
-    port = free_port()
+def voila(request):
+    needs('voila', 'Voila')
+    notebook, port = request.getfixturevalue('notebook'), free_port()
     command = ['voila', str(notebook), f'--port={port}', '--no-browser', '--Voila.ip=127.0.0.1', '--show_tracebacks=True']
     server = served(command, port, notebook.parent)
     yield f'http://127.0.0.1:{port}/'
@@ -188,7 +195,7 @@ def use_all(page, folder):
 
 
 @pytest.mark.slow
-def test_widgets_answer_in_voila(browser, voila, notebook):
+def test_widgets_answer_in_voila(voila, browser, notebook):
     context = browser.new_context(viewport=dict(width=1300, height=1400))
     page, said, asked = context.new_page(), [], []
     page.on('pageerror', lambda e: said.append(str(e)))
@@ -204,8 +211,9 @@ def test_widgets_answer_in_voila(browser, voila, notebook):
 
 
 @pytest.fixture
-def lab(notebook):
-    if shutil.which('jupyter-lab') is None: pytest.skip('JupyterLab is not installed: pip install "semvideo[notebooks]"')
+def lab(request):
+    needs('jupyter-lab', 'JupyterLab')
+    notebook = request.getfixturevalue('notebook')
     (notebook.parent/'reviews.jsonl').unlink(missing_ok=True)
     shutil.rmtree(notebook.parent/'study/stages/train', ignore_errors=True)
     port = free_port()
@@ -218,12 +226,14 @@ def lab(notebook):
 
 
 @pytest.mark.slow
-def test_widgets_answer_in_jupyterlab(browser, lab, notebook):
+def test_widgets_answer_in_jupyterlab(lab, browser, notebook):
     context = browser.new_context(viewport=dict(width=1300, height=2600))
     page, said = context.new_page(), []
     page.on('pageerror', lambda e: said.append(str(e)))
     page.goto(lab, timeout=120_000)
-    page.get_by_role('menuitem', name='Run', exact=True).click(timeout=90_000)
+    page.locator('.jp-Notebook .jp-Cell').first.wait_for(timeout=90_000)
+    page.get_by_text('Python 3 (ipykernel) | Idle').first.wait_for(timeout=90_000)
+    page.get_by_role('menuitem', name='Run', exact=True).click()
     page.locator('.lm-Menu-itemLabel').get_by_text('Run All Cells', exact=True).click()
     use_all(page, notebook.parent)
     if folder := os.environ.get('SEMVIDEO_SHOTS'): page.screenshot(path=f'{folder}/lab.png', full_page=True)
