@@ -42,7 +42,7 @@ class Explorer:
         from IPython.display import display
         display(self.box)
 
-# %% ../nbs/720_explorer.ipynb #fb42887e
+# %% ../nbs/720_explorer.ipynb #a9899109
 @patch
 def _make_widgets(self:Explorer):
     "Slider, picture and text, below each other."

@@ -5,44 +5,58 @@
 # %% auto #0
 __all__ = ['IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'clip_mean', 'run_decoder', 'decode_clips',
            'path_gradients', 'sensitivity', 'components', 'haufe', 'input_weights', 'importance', 'pattern_correlation',
-           'bare_parcel', 'roi_occlusion', 'hcp_file', 'load_surface', 'cortex_rows', 'atlas', 'toy_voxels',
-           'sphere_points', 'spin_indices', 'patch_indices', 'patch_means', 'fdr', 'roi_table', 'auc', 'planted_table',
-           'far_apart', 'agreement_matrix', 'agreement', 'ParcelProducts', 'parcel_products', 'other_pairing',
-           'null_readouts', 'turned_in_time', 'family_p', 'Carried', 'carried', 'carried_table', 'difference_table',
-           'VIEWS', 'MARK', 'to_surface', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
-           'to_surface_image', 'from_surface_image', 'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles',
-           'explain_study', 'VIEWS_DRAWN']
+           'bare_parcel', 'roi_occlusion', 'hcp_file', 'load_surface', 'cortex_rows', 'atlas', 'AREA_GROUPS',
+           'toy_voxels', 'sphere_points', 'spin_indices', 'patch_indices', 'patch_means', 'fdr', 'roi_table', 'auc',
+           'planted_table', 'far_apart', 'agreement_matrix', 'agreement', 'ParcelProducts', 'parcel_products',
+           'other_pairing', 'null_readouts', 'turned_in_time', 'family_p', 'Carried', 'carried', 'carried_table',
+           'difference_table', 'zscored_voxels', 'clip_parts', 'ParcelMap', 'parcel_places', 'smooth_surrogates',
+           'map_likeness', 'similarity_table', 'LAG_STEPS', 'lagged_rows', 'clip_step', 'LagProducts', 'lag_products',
+           'watched', 'lag_table', 'lag_words', 'plot_lag_curve', 'VIEWS', 'MARK', 'to_surface', 'vertices_seen',
+           'map_caption', 'plot_map', 'write_dscalar', 'write_metric', 'to_surface_image', 'from_surface_image',
+           'outline_path', 'Outlines', 'PAGE_VIEWS', 'area_outlines', 'brain_svg', 'DECODER_OF', 'EXPECTED_ROLES',
+           'ExplainConfig', 'load_roles', 'explain_study', 'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map',
+           'why_not_compared', 'compare_maps']
 
-# %% ../nbs/690_neuro.ipynb #e959ab49
+# %% ../nbs/690_neuro.ipynb #3e29d6f8
 from .importance import *
 from .cortex import *
 from .map_nulls import *
 from .agreement import *
+from .map_similarity import *
+from .lag_curve import *
 from .maps import *
+from .outlines import *
 from .explain import *
 from .base import renamed
 
-# %% ../nbs/690_neuro.ipynb #3f76e416
+# %% ../nbs/690_neuro.ipynb #cd2f7c61
 _all_ = [
     # importance
     'IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'clip_mean',
     'run_decoder', 'decode_clips', 'path_gradients', 'sensitivity', 'components', 'haufe',
     'input_weights', 'importance', 'pattern_correlation', 'bare_parcel', 'roi_occlusion',
     # cortex
-    'hcp_file', 'load_surface', 'cortex_rows', 'atlas', 'toy_voxels',
+    'hcp_file', 'load_surface', 'cortex_rows', 'atlas', 'AREA_GROUPS', 'toy_voxels',
     # map_nulls
     'sphere_points', 'spin_indices', 'patch_indices', 'patch_means', 'fdr', 'roi_table', 'auc',
     'planted_table',
     # agreement
     'far_apart', 'agreement_matrix', 'agreement', 'ParcelProducts', 'parcel_products', 'other_pairing',
     'null_readouts', 'turned_in_time', 'family_p', 'Carried', 'carried', 'carried_table',
-    'difference_table',
+    'difference_table', 'zscored_voxels', 'clip_parts',
+    # map_similarity
+    'ParcelMap', 'parcel_places', 'smooth_surrogates', 'map_likeness', 'similarity_table',
+    # lag_curve
+    'LAG_STEPS', 'lagged_rows', 'clip_step', 'LagProducts', 'lag_products', 'watched', 'lag_table',
+    'lag_words', 'plot_lag_curve',
     # maps
-    'VIEWS', 'MARK', 'to_surface', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
+    'VIEWS', 'MARK', 'to_surface', 'vertices_seen', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
     'to_surface_image', 'from_surface_image',
+    # outlines
+    'outline_path', 'Outlines', 'PAGE_VIEWS', 'area_outlines', 'brain_svg',
     # explain
     'DECODER_OF', 'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study',
-    'VIEWS_DRAWN',
+    'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map', 'why_not_compared', 'compare_maps',
 ]
 
 # %% ../nbs/690_neuro.ipynb #09bc30dd

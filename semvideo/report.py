@@ -17,9 +17,10 @@ __all__ = ['RULES', 'SECTIONS', 'FOOT', 'NO_RIDGE', 'page_verdicts', 'lost_notes
            'level_tables', 'brain_part', 'moves', 'clip_tags', 'listed_clips', 'clip_scores', 'clip_film', 'clip_rows',
            'STAGE_ORDER', 'trust_table', 'frechet_table', 'selection_tables', 'ceiling_tables', 'leak_tables',
            'reader_tables', 'stages_of_page', 'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer',
-           'register_view']
+           'register_view', 'figure_of', 'lag_part', 'similarity_part', 'brain_more', 'brain_page_data',
+           'write_brain_page']
 
-# %% ../nbs/729_report.ipynb #ff376475
+# %% ../nbs/729_report.ipynb #817d73c1
 from pathlib import Path
 from .core import *
 from .evaluate import OURS
@@ -33,8 +34,9 @@ from .brain_parts import *
 from .clip_table import *
 from .provenance import *
 from .explorer import *
+from .brain_page import *
 
-# %% ../nbs/729_report.ipynb #8bf4d2b4
+# %% ../nbs/729_report.ipynb #dc0d82f3
 _all_ = ['side_by_side', 'shrink', 'PAPER', 'INK', 'dark_image', 'figure_uris', 'data_uri', 'video_uri',
          'image_uri', 'animation', 'enlarge', 'frame_strip',
          'contact_sheet', 'fill_template', 'row_picture', 'sample_film', 'sample_study',
@@ -50,9 +52,10 @@ _all_ = ['side_by_side', 'shrink', 'PAPER', 'INK', 'dark_image', 'figure_uris', 
          'level_tables', 'brain_part', 'moves', 'clip_tags', 'listed_clips', 'clip_scores',
          'clip_film', 'clip_rows', 'STAGE_ORDER', 'trust_table', 'frechet_table',
          'selection_tables', 'ceiling_tables', 'leak_tables', 'reader_tables', 'stages_of_page',
-         'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer', 'register_view']
+         'stage_tables', 'versions', 'page_details', 'trust_part', 'Explorer', 'register_view',
+         'figure_of', 'lag_part', 'similarity_part', 'brain_more', 'brain_page_data', 'write_brain_page']
 
-# %% ../nbs/729_report.ipynb #ee9cc0bb
+# %% ../nbs/729_report.ipynb #94c8eecf
 RULES = dict(
     verdict='A null is a video that knows nothing of the clip it is scored against. It counts '
     'as beaten only if the whole 95% interval of the paired difference, a t interval over '
@@ -81,10 +84,13 @@ RULES = dict(
     'than 20 s away, relative to the mean of the true states; in the table of metrics '
     'and in the curve of repeats it compares with all clips, relative to the mean '
     'training state, so the numbers differ a little.',
-    brain='Each map is tested over parcels against compact patches of the same size drawn '
-    'among the same voxels. "Uses" is the sensitivity of the decoder; "carries" is '
-    'the activation pattern (Haufe et al. 2014). A decoder can use a voxel that carries '
-    'nothing, to cancel noise.')
+    brain='"Carries rightly" is what the voxels carry of what is decoded rightly. It is tested against '
+    'decoders of the same voxels that learned from other clips, and against the film shifted in '
+    'time; areas outlined in green are above the largest area of 95% of the draws of both. '
+    '"Uses" is the sensitivity of the decoder; "carries" is the activation pattern (Haufe et al. '
+    '2014), which follows any signal, also where nothing true was learned. A decoder can use a '
+    'voxel that carries nothing, to cancel noise. Where no targets were there to test with, a map '
+    'is held against compact patches of the same size drawn among the same voxels.')
 
 # %% ../nbs/729_report.ipynb #634e681e
 SECTIONS = [('verdict', 'Verdict'), ('watch', 'Clips'), ('metrics', 'Metrics'),
@@ -167,7 +173,7 @@ def trust_line(tables:list)->str: # as from `trust_part`
     if by['not known']: said += f' Not known: {"; ".join(by["not known"])}.'
     return said
 
-# %% ../nbs/729_report.ipynb #1df01525
+# %% ../nbs/729_report.ipynb #9876e3f1
 def page_data(study:Study, subject:int|str, split:str='test', recon:'np.ndarray|None'=None,
               n:int=8)->dict: # clips of the opening strip
     "Everything the template needs, as one dict of plain data."
@@ -183,10 +189,10 @@ def page_data(study:Study, subject:int|str, split:str='test', recon:'np.ndarray|
         **clips_part(study, parts, split, n),
         **metrics_part(parts.results),
         **captions_part(study, subject, parts, split),
-        brain=brain_part(study.path/f'explain/sub-{subject}'), brain_rule=RULES['brain'],
+        brain=brain_part(study.path/f'explain/sub-{subject}') + brain_more(study, subject), brain_rule=RULES['brain'],
         trust=trust, trust_line=trust_line(trust), details=details)
 
-# %% ../nbs/729_report.ipynb #569862ca
+# %% ../nbs/729_report.ipynb #a720e4ca
 def report_study(study:Study,
                  subject:int|str, # whose reconstruction
                  out:Path|str|None=None, # file; default report.html in the study
@@ -194,21 +200,28 @@ def report_study(study:Study,
                  recon:'np.ndarray|None'=None, # uint8 (N,F,H,W,3); default: what `render` left
                  n:int=8, # clips of the opening strip
                  force:bool=True)->Path: # always so; kept for symmetry with the other verbs
-    "Write the page of a study: one HTML file that needs nothing else. -> its path."
+    """Write the page of a study: one HTML file that needs nothing else. -> its path.
+    Where maps were made, the page that answers to the pointer lies beside it, as NAME-brain.html, and is linked."""
     own_place = not out and recon is None
     stage = report_stage(study, subject, split, n) if own_place else None
-    page = fill_template('report.html', **page_data(study, subject, split, recon, n))
     out = Path(out or study.path/'report.html')
-    write_text(out, page)
-    if stage: stage.finish([out])
+    data = page_data(study, subject, split, recon, n)
+    files = [out]
+    if data['brain']:
+        asked = out.with_name(f'{out.stem}-brain.html')
+        files.append(write_brain_page(study, subject, asked, split, recon, data['clips']['rows'], out.name))
+    links = [f.name for f in files[1:]]
+    write_text(out, fill_template('report.html', **data, brain_page=links[0] if links else ''))
+    if stage: stage.finish(files)
     return out
 
-# %% ../nbs/729_report.ipynb #917e73a1
+# %% ../nbs/729_report.ipynb #5fad76eb
 def report_stage(study:Study, subject:int|str, split:str, n:int)->Stage:
     """The stage `report`, opened anew, once everything the page prints was read whole and found as its
     stages wrote it."""
     have = study.stages()
-    shown = (f'render/sub-{subject}/{split}', f'evaluate/sub-{subject}', f'explain/sub-{subject}')
+    shown = (f'render/sub-{subject}/{split}', f'evaluate/sub-{subject}', f'explain/sub-{subject}',
+             'explain/similarity')
     needs = tuple(k for k in shown if k in have)
     for key in sorted(set(shown) - set(have)):
         if any(p.is_file() for p in (study.path/key).rglob('*')):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MODES', 'PROFILES', 'do_targets', 'plan_train', 'do_train', 'do_decode', 'do_render', 'study_judges', 'say_readouts',
            'score_as_asked', 'order_as_asked', 'steering_as_asked', 'evaluate_steps', 'plan_evaluate', 'say_order',
-           'say_steering', 'do_evaluate', 'do_explain', 'do_report']
+           'say_steering', 'do_evaluate', 'do_explain', 'say_likeness', 'do_report']
 
 # %% ../nbs/755_stage_verbs.ipynb #069d47a3
 import argparse, copy
@@ -206,13 +206,23 @@ def do_evaluate(a:argparse.Namespace)->None:
     for table,print_it in zip(more, [say_order]*a.shuffle + [say_steering]*a.steering): print_it(table)
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
-# %% ../nbs/755_stage_verbs.ipynb #7346ca1b
+# %% ../nbs/755_stage_verbs.ipynb #4847c650
 @verb(STUDY, SUBJECT, SEED, FORCE, DRY, QUIET)
 def do_explain(a:argparse.Namespace)->None:
     "Which voxels and regions each level listens to."
     study, s = open_study(a)
     from semvideo import neuro
     say(neuro.explain_study(study, s, seed=a.seed, force=a.force))
+    if sum(k.startswith('explain/sub-') for k in study.stages()) < 2: return
+    if why := neuro.why_not_compared(study): return say(f'maps of subjects are not compared: {why}')
+    if stage := neuro.compare_maps(study): say_likeness(stage)
+
+def say_likeness(stage:'Stage')->None: # of `compare_maps`
+    "How alike the maps of subjects are."
+    from semvideo.core import read_csv
+    say('\nare the maps of subjects alike? rank correlation, and 95 % of null decoders')
+    say(read_csv(stage.dir/'similarity.csv').to_string(index=False, float_format='%.3f'))
+    say(stage)
 
 @verb(STUDY, SUBJECT, FORCE, DRY, QUIET)
 def do_report(a:argparse.Namespace)->None:

@@ -52,7 +52,7 @@ def check_names(names: Iterable, # of subjects or splits: each has files of its 
                 found=f'{other}, {name}',
                 expected='names that are files of their own on every system')
 
-# %% ../nbs/020_study.ipynb #5f720e8c
+# %% ../nbs/020_study.ipynb #2dfcf612
 CLIP_COLUMNS = ('clip_id', 'split', 'segment', 'onset_s', 'duration_s', 'source')
 VOXEL_COLUMNS = ('grayordinate', 'hemisphere', 'vertex', 'parcel', 'reliability', 'p')
 CAPTION_LEVELS = ('basic', 'anchor', 'motion', 'holistic')
@@ -61,9 +61,9 @@ CREATED_FILES = ('manifest.json', 'clips.csv', 'dataset_description.json') # by 
 STUDY_PARTS = ('stages', 'frames', 'fmri', 'captions', 'mine', 'targets', 'train', 'decode',
                'render', 'evaluate', 'explain', 'ablate', 'compare', 'order', 'steering', 'report', 'prepare',
                'clips.csv', 'leak_audit.csv', 'leak_neighbours.csv', 'log.jsonl', 'report.html',
-               'dataset_description.json', 'manifest.json')
+               'report-brain.html', 'dataset_description.json', 'manifest.json')
 
-# %% ../nbs/020_study.ipynb #c886ce63
+# %% ../nbs/020_study.ipynb #c7c4c3c4
 def need_columns(df: 'pd.DataFrame',
                  columns: Iterable[str], # wanted
                  what: str, # what the rows are, in the plural

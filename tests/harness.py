@@ -373,7 +373,7 @@ def start(kind, rng, seconds): # seconds: how long the two take alone
 
 def is_data(name):
     "Is it what a stage gives, and not a book it keeps? Those say in how many parts the work was done, and pages print them."
-    return not name.startswith(("stages/", "mine/store/")) and name != "report.html"
+    return not name.startswith(("stages/", "mine/store/")) and name not in ("report.html", "report-brain.html")
 
 
 def both(lines, offset, plant=None):

@@ -135,3 +135,19 @@ def test_dead_voxels_are_zero():
     xe = xe.copy()
     xe[:, 3] = 5
     assert agreement(xe, ye, ye, FAR)[3] == 0
+
+
+def test_what_was_measured_on_the_miniature_holds():
+    "tests/map_rates.py, over all vertices, those of areas that answer to nothing too: few false claims, motion in V1 where it was planted."
+    import json
+    from pathlib import Path
+    rates = json.loads((Path(__file__).parent/'results/map_rates.json').read_text())
+    levels = {l: rates[l] for l in ('anchor', 'motion', 'holistic', 'latents')}
+    for r in levels.values():
+        assert max(r['false_with_null_decoders'], r['false_with_noise']) <= .05
+        assert r['significant']['none'] == '0 of 6' and r['haufe_auc_of_null_decoders'] > .9
+    moving, still = levels['motion']['v1']
+    assert min(moving, still) > 100 and levels['motion']['v1_motion_auc'] > .7 > .55 > levels['anchor']['v1_motion_auc']
+    difference = rates['motion minus anchor']
+    assert difference['motion']['motion'] == difference['motion']['of'] and difference['early']['anchor'] == difference['early']['of']
+    assert difference['none'] == dict(of=6, motion=0, anchor=0)

@@ -25,8 +25,8 @@ def test_explain_study_writes_everything_twice_the_same(decoder, fmri, voxels, t
         made.append(st.dir)
     names = sorted(p.name for p in made[0].iterdir())
     assert names == [
-        'latents.csv', 'latents_gradient.png', 'latents_roi.csv', 'maps.L.func.gii', 'maps.R.func.gii', 'maps.dscalar.nii', 'motion.csv',
-        'motion_gradient.png', 'motion_roi.csv', 'planted.csv'
+        'latents.csv', 'latents_gradient.png', 'latents_gradient_narrow.png', 'latents_roi.csv', 'maps.L.func.gii', 'maps.R.func.gii',
+        'maps.dscalar.nii', 'motion.csv', 'motion_gradient.png', 'motion_gradient_narrow.png', 'motion_roi.csv', 'planted.csv'
     ]
     assert all(
         (made[0]/n).read_bytes() == (made[1]/n).read_bytes() for n in names if n.endswith('csv'))
@@ -111,6 +111,10 @@ def test_what_is_decoded_rightly_is_found_and_drawn(tmp_path):
     side = dict(L='_CORTEX_LEFT', R='_CORTEX_RIGHT')
     got = [at[side[h], v] for h, v in zip(csv.hemisphere, csv.vertex)]
     assert np.allclose(got, csv.agreement, rtol=1e-5)
+    lag = read_csv(d/'lag.csv')
+    assert set(lag.group) == {'early visual areas', 'motion areas'} and (d/'lag.png').is_file() and (d/'lag_narrow.png').is_file()
+    best = lag[lag.peak].set_index(['level', 'group'])
+    assert best.lag_s['anchor', 'early visual areas'] == best.lag_s['motion', 'motion areas'] == 0
     left = nib.load(d/'maps.L.func.gii')
     assert left.darrays[0].data.shape == (32492,) and left.meta['AnatomicalStructurePrimary'] == 'CortexLeft'
     assert np.isfinite(left.darrays[0].data).sum() == (csv.hemisphere == 'L').sum()
@@ -124,7 +128,7 @@ def test_decoders_that_learned_from_other_clips_have_no_area(tmp_path):
     for seed in range(20):
         study, decoders = planted_study(tmp_path/f's{seed}', seed, True)
         tested = _tested(study, 1, config)
-        wrong += [(carried_table(_carried_level(study, level, m, tested, decoders, config)[1]).p <= .05).any()
+        wrong += [(carried_table(_carried_level(study, level, m, tested, decoders, config).tests).p <= .05).any()
                   for level, m in decoders.items()]
     assert np.mean(wrong) <= .125
 

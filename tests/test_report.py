@@ -12,6 +12,7 @@ from semvideo.page_parts import _near_chance
 from semvideo.provenance import _in_order
 from semvideo.report import OURS, page_data, report_study
 from semvideo.sample import sample_film
+from browser_help import SIDEWAYS, Seen, browser as browser
 from page_help import N, full, recon_of, wide_results, study as study
 
 
@@ -175,40 +176,10 @@ def test_a_page_of_240_clips_at_the_paper_size_is_small():
     assert 240*len(clip_film(noisy, noisy[::-1], 6, side=224)) > 10e6, 'the limit is one'
 
 
-@pytest.fixture(scope='module')
-def browser():
-    play = pytest.importorskip('playwright.sync_api')
-    path = shutil.which('chromium') or shutil.which('chromium-browser')
-    if path is None: pytest.skip('needs chromium')
-    with play.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=path, args=['--no-sandbox'])
-        yield opened
-        opened.close()
-
-
-class Seen:
-    "A page in the browser, and what it said and asked for."
-    def __init__(self, browser, file, width=1300, scheme='light', **kw):
-        self.context = browser.new_context(viewport=dict(width=width, height=900), color_scheme=scheme, **kw)
-        self.page, self.said, self.asked = self.context.new_page(), [], []
-        self.page.on('console', lambda m: self.said.append(m.text))
-        self.page.on('pageerror', lambda e: self.said.append(str(e)))
-        self.page.on('request', lambda r: self.asked.append(r.url))
-        self.page.goto(f'file://{file}')
-
-    def ask(self, script): return self.page.evaluate(script)
-
-    @property
-    def outside(self): return [u for u in self.asked if not u.startswith(('data:', 'file:'))]
-
-
 @pytest.fixture
 def report(study):
     wide_results(full(study))
     return report_study(study, 1, recon=recon_of(study), n=4)
-
-
-SIDEWAYS = 'document.documentElement.scrollWidth > innerWidth'
 
 
 @pytest.mark.slow

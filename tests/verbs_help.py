@@ -9,7 +9,7 @@ def state(folder):
         p.relative_to(folder).as_posix(): p.read_bytes()
         for p in sorted(folder.rglob("*"))
         if p.is_file() and p.name not in (
-            "log.jsonl", "report.html") and p.suffix != ".lock" and "trash" not in p.parts
+            "log.jsonl", "report.html", "report-brain.html") and p.suffix != ".lock" and "trash" not in p.parts
     }
 
 
