@@ -18,12 +18,13 @@ from .simulate import (MiniatureConfig, brain_of, features_of, miniature_config,
                                subject_signals)
 from .video import write_video
 
-# %% ../nbs/190_simulate_bids.ipynb #300f4d72
+# %% ../nbs/190_simulate_bids.ipynb #da7ad388
 HEAD_AXES = tuple(f'{kind}_{axis}' for kind in ('trans', 'rot') for axis in 'xyz')
 
 def head_motion(rng: np.random.Generator, n: int) -> np.ndarray: # volumes
     "A head that drifts, and jerks now and then: (n,6), unit variance."
-    steps = .2*rng.standard_normal((n, 6)) + 2*rng.standard_normal((n, 6))*(rng.random((n, 1)) < .03)
+    drift, jerks = .2*rng.standard_normal((n, 6)), 2*rng.standard_normal((n, 6))
+    steps = drift + jerks*(rng.random((n, 1)) < .03)
     head = steps.cumsum(0)
     return (head - head.mean(0))/head.std(0)
 
@@ -43,7 +44,7 @@ def confounds_table(head: np.ndarray, # (n,6)
     return pd.DataFrame(columns).assign(
         white_matter=rng.standard_normal(len(head)), csf=rng.standard_normal(len(head)))
 
-# %% ../nbs/190_simulate_bids.ipynb #0b53408c
+# %% ../nbs/190_simulate_bids.ipynb #43d39136
 TR, BEFORE, AFTER = 2., 3, 6 # seconds; volumes before and after the film
 
 def rehearsal_segments(clips: tuple, test_clips: int, # of each training film; of the test film
@@ -55,7 +56,8 @@ def rehearsal_segments(clips: tuple, test_clips: int, # of each training film; o
 def _film(out, name, split, seed, n): # n: clips
     "Write a film's file; its script, by the names that `prepare` gives its clips."
     script, times = write_film(f'{split}-{name}', seed, split, n), np.arange(int(CLIP_S*FPS))/FPS
-    write_video(out/f'stimuli/{name}.mp4', np.concatenate([c.frames(times) for c in script]), FPS, crf=14)
+    frames = np.concatenate([c.frames(times) for c in script])
+    write_video(out/f'stimuli/{name}.mp4', frames, FPS, crf=14)
     return script
 
 def _run_files(out, subject, task, run): # `sub-01_task-movie_run-1` in both places
@@ -63,16 +65,18 @@ def _run_files(out, subject, task, run): # `sub-01_task-movie_run-1` in both pla
     name = f'sub-{subject:02d}_task-{task}_run-{run}'
     return [base/f'sub-{subject:02d}/func/{name}' for base in (out, out/'derivatives/fmriprep')]
 
-# %% ../nbs/190_simulate_bids.ipynb #905aea64
+# %% ../nbs/190_simulate_bids.ipynb #7fb8e5f3
 def _write_bids_run(out, subject, task, number, film, clips, x, head, rng, vertices): # x: (n,V)
     "One run: events in the raw data; series, JSON and confounds in the derivative."
     raw, done = _run_files(out, subject, task, number)
     shown = dict(onset=BEFORE*TR, duration=clips*CLIP_S, trial_type='film', stim_file=f'{film}.mp4')
     for part in (raw, done): part.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame([shown]).to_csv(f'{raw}_events.tsv', sep='\t', index=False)
-    confounds_table(head, rng).to_csv(f'{done}_desc-confounds_timeseries.tsv', sep='\t', index=False)
-    write_json(Path(f'{done}_space-fsLR_den-91k_bold.json'), dict(RepetitionTime=TR, StartTime=TR/2))
-    write_run(f'{done}_space-fsLR_den-91k_bold.dtseries.nii', x, vertices.hemisphere.to_numpy(),
+    confounds = f'{done}_desc-confounds_timeseries.tsv'
+    confounds_table(head, rng).to_csv(confounds, sep='\t', index=False)
+    series = f'{done}_space-fsLR_den-91k_bold'
+    write_json(Path(f'{series}.json'), dict(RepetitionTime=TR, StartTime=TR/2))
+    write_run(f'{series}.dtseries.nii', x, vertices.hemisphere.to_numpy(),
               vertices.vertex.to_numpy(), TR)
 
 def _write_subject(out, subject, cfg, features, segments, head_sd):
@@ -80,7 +84,8 @@ def _write_subject(out, subject, cfg, features, segments, head_sd):
     vertices = brain_of(cfg).vertices(subject, cfg)
     signals = subject_signals(features, vertices, subject, cfg, segments)
     parcels = (vertices.hemisphere + vertices.parcel).to_numpy()
-    number, weights = dict(movie=0, test=0), rng_for('head', subject, cfg.seed).standard_normal((6, len(parcels)))
+    number = dict(movie=0, test=0)
+    weights = rng_for('head', subject, cfg.seed).standard_normal((6, len(parcels)))
     for film, split, volumes, repeats in segments:
         task = 'test' if split == 'test' else 'movie'
         bold = np.pad(signals[film], ((BEFORE, 0), (0, 0)))
@@ -90,9 +95,10 @@ def _write_subject(out, subject, cfg, features, segments, head_sd):
             moved = head_sd*(head @ weights)/6**.5
             x = 1e4*(1 + .01*(one_run(bold, subject, film, repeat, parcels, cfg) + moved))
             rng = rng_for('tissue', subject, film, repeat, cfg.seed)
-            _write_bids_run(out, subject, task, number[task], film, volumes - AFTER, x, head, rng, vertices)
+            _write_bids_run(out, subject, task, number[task], film, volumes - AFTER, x, head, rng,
+                            vertices)
 
-# %% ../nbs/190_simulate_bids.ipynb #8358b02c
+# %% ../nbs/190_simulate_bids.ipynb #81c2b4b2
 def make_bids(out: Path | str, # folder of the data set; new or empty
               n_subjects: int = 1, # viewers
               seed: int = 0, # everything follows from it
@@ -106,8 +112,12 @@ def make_bids(out: Path | str, # folder of the data set; new or empty
     Raises `SemvideoError` for a folder that holds something."""
     out = Path(out)
     if out.is_dir() and any(out.iterdir()):
-        raise SemvideoError('The folder is not empty', file=out, found=sorted(p.name for p in out.iterdir())[0],
-                            expected='a new or empty folder', remedy='choose another')
+        raise SemvideoError(
+            'The folder is not empty',
+            file=out,
+            found=sorted(p.name for p in out.iterdir())[0],
+            expected='a new or empty folder',
+            remedy='choose another')
     cfg = miniature_config(brain, n_subjects=n_subjects, seed=seed, **settings)
     segments = rehearsal_segments(tuple(clips), test_clips, cfg)
     films = {name: _film(out, name, split, seed, n - AFTER) for name, split, n, _ in segments}
@@ -118,5 +128,6 @@ def make_bids(out: Path | str, # folder of the data set; new or empty
                  GeneratedBy=[dict(Name='semvideo')])
     write_json(out/'derivatives/fmriprep/dataset_description.json', about)
     features = {name: features_of(film) for name, film in films.items()}
-    for subject in range(1, n_subjects + 1): _write_subject(out, subject, cfg, features, segments, head_sd)
+    for subject in range(1, n_subjects + 1):
+        _write_subject(out, subject, cfg, features, segments, head_sd)
     return out
