@@ -21,9 +21,9 @@ DEMO = dict(
     train=('fMRI to text states and latents', 41),
     decode=('the test segment, from fMRI alone', 40),
     render=('decoded states to video', 42),
-    evaluate=('metrics, chance levels, nulls', 37),
-    explain=('which voxels carry what', 7),
-    report=('one page', 3))
+    evaluate=('metrics, chance levels, nulls', 56),
+    explain=('which voxels carry what', 21),
+    report=('one page', 9))
 
 # %% ../nbs/745_running.ipynb #9269680d
 def _clips_of(study, a):
