@@ -221,11 +221,16 @@ def _halo(width): # points on each side
     from matplotlib import patheffects
     return [patheffects.Stroke(linewidth=2*width, foreground='w', alpha=.85), patheffects.Normal()]
 
-def _write_names(ax, area, names, scale, points=6.5): # scale: inches a pixel
-    "Names of the outlined areas, with a line from a name that stands beside its area."
+@functools.lru_cache(maxsize=64)
+def _named_areas(kind, hemisphere, view, outline, letter): # letter: pixels, its height
+    "Outlined areas and where their names go, the same on every map: {area: (x, y)} twice, in pixels."
+    area, names = _areas_seen(kind, hemisphere, view, outline)
     centres = _area_centres(area, names)
-    letter = points/72/scale
-    places = _place_names(centres, {a: (.72*letter*len(a), 1.3*letter) for a in centres}, area)
+    return centres, _place_names(centres, {a: (.72*letter*len(a), 1.3*letter) for a in centres}, area)
+
+def _write_names(ax, kind, hemisphere, view, outline, scale, points=6.5): # scale: inches a pixel
+    "Names of the outlined areas, with a line from a name that stands beside its area."
+    centres, places = _named_areas(kind, hemisphere, view, tuple(outline), points/72/scale)
     for name, at in places.items():
         if at == centres[name]: continue
         ax.plot(*zip(centres[name], at), color='.1', lw=.7, path_effects=_halo(.6),
@@ -347,7 +352,7 @@ def plot_map(values: np.ndarray, # (V,) one value a voxel
                   interpolation='antialiased')
         ax.axis('off')
         ax.set_title(f'{dict(L="left", R="right")[h]} {view}', fontsize=7.5, color='.3', pad=2)
-        _write_names(ax, *_areas_seen(surface, h, view, outline), scale)
+        _write_names(ax, surface, h, view, outline, scale)
     caption = map_caption(voxels, fill, limits, surface, bool(marked))
     _write_around(fig, page, cmap, limits, label, title, caption)
     return fig
