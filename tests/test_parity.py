@@ -350,7 +350,7 @@ def test_a_file_of_clips_is_read_as_an_array_is(tmp_path):
     assert np.array_equal(np.load(tmp_path/'x.npy'), x) and all(np.array_equal(a, b) for a,b in zip(f, x))
     with pytest.raises(IndexError): f[7]
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_of_a_score_is_flat(tmp_path):
     """Forty clips more, without networks: beside the cache of flows, here 4 MB instead of its 64, what the
     process itself holds does not grow by one copy of them (reading them in blocks of 64 clips held two). Pages of the files, which the system may drop
