@@ -57,7 +57,7 @@ def context():
 
 # half a minute and more each
 LONG = ("366_alignment", "371_nishimoto", "372_wen", "373_kupershmidt", "374_mind_video", "375_cvgan", "377_vcflow", "567_outputs",
-        "596_compare", "757_compare_verb", "calibration", "cc2017_step_by_step", "exchanging_a_part")
+        "596_compare", "723_brain_explorer", "725_compare_page", "757_compare_verb", "calibration", "cc2017_step_by_step", "exchanging_a_part")
 
 
 def asked_for(path): return pytest.param(path, marks=pytest.mark.long) if path.stem in LONG else path

@@ -4,7 +4,6 @@ import os, subprocess, sys
 import pandas as pd, pytest
 from semvideo import simulate
 from semvideo.core import SemvideoError, file_sha256
-from semvideo.simulate import make_miniature
 
 def sums(tree):
     return {
@@ -13,9 +12,9 @@ def sums(tree):
         if p.is_file()
     }
 
-def test_a_plain_script_needs_no_guard(tmp_path):
-    script, kw = tmp_path/'plain.py', dict(n_subjects=1, n_train=1, train_repeats=1, test_repeats=1,
-                                           seed=5)
+def test_a_plain_script_needs_no_guard(miniature, tmp_path):
+    "By processes, as the fixture made it in one."
+    script, kw = tmp_path/'plain.py', dict(n_subjects=2, seed=3, n_train=1, test_repeats=2)
     script.write_text(
         f"import semvideo.simulate as s\nprint('read once', flush=True)\ns.make_miniature({str(tmp_path/'a')!r}, "
         f"**{kw!r})\nprint('made', flush=True)\n")
@@ -25,7 +24,7 @@ def test_a_plain_script_needs_no_guard(tmp_path):
                                                           ] and r.stderr == '', (r.returncode,
                                                                                  r.stdout,
                                                                                  r.stderr[-800:])
-    assert sums(make_miniature(tmp_path/'b', workers=1, **kw)) == sums(tmp_path/'a')
+    assert sums(miniature) == sums(tmp_path/'a')
 
 def test_the_nonlinear_tree_is_whole_and_refuses_the_other_brain(tmp_path):
     kw = dict(n_subjects=1, n_train=1, train_repeats=2, test_repeats=1, workers=1, share=.05)

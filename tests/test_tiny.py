@@ -31,6 +31,7 @@ def test_the_decoder_alone_moves_so_latents_stay(tmp_path):
     z = old.encode(x)
     assert np.array_equal(new.encode(x), z) and not np.array_equal(new.decode(z), old.decode(z))
 
+@pytest.mark.long
 def test_what_is_drawn_does_not_depend_on_the_processes():
     from functools import partial
     from semvideo import tiny_generator as G, tiny_judges as J
