@@ -170,6 +170,11 @@ def read_events(path: Path | str, # events.tsv of a run
 # %% ../nbs/165_bids.ipynb #776e16fe
 STRATEGIES = ('motion', 'high_pass', 'wm_csf', 'global_signal', 'compcor')
 
+def _fewer_confounds(strategy):
+    "What to do where there are too many."
+    none = 'take none: --confounds none'
+    return none if tuple(strategy) == ('motion',) else f'take fewer: --confounds motion; or {none[5:]}'
+
 def read_confounds(path: Path | str, # a run of fMRIPrep
                    strategy: Sequence[str] # some of `STRATEGIES`; none: no confounds
                   ) -> np.ndarray | None:
@@ -185,7 +190,7 @@ def read_confounds(path: Path | str, # a run of fMRIPrep
             file=path,
             found=' '.join(str(e).split())[:160],
             expected='desc-confounds_timeseries.tsv beside it, with ' + ', '.join(strategy),
-            remedy='take fewer: --confounds motion; or none: --confounds none',
+            remedy=_fewer_confounds(strategy),
         ) from e
     x = np.nan_to_num(table.to_numpy(float))
     if kept is None: return x
@@ -329,11 +334,12 @@ class BidsOpener:
         else: found = _open_volume(path, self.masks[path])
         volumes, tr, gray, read = found
         confounds = read_confounds(path, self.strategy)
-        if confounds is not None: _check_confounds(confounds, volumes, self.poly, path)
+        if confounds is not None:
+            _check_confounds(confounds, volumes, self.poly, path, _fewer_confounds(self.strategy))
         note = '' if confounds is None else f'{confounds.shape[1]} confounds regressed out'
         return BidsRun(path, volumes, _timing(path, tr)[0], gray, read, confounds, self.poly, note)
 
-def _check_confounds(confounds, volumes, poly, path):
+def _check_confounds(confounds, volumes, poly, path, remedy):
     "Raise unless there is a row of confounds a volume, and volumes enough for all of them."
     if len(confounds) != volumes:
         raise SemvideoError('Confounds and run differ in length', file=path, found=f'{len(confounds)} rows',
@@ -341,7 +347,7 @@ def _check_confounds(confounds, volumes, poly, path):
     if volumes - confounds.shape[1] - (poly or 0) - 1 < 20:
         raise SemvideoError('More confounds than the run can bear', file=path, found=f'{confounds.shape[1]} confounds',
                             expected=f'at most {volumes - 21 - (poly or 0)} of {volumes} volumes',
-                            remedy='take fewer: --confounds motion')
+                            remedy=remedy)
 
 # %% ../nbs/165_bids.ipynb #4377ce0c
 def _number(text): return (int(text), '') if str(text).isdigit() else (10**6, str(text))

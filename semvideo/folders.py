@@ -49,7 +49,7 @@ def _in_rgb(recon, truth, channels, folder=None):
             'Red and blue look swapped in the reconstructions',
             found='closer to the truth with channels reversed',
             expected='RGB',
-            remedy="channels='bgr'")
+            remedy="--channels bgr (channels='bgr')")
     return recon
 
 # %% ../nbs/560_folders.ipynb #9a0ba70f

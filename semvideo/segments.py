@@ -238,7 +238,7 @@ def _open_repeat(segment, subject, repeat, cfg, tr, known_bad):
     except SemvideoError as e:
         if cfg.bad_runs == 'skip': return None, 'skipped', f'{e.problem}: {e.found}'
         if len(segment.runs[subject]) > 1:
-            skip = "or bad_runs='skip' goes on with the other repeats"
+            skip = "or --bad-runs skip (bad_runs='skip') goes on with the other repeats"
             e.remedy = '; '.join(filter(None, [e.remedy, skip]))
         raise
     return run, 'used', note

@@ -247,3 +247,10 @@ def test_by_the_command(made, tmp_path, capsys):
     from semvideo.core import Study
     assert Study(tmp_path/'s').settings_of('prepare')['extra']['confounds'] == ['motion']
     assert main([*words, '--split', 'random'])
+
+
+def test_too_many_confounds_say_which_would_be_fewer():
+    "What is advised is never what was given."
+    from semvideo.bids import _fewer_confounds
+    assert "--confounds motion" in _fewer_confounds(("motion", "wm_csf"))
+    assert "motion" not in _fewer_confounds(("motion",)) and "--confounds none" in _fewer_confounds(("motion",))
