@@ -204,9 +204,7 @@ def create(cls:Study,
     check_clips(clips)
     origin = dict(name=name, source=source, config=plain(config) if config is not None else {})
     here = (path/'manifest.json').exists()
-    if planning:
-        does = 'continue or keep' if here else 'make'
-        raise Planned('prepare', does, f'{len(clips)} clips')
+    if planning and not here: raise Planned('prepare', 'make', f'{len(clips)} clips')
     if here:
         old = cls(path)
         now = old.manifest

@@ -10,7 +10,7 @@ import contextlib, itertools, os, shutil
 from collections.abc import Iterable
 from pathlib import Path
 from fastcore.basics import patch
-from .base import SemvideoError, differences, plain
+from .base import Planned, SemvideoError, differences, plain, planning
 from .files import cannot_write, left_behind, read_json, write_json
 import semvideo.stages # adds `Study.stages`
 from .study import NAME, STUDY_PARTS, Study
@@ -151,4 +151,5 @@ def make_way(self:Study,
             found=changed or 'a study',
             expected='an empty folder, or the study these settings made',
             remedy='choose another --study; or --force: the old one goes into trash')
+    if planning: raise Planned('prepare', 'replace')
     self.discard([self.path/p for p in STUDY_PARTS], 'begun with other settings and never finished')

@@ -183,6 +183,27 @@ def test_prepare_anew_ends_with_the_same_study_and_can_be_undone(own, study, cli
     assert cli("status", "--study", study)[0] == 0
 
 
+def test_a_dry_run_says_what_the_run_would(own, cli, tmp_path):
+    "Kept where all is as it was; refused where the real run is: a source was replaced under its name, or another study is here."
+    root = shutil.copytree(own, tmp_path/"root")
+    out = tmp_path/"s"
+    words = anew(root, out)
+    rc, said, _ = cli(*words, "--dry-run")
+    assert rc == 0 and "prepare: make" in said and not out.exists()
+    assert cli(*words)[0] == 0
+    rc, said, _ = cli(*words, "--dry-run")
+    assert rc == 0 and "prepare: keep" in said
+    kept = state(out)
+    run = sorted(root.glob("*.nii.gz"))[0]
+    run.write_bytes(run.read_bytes() + b"x")
+    for dry in (["--dry-run"], []):
+        rc, _, err = cli(*words, *dry)
+        assert rc == 2 and run.name in err, (dry, err)
+        rc, _, err = cli(*words, "--frames", 3, *dry)
+        assert rc == 2 and "Another study" in err, (dry, err)
+    assert state(out) == kept
+
+
 @pytest.mark.parametrize("after", ["make", "discard", "move"])
 def test_prepare_anew_killed_on_the_way(own, study, monkeypatch, cli, after):
     """Wherever it stops, one of the two studies is there or the same command goes on; the old one is
