@@ -9,8 +9,9 @@ __all__ = ['BrainExplorer']
 import numpy as np
 from fastcore.basics import patch
 from .core import *
-from .neuro import DECODER_OF, brain_svg, load_roles
-from .brain_page import brain_levels, brain_parcels, colour_steps, explained_clips
+from .neuro import brain_svg, load_roles
+from .brain_page import (brain_levels, brain_parcels, colour_steps, explained_clips,
+                                explained_folder)
 from .page_parts import as_truth, frames_per_second, load_parts
 from .pictures import animation, fill_template, side_by_side
 
@@ -19,9 +20,7 @@ class BrainExplorer:
     "Maps of a subject by level, area and clip."
     def __init__(self, study: Study, subject: int | str, split: str = 'test',
                  recon: 'np.ndarray | None' = None): # uint8 (N,F,H,W,3); default: what `render` left
-        folder = study.path/f'explain/sub-{subject}'
-        if not any((folder/f'{l}.csv').is_file() for l in DECODER_OF):
-            raise SemvideoError('Nothing is explained', file=folder, remedy='run `semvideo explain`')
+        folder = explained_folder(study, subject)
         self.parcels = brain_parcels(study.voxels(subject), load_roles(study))
         self.names = [f'{p["area"]} {dict(L="left", R="right")[p["side"]]}' for p in self.parcels]
         self.ids = explained_clips(folder)

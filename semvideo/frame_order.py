@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from .core import Decoded, Stage, Study, conditions_of, progress, read_csv, read_npy, write_csv, write_npy
+from .core import Decoded, Stage, Study, conditions_of, progress, read_csv, write_csv
 from .ablation import branch_study, decode_as, without_mad
-from .cvr import CVR
 
 from .decoders import DECODER_PARTS
 from .evaluate import evenly
+from .steering import drawn_again, of_another_clip, renderer_of
 from .stats import order_gain, p_curve, shuffle_test, time_blocks
 
 # %% ../nbs/597_frame_order.ipynb #9675e2e3
@@ -38,24 +38,10 @@ def order_conditions(study: Study, subject: int | str, split: str,
     if row == 'without motion text': return _told_no_motion(study, subject, split, folder, texts, films)
     if row == 'without MAD': return without_mad(study, subject, split)
     given = conditions_of(study.path/f'decode/sub-{subject}/{split}.safetensors')
-    if row == 'as decoded': return given
-    states = {level: getattr(given, level) for level in ('anchor', 'motion', 'holistic')}
-    return Decoded(**states, latents=np.roll(given.latents, len(given)//2, 0))
+    return given if row == 'as decoded' else of_another_clip(given, 'latents')
 
 # %% ../nbs/597_frame_order.ipynb #864d0754
 def _slug(*words): return '-'.join(w.replace("'s", '').replace(' ', '-') for w in words)
-
-def _rendered(stage, study, subject, row, generator, some, how, given):
-    "Frames uint8 (n,F,H,W,3) of a row by a generator, from its file or rendered now."
-    file = stage.dir/f'{_slug(row, generator)}.npy'
-    if not file.is_file():
-        settings = {k: v for k,v in how.items() if k not in ('seed', 'mode')}
-        settings |= dict(motion_prior=GENERATORS[generator])
-        if not GENERATORS[generator]: settings.pop('anchor_mode', None) # SparseCtrl is of the video network
-        ids = [study.clip_ids(stage.config['split'])[i] for i in some]
-        cvr = CVR(**settings)
-        write_npy(file, cvr.render(given()[some], how['seed'], how['mode'], ids))
-    return file, np.asarray(read_npy(file))
 
 def order_study(study: Study, # decoded and rendered
                 subject: int | str, split: str = 'test',
@@ -75,14 +61,17 @@ def order_study(study: Study, # decoded and rendered
     if stage.done: return read_csv(stage.dir/'order.csv')
     study.log('reads', split=split, by='order', subject=subject)
     how, tables, files = study.settings_of(needs[1]), [], []
-    some = evenly(len(study.clip_ids(split)), clips)
+    some, pipe = evenly(len(study.clip_ids(split)), clips), renderer_of(how)
+    names = [study.clip_ids(split)[i] for i in some]
     for row in progress(rows, 'order of frames'):
-        given = lambda: order_conditions(study, subject, split, row, stage.dir/'study', texts, films)
-        for generator in GENERATORS:
-            file, recon = _rendered(stage, study, subject, row, generator, some, how, given)
-            files.append(file)
+        def given(cvr):
+            return order_conditions(study, subject, split, row, stage.dir/'study', texts, films)[some]
+        for generator,has_prior in GENERATORS.items():
+            files.append(stage.dir/f'{_slug(row, generator)}.npy')
+            # SparseCtrl is of the video network
+            changed = dict(motion_prior=has_prior) | ({} if has_prior else dict(anchor_mode=None))
+            recon = drawn_again(files[-1], how, given, names, pipe, **changed)
             truth = study.frames(split)[some]
-            names = [study.clip_ids(split)[i] for i in some]
             tested = shuffle_test(recon, truth, n_perm, seed, clip_ids=names)
             tables.append(tested.assign(row=row, generator=generator))
     return _finish_order(study, stage, pd.concat(tables, ignore_index=True), files)

@@ -16,13 +16,11 @@ from .pictures import fill_template
 def checkpoint_facts(file: Path) -> dict | None: # checkpoint.safetensors
     """What a checkpoint says of its run, without its weights: dict(epoch, history, best, ...); None where there
     is none. Raises `SemvideoError` for a file that is no checkpoint."""
+    from safetensors import SafetensorError, safe_open
     try:
-        with open(file, 'rb') as f:
-            size = int.from_bytes(f.read(8), 'little')
-            if not 0 < size < 1 << 26: raise ValueError('not a header')
-            return json.loads(json.loads(f.read(size))['__metadata__']['meta'])
+        with safe_open(str(file), 'np') as f: return json.loads(f.metadata()['meta'])
     except FileNotFoundError: return None
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+    except (SafetensorError, ValueError, KeyError, TypeError):
         raise SemvideoError('Not a checkpoint', file=file, expected='what `semvideo train` writes') from None
 
 def _history(folder):

@@ -73,3 +73,12 @@ def with_matrix(p, matrix, bottom=(0, 0)):
     before, after = b.rsplit(words(np.eye(2), (0, 0)), 1)
     p.write_bytes(before + words(matrix, bottom) + after)
     return p
+
+def audio_only(p):
+    "A film without pictures."
+    with av.open(str(p), 'w') as box:
+        st = box.add_stream('aac', rate=16000)
+        f = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), 'fltp', 'mono')
+        f.sample_rate = 16000
+        box.mux(st.encode(f))
+        box.mux(st.encode())

@@ -1,17 +1,9 @@
 """movie: opened safely, every kind of bad file, the right way up."""
 import os, subprocess, sys, tempfile
 import av, numpy as np, pytest
-from films_help import turned, with_matrix, FIELDS
+from films_help import audio_only, turned, with_matrix, FIELDS
 from semvideo import video
 from semvideo.core import SemvideoError
-
-def audio_only(p):
-    with av.open(str(p), 'w') as box:
-        st = box.add_stream('aac', rate=16000)
-        f = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), 'fltp', 'mono')
-        f.sample_rate = 16000
-        box.mux(st.encode(f))
-        box.mux(st.encode())
 
 @pytest.mark.parametrize('make,says', [(None, 'not found'), (lambda p: p.write_bytes(b''), 'empty'), (lambda p: p.write_bytes(b'not a movie '*500), 'cannot be decoded'), (audio_only, 'no picture')])
 def test_bad_files(tmp_path, make, says):

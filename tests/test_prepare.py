@@ -14,6 +14,7 @@ import tree as T
 from semvideo import datasets as D, fmri, video
 from semvideo.core import SemvideoError, Study, write_npy
 from data_help import KW, path, sums
+from films_help import audio_only
 
 
 def rewrite(p, f, tr=2., **kw):
@@ -370,17 +371,7 @@ def test_two_trees_are_ambiguous(cc_copy, tmp_path):
         D.prepare_cc2017(cc_copy, tmp_path/'s', (1,), **KW)
 
 
-def audio(p):
-    import av
-    with av.open(str(p), 'w') as box:
-        s = box.add_stream('aac', rate=16000)
-        f = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), 'fltp', 'mono')
-        f.sample_rate = 16000
-        box.mux(s.encode(f))
-        box.mux(s.encode())
-
-
-@pytest.mark.parametrize('make,says', [(empty, 'empty'), (lambda p: p.write_bytes(b'no'*999), 'cannot be decoded'), (audio, 'no picture'), (lambda p: video.write_video(p, T.film(300*T.FPS), T.FPS), 'shorter')])
+@pytest.mark.parametrize('make,says', [(empty, 'empty'), (lambda p: p.write_bytes(b'no'*999), 'cannot be decoded'), (audio_only, 'no picture'), (lambda p: video.write_video(p, T.film(300*T.FPS), T.FPS), 'shorter')])
 def test_bad_movies(cc_copy, tmp_path, make, says):
     p = cc_copy/'Subject01/video_fmri_dataset/stimuli/seg3.mp4'
     p.unlink()
