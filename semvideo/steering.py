@@ -6,7 +6,7 @@
 __all__ = ['STEERING', 'STEERED', 'Steering', 'register_steering', 'of_another_clip', 'flicker', 'steering_scores',
            'steering_table', 'drawn_again', 'renderer_of', 'steer_study', 'steering_summary']
 
-# %% ../nbs/594_steering.ipynb #381acca1
+# %% ../nbs/594_steering.ipynb #5812a9ce
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,7 +24,7 @@ from .results import interval
 from .rivals import true_conditions
 from .stats import time_blocks
 
-# %% ../nbs/594_steering.ipynb #7294a115
+# %% ../nbs/594_steering.ipynb #910d9f92
 @dataclass(frozen=True)
 class Steering:
     "One way to do without a source."
@@ -115,7 +115,7 @@ def steering_table(scores: pd.DataFrame, # clip_id, conditions, row, metric, val
                     **dict(zip(('difference', 'low', 'high'), gap))))
     return pd.DataFrame(lines)
 
-# %% ../nbs/594_steering.ipynb #1ea85011
+# %% ../nbs/594_steering.ipynb #9613a070
 def _conditions(study, subject, split, name):
     "What the renderer is given, and what changes with it: true latents have not shrunk."
     if name == 'true': return true_conditions(study, split, slice(None)), dict(motion_gain=1.)
@@ -139,6 +139,7 @@ def renderer_of(how: dict) -> Callable: # settings of a study's rendering
     "Function that gives its pipeline, loaded at the first call."
     return cache(lambda: CVR(how['bundle'], anchor_mode=how['anchor_mode']).pipe)
 
+# %% ../nbs/594_steering.ipynb #12413189
 def steer_study(study: Study, # decoded and rendered
                 subject: int | str, split: str = 'test',
                 clips: int | None = None, # evenly spaced; None: all
