@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .core import SemvideoError, ensure_torchvision, file_sha256
+from .film import with_article
 from .semminer import Backend, ReadyClip, register_backend
 
 # %% ../nbs/260_classifier.ipynb #f721b504
@@ -163,11 +164,6 @@ def top(self:ClassifierBackend, frames: np.ndarray) -> list[tuple[str, float]]: 
     return [(self.names[i], float(p[i])) for i in p.topk(3).indices.tolist()]
 
 # %% ../nbs/260_classifier.ipynb #804c3847
-def _art(words):
-    "Words with their article."
-    is_vowel = words[0].lower() in 'aeiou' or words.startswith('hour')
-    return ('an ' if is_vowel else 'a ') + words
-
 def _sure(p):
     "How sure, in a word."
     if p > .8: return 'certainly'
@@ -176,8 +172,8 @@ def _sure(p):
 def _things(top): # [(name, probability)]
     "The best class and how sure it is, and the others worth naming."
     (best,p),*rest = top
-    also = [_art(name) for name,q in rest if q > .05]
-    return f'{_sure(p)} {_art(best)}' + (f' (or {" or ".join(also)})' if also else '')
+    also = [with_article(name) for name,q in rest if q > .05]
+    return f'{_sure(p)} {with_article(best)}' + (f' (or {" or ".join(also)})' if also else '')
 
 # %% ../nbs/260_classifier.ipynb #69c27936
 @patch
@@ -216,7 +212,7 @@ def open(self:ClassifierBackend, frames: np.ndarray, key: str, system: str = '')
     if (light_end, colours_end) == (light, colours): changed = 'It looks the same at the end.'
     best,how = things.split(' (')[0], _how(moves)
     moves = moves.strip()
-    scene = f'{_art(light).capitalize()} scene, mostly {colours}, with {things}.'
+    scene = f'{with_article(light).capitalize()} scene, mostly {colours}, with {things}.'
     return ReadyClip(dict(
         basic=f'{light.capitalize()}, mostly {colours}, {best}, {how}.',
         anchor=self._anchor(frames[0]),

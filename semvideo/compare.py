@@ -184,7 +184,7 @@ def open_shown(study: Study, subject: int | str, name: str, c: Comparison,
     inputs, places = dict(judges=judges_content(c.models)), {}
     if judges_folder(c.models): places['judges'] = judges_folder(c.models)
     if bundle := study.settings_of('targets').get('bundle'):
-        inputs['bundle'] = bundle_content(bundle)
+        inputs['bundle'] = bundle_content(bundle, c.mode == 'fast')
         places |= bundle_places(bundle)
     blocks = len(range(0, min(c.clips or n, n), CLIPS_PER_FILE))
     fitted = f'compare/sub-{subject}/{name}/{c.fit_label()}'

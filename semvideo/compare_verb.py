@@ -80,7 +80,7 @@ def _variants(a):
     opt('--clips', type=int, default=None, metavar='N',
         help='this many test clips, evenly spaced (default: all)'),
     opt('--mode', choices=MODES, default='faithful',
-        help='of the renderer; fast: few steps, no guidance (default: faithful)'),
+        help='of the renderer; fast: a student that needs few steps (default: faithful)'),
     opt('--profile', choices=PROFILES, default='strict',
         help="paper: as the field's tables; strict: as a sceptic would (default: strict)"),
     opt('--models', default=None,

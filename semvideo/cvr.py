@@ -30,9 +30,10 @@ _all_ = ['denoise', 'entry', 'guided']
 class RenderConfig(Config):
     "Settings of a rendering; a field left at None takes the bundle's value."
     bundle: str = 'tiny' # 'tiny', 'sd15' or a folder
-    mode: str = 'faithful' # 'faithful' (guided, full schedule) or 'fast' (few steps, no guidance)
+    mode: str = 'faithful' # 'faithful' (guided, full schedule) or 'fast' (a consistency model, few steps)
     seed: int = 0 # noise of clip i depends on this seed and its clip id alone
-    steps: int = None # denoising steps of the full schedule (bundle; sd15 25, as NeuroClips)
+    # denoising steps of the full schedule (bundle; sd15 25, as NeuroClips); in mode `fast` evaluations
+    steps: int = None
     guidance: float = None # classifier-free guidance (bundle; sd15 8.5, as NeuroClips); 1 for none
     anchor_strength: float = None # share of the schedule T2I runs (bundle; the paper is silent)
     video_strength: float = None # share of the schedule T2V runs (bundle; the paper is silent)
@@ -86,28 +87,37 @@ class CVR:
                  compile: bool = False, # torch.compile the networks: a minute or more before the first clip
                  pipe: 'SemVideoPipeline' = None, # one that is loaded; default: the bundle's
                  **settings): # further fields of RenderConfig
-        from semvideo.pipeline import SemVideoPipeline
         self.device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         self.dtype = dtype or (torch.float16 if self.device != 'cpu' else torch.float32)
         self.config = RenderConfig(bundle=str(bundle), **settings)
-        self.bundle = bundle_config(bundle)
-        if pipe is None:
-            control = self.config.resolved().anchor_mode == 'sparsectrl'
-            pipe = SemVideoPipeline.from_bundle(bundle, control, self.dtype, self.device)
-        self.pipe,self.batches = pipe,Batches(CLIPS_PER_FILE)
-        self.set_up(compile)
+        self.bundle,self.batches = bundle_config(bundle),Batches(CLIPS_PER_FILE)
+        self.compiled,self.pipes = compile,{}
+        if pipe is not None: self.pipes = dict(faithful=pipe, fast=pipe)
+        self.use(self.config.mode)
 
 # %% ../nbs/420_cvr.ipynb #34bc1e86
 CLIPS_PER_FILE = 8 # clips rendered together, fixed
 
 @patch
-def set_up(self:CVR, compile: bool) -> None:
-    "Memory layout, picture code and the empty prompt; `compile` compiles both networks at first use."
+def use(self:CVR, mode: str) -> None: # 'faithful' or 'fast'
+    "Have the networks of a mode at hand; the fast ones are others, and each are loaded when they are first asked for."
+    from semvideo.pipeline import SemVideoPipeline
+    if self.pipes.get(mode, ()) is getattr(self, 'pipe', None): return
+    if mode not in self.pipes:
+        control = self.config.replace(mode=mode).resolved().anchor_mode == 'sparsectrl'
+        self.pipes[mode] = SemVideoPipeline.from_bundle(self.config.bundle, control, self.dtype, self.device,
+                                                        mode == 'fast')
+    self.pipe = self.pipes[mode]
+    self.set_up()
+
+@patch
+def set_up(self:CVR) -> None:
+    "Memory layout, picture code and the empty prompt; both networks are compiled, if at all, at first use."
     self.pipe.set_progress_bar_config(disable=True)
     networks = [self.pipe.image_unet, self.pipe.unet, self.pipe.vae]
     if self.device != 'cpu':
         for network in networks: network.to(memory_format=torch.channels_last)
-    if compile:
+    if self.compiled:
         for network in networks[:2]: network.compile()
     self.code = PictureCode(vae=self.pipe.vae)
     self.empty = self.pipe.encode([self.config.negative])
@@ -162,7 +172,9 @@ def render_latents(self:CVR,
         z, clips.anchor, clips.holistic, self.empty, output_type='latent',
         anchor_noise=self._noise('anchor', names, z.shape[2:], cfg.seed),
         noise=self._frame_noise(names, z.shape[1:], cfg),
-        num_inference_steps=cfg.steps, guidance_scale=cfg.guidance, start=cfg.start,
+        num_inference_steps=self.bundle.steps if cfg.mode == 'fast' else cfg.steps,
+        few_steps=cfg.steps if cfg.mode == 'fast' else None,
+        guidance_scale=cfg.guidance, start=cfg.start,
         anchor_strength=cfg.anchor_strength, strength=cfg.video_strength,
         anchor_mode=cfg.anchor_mode, motion_prior=cfg.motion_prior).frames
 
@@ -171,13 +183,14 @@ def render_latents(self:CVR,
 def render(self:CVR,
            decoded: Decoded, # of B clips
            seed: int = 0, # noise
-           mode: str = 'faithful', # or 'fast'
+           mode: str = None, # 'faithful' or 'fast'; default: the setting's
            clip_ids: list = None, # (B,) names from which each clip's noise is drawn; default 0, 1, ...
            batch: int = None # clips rendered together; default 8, fewer where the GPU is full
            ) -> np.ndarray:
     """Videos uint8 (B,F,H,W,3) from decoded conditions alone.
     Raises `SemvideoError` if they do not fit the bundle, or a clip does not fit the GPU."""
-    cfg = self.config.replace(seed=seed, mode=mode).resolved()
+    cfg = self.config.replace(seed=seed, mode=mode or self.config.mode).resolved()
+    self.use(cfg.mode)
     ids = list(range(len(decoded))) if clip_ids is None else list(clip_ids)
     check_fit(decoded, self.bundle)
     batches = self.batches if batch is None else Batches(batch)
@@ -240,6 +253,7 @@ def render_study(study: Study, # core.Study, decoded
                  force: bool = False, device: str = None,
                  decoded: Decoded = None, # default: what `decode_study` saved
                  name: str = None, # of the rendering; default: the split's
+                 compile: bool = False, # as in `CVR`
                  **settings) -> Stage: # further fields of RenderConfig
     """Stage `render/sub-{s}/{split}`: one .npy a block of eight clips, uint8 (clips,F,H,W,3); returns
     the Stage, done when all blocks are there."""
@@ -251,13 +265,13 @@ def render_study(study: Study, # core.Study, decoded
     mine = share_of(blocks, i, n)
     own = [_block(study.path/'render'/part, b) for b in mine]
     st = study.stage('render', cfg, needs=(f'decode/sub-{subject}/{split}',), part=part, force=force,
-                     inputs=dict(bundle=bundle_content(bundle)), places=bundle_places(bundle),
+                     inputs=dict(bundle=bundle_content(bundle, mode == 'fast')), places=bundle_places(bundle),
                      pieces=('*.npy', len(blocks)), shard=(i, n), own=own)
     if st.done: return st
     conditions = _decoded_of(study, subject, split, decoded, st)
     todo = [b for b in mine if not _block(st.dir, b).exists()]
     if todo:
-        cvr = CVR(bundle, device=device, **settings)
+        cvr = CVR(bundle, device=device, compile=compile, mode=mode, **settings)
         for b in progress(todo, f'render sub-{subject} {name or split}'):
             clips = slice(b, b+CLIPS_PER_FILE)
             write_npy(_block(st.dir, b), cvr.render(conditions[clips], seed, mode, ids[clips]))

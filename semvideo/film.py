@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'COLOURS', 'BACKGROUNDS', 'DIRECTIONS', 'MOTIONS', 'SPEEDS', 'SIZE', 'FPS', 'CLIP_S', 'CLIPS_PER_SEGMENT',
-           'DRAW', 'S', 'DARK', 'LIGHT', 'WOOD', 'SKIN', 'TILE', 'sprite', 'texture', 'Shot', 'Clip', 'captions_of',
-           'held_out', 'random_shot', 'random_clip', 'other_captions', 'write_film']
+           'DRAW', 'S', 'DARK', 'LIGHT', 'WOOD', 'SKIN', 'TILE', 'sprite', 'texture', 'Shot', 'Clip', 'with_article',
+           'captions_of', 'held_out', 'random_shot', 'random_clip', 'other_captions', 'write_film']
 
 # %% ../nbs/170_film.ipynb #c7d1a3da
 import math
@@ -296,18 +296,23 @@ def _does(shot):
     return words[shot.motion]
 
 # %% ../nbs/170_film.ipynb #fc940058
+def with_article(words: str) -> str:
+    "Words after 'a' or 'an'."
+    vowel = words[0].lower() in 'aeiou' or words.startswith('hour')
+    return ('an ' if vowel else 'a ') + words
+
 def captions_of(clip: Clip) -> dict: # a Clip
     "The exact captions of a clip: dict(basic, anchor, motion, holistic)."
     first, last, cut = clip.shots[0], clip.shots[-1], len(clip.shots) > 1
     x, y, *_ = first.pose(0.)
-    what, does = f'a {first.colour} {first.kind}', _does(first)
+    what, does = with_article(f'{first.colour} {first.kind}'), _does(first)
     post = ', partly behind a grey post' if first.post >= 0 else ''
     captions = dict(basic=f'{what} {does}',
                     anchor=f'{what} {_place(x, y)} before a {first.background}{post}',
                     motion=f'the {first.kind} {does}',
                     holistic=f'{what} {does} before a {first.background}{post}')
     if cut:
-        then = f'a {last.colour} {last.kind}'
+        then = with_article(f'{last.colour} {last.kind}')
         captions['basic'] += f', then {then}'
         captions['motion'] += f', then after a cut the {last.kind} {_does(last)}'
         captions['holistic'] += f' , then a cut to {then} before a {last.background}'

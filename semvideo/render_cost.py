@@ -44,7 +44,8 @@ def clip_flops(pipe: 'SemVideoPipeline', # on the meta device
     x,t = meta(guided, 4, bundle.n_frames, side, side),meta()
     a = meta(1, 4, side, side)
     video = pipe.video_net(a, cfg.anchor_mode == 'sparsectrl', cfg.motion_prior)
-    steps = lambda strength: steps_run(cfg.steps, strength, cfg.start)
+    few = cfg.steps if cfg.mode == 'fast' else None
+    steps = lambda strength: steps_run(cfg.steps if few is None else bundle.steps, strength, cfg.start, few)
     z = meta(bundle.n_frames, 4, side, side)
     out = dict(
         anchor=steps(cfg.anchor_strength)*count_flops(lambda: pipe.image_unet(x[:,:,0], t, words(guided))),

@@ -99,7 +99,9 @@ def do_decode(a:argparse.Namespace)->None:
 @verb(
     STUDY, SUBJECT, SPLIT, BUNDLE, SEED,
     opt('--mode', choices=MODES, default='faithful',
-        help='fast: few steps, no guidance (default: faithful)'),
+        help='fast: a student that needs few steps (default: faithful)'),
+    opt('--compile', action='store_true',
+        help='compile the networks first: a minute or more, for thousands of clips on a GPU'),
     SHARD, FORCE, DRY, QUIET)
 def do_render(a:argparse.Namespace)->None:
     "Decoded states to video."
@@ -107,7 +109,7 @@ def do_render(a:argparse.Namespace)->None:
     from semvideo import cvr
     bundle = a.bundle or study_bundle(study)
     say(cvr.render_study(study, s, split=a.split, bundle=bundle, seed=a.seed, mode=a.mode,
-                         shard=a.shard, force=a.force))
+                         shard=a.shard, force=a.force, compile=a.compile))
 
 # %% ../nbs/755_stage_verbs.ipynb #0b0a72f4
 def study_judges(study:'Study')->str:

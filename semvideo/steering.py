@@ -137,7 +137,7 @@ def drawn_again(file: Path, # that keeps it
 
 def renderer_of(how: dict) -> Callable: # settings of a study's rendering
     "Function that gives its pipeline, loaded at the first call."
-    return cache(lambda: CVR(how['bundle'], anchor_mode=how['anchor_mode']).pipe)
+    return cache(lambda: CVR(how['bundle'], mode=how['mode'], anchor_mode=how['anchor_mode']).pipe)
 
 # %% ../nbs/594_steering.ipynb #12413189
 def steer_study(study: Study, # decoded and rendered

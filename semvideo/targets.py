@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import numpy as np, torch
 from .core import Config, SemvideoError, Stage, content, identity, progress, read_npy
-from .bundle import REVISIONS, PictureCode, TextEncoder, bundle_config, bundle_path
+from .bundle import FAST_REVISIONS, REVISIONS, PictureCode, TextEncoder, bundle_config, bundle_path
 
 # %% ../nbs/320_targets.ipynb #2e918df1
 LEVELS = ('anchor', 'motion', 'holistic')
@@ -73,11 +73,13 @@ def latent_targets(study: 'Study', # Study with frames
     return study.path/name
 
 # %% ../nbs/320_targets.ipynb #d5eb5b84
-def bundle_content(bundle: Path | str) -> str: # 'tiny', 'sd15' or a folder
+def bundle_content(bundle: Path | str, # 'tiny', 'sd15' or a folder
+                   fast: bool = False) -> str: # with what mode `fast` renders with
     """Identity of a bundle by content: its files, or the pinned revisions where it comes from the hub.
     Raises `SemvideoError` if there is no such bundle."""
     bundle_config(bundle)
-    return identity(REVISIONS, 64) if bundle == 'sd15' else content(bundle_path(bundle))
+    pins = REVISIONS | (FAST_REVISIONS if fast else {})
+    return identity(pins, 64) if bundle == 'sd15' else content(bundle_path(bundle))
 
 def bundle_places(bundle: Path | str) -> dict:
     "Where a bundle lies, {'bundle': folder}; nowhere if it comes from the hub."

@@ -8,7 +8,7 @@ __all__ = ['GPU_SETTINGS', 'CPU_SETTINGS', 'train_anew', 'N_FRAMES', 'TIMES', 'p
            'text_encoder_of', 'FACTS', 'facts_of', 'told', 'train_text', 'train_clip', 'PICTURE_CLASSES',
            'MOTION_CLASSES', 'picture_class', 'motion_class', 'clip_batch', 'train_image_judge', 'train_video_judge',
            'new_unet', 'new_adapter', 'new_scheduler', 'latent_pool', 'text_pool', 'mixed_noise', 'as_decoded',
-           'unsure_text', 'train_unet', 'train_adapter']
+           'unsure_text', 'train_unet', 'train_adapter', 'train_fast']
 
 # %% ../nbs/318_tiny.ipynb #35511e68
 import shutil, time
@@ -20,6 +20,7 @@ from .tiny_picture import *
 from .tiny_text import *
 from .tiny_judges import *
 from .tiny_generator import *
+from .tiny_fast import *
 
 # %% ../nbs/318_tiny.ipynb #42e8b620
 _all_ = ['N_FRAMES', 'TIMES', 'picture_batch', 'draw_ahead', 'arithmetic', 'Ema', 'train_loop',
@@ -27,7 +28,7 @@ _all_ = ['N_FRAMES', 'TIMES', 'picture_batch', 'draw_ahead', 'arithmetic', 'Ema'
          'facts_of', 'told', 'train_text', 'train_clip', 'PICTURE_CLASSES', 'MOTION_CLASSES',
          'picture_class', 'motion_class', 'clip_batch', 'train_image_judge', 'train_video_judge',
          'new_unet', 'new_adapter', 'new_scheduler', 'latent_pool', 'text_pool', 'mixed_noise',
-         'as_decoded', 'unsure_text', 'train_unet', 'train_adapter']
+         'as_decoded', 'unsure_text', 'train_unet', 'train_adapter', 'train_fast']
 
 # %% ../nbs/318_tiny.ipynb #4189fb20
 GPU_SETTINGS = { # part: further arguments of its trainer
@@ -35,19 +36,22 @@ GPU_SETTINGS = { # part: further arguments of its trainer
     'image_classifier': dict(steps=10**6, batch=256, lr=1e-3, n_pictures=160000),
     'unet': dict(steps=10**6, batch=256, lr=1.5e-3),
     'motion_adapter': dict(steps=10**6, batch=64, lr=1.5e-3),
+    'fast': dict(steps=(10**6, 10**6), batch=(256, 64)),
     'latent_pool': dict(n_clips=40000)}
 CPU_SETTINGS = {
     'vae_decoder': dict(steps=10**6, batch=8, lr=1e-3, n_pairs=10000),
     'image_classifier': dict(steps=10**6, batch=64, lr=1e-3, n_pictures=40000),
     'unet': dict(steps=10**6, batch=32, lr=1e-3),
     'motion_adapter': dict(steps=10**6, batch=4, lr=1e-3),
+    'fast': dict(steps=(10**6, 10**6)),
     'latent_pool': dict(n_clips=5000)}
 
 def _tidy(out):
     "Histories into one file, the generator in half precision, no place of origin in a config."
     from diffusers import MotionAdapter, UNet2DConditionModel
-    for part,cls in dict(unet=UNet2DConditionModel, motion_adapter=MotionAdapter).items():
-        cls.from_pretrained(out/part).half().save_pretrained(out/part)
+    for part,cls in dict(unet=UNet2DConditionModel, motion_adapter=MotionAdapter,
+                         fast_adapter=MotionAdapter).items():
+        if (out/part).is_dir(): cls.from_pretrained(out/part).half().save_pretrained(out/part)
     history = read_json(out/'history.json')
     for file in sorted(out.glob('*.history.json')):
         history[file.name.split('.')[0]] = read_json(file)
@@ -59,7 +63,7 @@ def _tidy(out):
                                                        if k != '_name_or_path'})
 
 def train_anew(out: str | Path, # bundle folder that is made
-               # of 'vae_decoder', 'image_classifier', 'unet' and 'motion_adapter', in this order
+               # of 'vae_decoder', 'image_classifier', 'unet', 'motion_adapter' and 'fast', in this order
                parts: Sequence[str],
                start: str | Path = 'tiny', # bundle that is copied
                minutes: float = 40, # for all of it
@@ -74,17 +78,17 @@ def train_anew(out: str | Path, # bundle folder that is made
     settings = settings or (CPU_SETTINGS if device == 'cpu' else GPU_SETTINGS)
     shutil.copytree(bundle_path(start), out, dirs_exist_ok=True)
     train = dict(vae_decoder=train_vae_decoder, image_classifier=train_image_judge,
-                 unet=train_unet, motion_adapter=train_adapter)
+                 unet=train_unet, motion_adapter=train_adapter, fast=train_fast)
     pool = ()
-    if {'unet', 'motion_adapter'} & set(parts):
+    if {'unet', 'motion_adapter', 'fast'} & set(parts):
         latents,captions = latent_pool(out, seed=seed, device=device, workers=workers,
                                        **settings['latent_pool'])
         pool = latents,text_pool(out, captions, device)
     for i,part in enumerate(parts):
         left = (end-time.monotonic())/60*shares[part]/sum(shares[p] for p in parts[i:])
         more = {**settings[part], 'device': device, 'precision': precision, 'minutes': max(.01, left)}
-        if not afresh and part != 'vae_decoder': more.setdefault('start', bundle_path(start)/part)
-        if part in ('unet', 'motion_adapter'): train[part](out, *pool, seed=seed, **more)
+        if not afresh and part not in ('vae_decoder', 'fast'): more.setdefault('start', bundle_path(start)/part)
+        if part in ('unet', 'motion_adapter', 'fast'): train[part](out, *pool, seed=seed, **more)
         else: train[part](out, workers=workers, **more)
     _tidy(out)
     return out

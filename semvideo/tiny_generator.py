@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['new_unet', 'new_adapter', 'new_scheduler', 'latent_pool', 'text_pool', 'mixed_noise', 'as_decoded', 'unsure_text',
-           'train_unet', 'train_adapter']
+           'signal_and_noise', 'noised_latents', 'unsure_prompts', 'train_unet', 'save_network', 'train_adapter']
 
 # %% ../nbs/316_tiny_generator.ipynb #2cbcd027
 from functools import partial
@@ -120,12 +120,13 @@ def unsure_text(text: torch.Tensor, # text states (B,T,D)
 # %% ../nbs/316_tiny_generator.ipynb #98947699
 _HIGHEST = 650 # timestep: above where renderings of strength .8 begin
 
-def _levels(sched, t): # timesteps (B,)
+def signal_and_noise(sched: 'DDIMScheduler', t: torch.Tensor) -> tuple: # timesteps (B,)
     "Coefficients of signal and noise, (B,1,1,1,1) each."
     signal = sched.alphas_cumprod.to(t.device)[t].view(-1, 1, 1, 1, 1)
     return signal.sqrt(), (1-signal).sqrt()
 
-def _noised(sched, z, g): # z (B,4,F,h,w) clean latents
+def noised_latents(sched: 'DDIMScheduler', z: torch.Tensor, # (B,4,F,h,w) clean latents
+                   g: torch.Generator) -> tuple:
     "Latents as a rendering meets them, their timesteps, and the velocity that leads to the clean ones."
     n,device = len(z),z.device
     top = torch.where(_some(n, g, .5, 1) > 0, _HIGHEST, 1000)
@@ -134,12 +135,13 @@ def _noised(sched, z, g): # z (B,4,F,h,w) clean latents
     one = torch.randn(z[:,:,:1].shape, generator=g, device=device)
     e = mixed_noise(own, one, _uniform(n, g))
     began = t + (_uniform(n, g, dims=1)*(_HIGHEST-t).clamp(min=0)).long()
-    signal,noise = _levels(sched, began)
+    signal,noise = signal_and_noise(sched, began)
     e = e + _some(n, g)*signal/noise*(as_decoded(z, g)-z)
-    signal,noise = _levels(sched, t)
+    signal,noise = signal_and_noise(sched, t)
     return signal*z + noise*e, t, signal*e - noise*z
 
-def _told(text, empty, g): # (B,77,64), (1,77,64), torch generator
+def unsure_prompts(text: torch.Tensor, empty: torch.Tensor, # (B,77,64), (1,77,64)
+                   g: torch.Generator) -> torch.Tensor:
     "The prompts, some of them unsure, one in ten empty."
     return torch.where(_some(len(text), g, .1, 3) > 0, empty.float(), unsure_text(text.float(), g))
 
@@ -151,7 +153,7 @@ def _fit(name, net, params, draw, out, steps, lr, minutes, device, precision, de
     def loss_of(i):
         ema.update()
         z,text,g = draw()
-        x,t,v = _noised(sched, z, g)
+        x,t,v = noised_latents(sched, z, g)
         return ((net(x, t, text).float() - v)**2).mean(),
     with arithmetic(device, precision):
         history = train_loop(name, loss_of, params, steps, lr, out, minutes=minutes)
@@ -178,16 +180,16 @@ def train_unet(out: str | Path, pool: torch.Tensor, texts: list, # of `latent_po
         c,first = integers(len(pool)),_some(batch, g, .5, 1) > 0
         f = torch.where(first, 0, integers(N_FRAMES))
         text = torch.where(first[:,None,None], anchor[c], holistic[c])
-        return pool[c,f].float()[:,:,None], _told(text, empty, g), g
+        return pool[c,f].float()[:,:,None], unsure_prompts(text, empty, g), g
     net = lambda x,t,h: unet(x[:,:,0], t, h).sample[:,:,None]
     history = _fit('unet', net, unet.parameters(), draw, out, steps, lr, minutes, device, precision,
                    .998)
-    _save(unet, Path(out)/'unet')
+    save_network(unet, Path(out)/'unet')
     new_scheduler().save_pretrained(Path(out)/'scheduler')
     return history
 
 # %% ../nbs/316_tiny_generator.ipynb #5b8fe346
-def _save(net, folder):
+def save_network(net: torch.nn.Module, folder: str | Path) -> None:
     "Write a network without the place it was loaded from."
     net.eval().to('cpu').register_to_config(_name_or_path='')
     net.save_pretrained(folder)
@@ -210,7 +212,7 @@ def train_adapter(out: str | Path, pool: torch.Tensor, texts: list, # of `latent
     _,holistic,empty = texts
     def draw():
         c = torch.randint(0, len(pool), (batch,), generator=g, device=device)
-        text = _told(holistic[c], empty, g).repeat_interleave(N_FRAMES, 0)
+        text = unsure_prompts(holistic[c], empty, g).repeat_interleave(N_FRAMES, 0)
         return pool[c].float().transpose(1, 2), text, g
     net = lambda x,t,h: motion_unet(x, t, h).sample
     params = [p for p in motion_unet.parameters() if p.requires_grad]

@@ -10,8 +10,13 @@ import argparse, json, os, shutil, subprocess, sys, tempfile, time, traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 START = time.time()
-PARTS = dict(decoder=['vae_decoder'], judge=['image_classifier'], generator=['unet', 'motion_adapter'])
-FOLDERS = dict(vae_decoder='vae', image_classifier='image_classifier', unet='unet', motion_adapter='motion_adapter')
+PARTS = dict(decoder=['vae_decoder'], judge=['image_classifier'], generator=['unet', 'motion_adapter', 'fast'])
+FOLDERS = dict(vae_decoder=['vae'], image_classifier=['image_classifier'], unet=['unet'], motion_adapter=['motion_adapter'],
+               fast=['fast_lora', 'fast_adapter'])
+
+def folders_of(job):
+    "Folders of the bundle that a job makes."
+    return [folder for part in PARTS[job] for folder in FOLDERS[part]]
 
 def parsed():
     import torch
@@ -74,10 +79,11 @@ def together(a, work, codes):
     history = json.loads((bundle/'history.json').read_text())
     for job in [j for j in a.jobs if codes[j] == 0]:
         theirs = json.loads((work/job/'history.json').read_text())
-        for part in PARTS[job]:
-            shutil.rmtree(bundle/FOLDERS[part])
-            shutil.copytree(work/job/FOLDERS[part], bundle/FOLDERS[part])
-            history[part] = theirs[part]
+        for folder in folders_of(job):
+            shutil.rmtree(bundle/folder, ignore_errors=True)
+            shutil.copytree(work/job/folder, bundle/folder)
+            if folder != 'vae': history[folder] = theirs[folder]
+        if job == 'decoder': history['vae_decoder'] = theirs['vae_decoder']
     (bundle/'history.json').write_text(json.dumps(history, indent=1))
     return bundle
 
@@ -145,11 +151,9 @@ def main():
     figures['trained_after_s'] = round(time.time()-START, 1)
     bundle = together(a, work, codes)
     for job in [j for j in a.jobs if codes[j] == 0 and not a.whole]:
-        for part in PARTS[job]:
-            files = [*(bundle/FOLDERS[part]).glob('*.safetensors')]
-            if job == 'generator': files += [bundle/FOLDERS[part]/'config.json']
-            (out/FOLDERS[part]).mkdir(exist_ok=True)
-            for file in files: shutil.copy(file, out/FOLDERS[part])
+        for folder in folders_of(job):
+            (out/folder).mkdir(exist_ok=True)
+            for file in (bundle/folder).iterdir(): shutil.copy(file, out/folder)
     if a.whole: shutil.copytree(bundle, out/'bundle', dirs_exist_ok=True)
     else: shutil.copy(bundle/'history.json', out)
     figures['history'] = {k: v[-1] for k,v in json.loads((bundle/'history.json').read_text()).items()}

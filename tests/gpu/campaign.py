@@ -194,9 +194,9 @@ def renderer(size, side, **settings):
     from semvideo import cvr
     cvr.bundle_config, full = lambda bundle: SD15.replace(frame_size=side, render_size=side, n_frames=size["frames"]), cvr.CVR
     class Silent(full):
-        def set_up(self, compile):
+        def set_up(self):
             pipe.encode = lambda prompts: torch.zeros(len(prompts), 77, 768, device="cuda", dtype=torch.float16)
-            super().set_up(compile)
+            super().set_up()
     return Silent("sd15", device="cuda", pipe=pipe, **settings)
 
 
