@@ -189,11 +189,11 @@ def load_lora(bundle: str | Path, # 'sd15', a name in BUNDLES, or a folder
     try:
         weights,alphas = Lora.lora_state_dict(where, use_safetensors=True, **how)
         Lora.load_lora_into_unet(weights, alphas, network)
-    except (OSError, ValueError) as e:
+    except Exception as e: # whatever a file that is none leads to
         raise SemvideoError(
             f'Cannot load the LoRA weights of mode fast of {bundle}',
             file=where,
-            found=str(e).strip().splitlines()[0][:160],
+            found=f'{type(e).__name__}: {e}'.strip().splitlines()[0][:160],
             expected='a LoRA of the picture network, safetensors',
             remedy="use mode 'faithful', which needs none; or get it, or train it (`tiny_fast.train_fast`)",
         ) from None

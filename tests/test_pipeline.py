@@ -119,3 +119,52 @@ def test_cost_grows_with_the_work():
     plain = render_cost("tiny", 10, device="cpu", guidance=1.)
     assert one["download_gb"] == 0 and one["tflop_a_clip"] > 1.6*plain["tflop_a_clip"]
     assert one["hours"] == pytest.approx(10*one["seconds_a_clip"]/3600, rel=.02)
+
+
+def bundle_with(tmp_path, **fields):
+    "A copy of the tiny bundle with other fields of `bundle.json`."
+    import shutil
+    from semvideo.bundle import bundle_config, bundle_path
+    from semvideo.core import write_json
+    out = tmp_path/"bundle"
+    shutil.copytree(bundle_path("tiny"), out)
+    write_json(out/"bundle.json", bundle_config("tiny").replace(**fields).to_dict())
+    return out
+
+
+def test_each_network_has_the_noise_schedule_it_was_trained_with(tmp_path):
+    "AnimateDiff's betas are linear, the picture network's are not: the anchor frame follows one, the video the other."
+    pipe = SemVideoPipeline.from_bundle(bundle_with(tmp_path, video_betas="linear"))
+    assert pipe.scheduler.config.beta_schedule == "linear" and pipe.image_scheduler.config.beta_schedule == "scaled_linear"
+    alike, g = SemVideoPipeline.from_bundle("tiny"), torch.Generator().manual_seed(0)
+    z, noise, words = torch.randn(1, 8, 4, 8, 8, generator=g), torch.randn(1, 8, 4, 8, 8, generator=g), alike.encode(["a red car"])
+    run = dict(num_inference_steps=5, guidance_scale=2., anchor_mode="none", output_type="latent", noise=noise, anchor_noise=noise[:, 0])
+    one, other = (p(z, words, words, **run) for p in (alike, pipe))
+    assert torch.equal(one.anchor, other.anchor) and (one.frames-other.frames).abs().max() > .1
+    from semvideo.bundle import SD15
+    assert SD15.video_betas == "linear"
+
+
+def test_the_student_is_asked_once_a_network(monkeypatch, given):
+    "Mode `fast`: one evaluation of each network for a clip, where faithful takes fourteen."
+    asked, (z, words) = {}, (v.numpy() for v in given)
+    for mode in ("faithful", "fast"):
+        cvr, asked[mode] = CVR("tiny", device="cpu", mode=mode), [0, 0]
+        for i, net in enumerate((cvr.pipe.image_unet, cvr.pipe.unet)):
+            def count(*a, own=net.forward, i=i, mode=mode, **kw):
+                asked[mode][i] += len(a[0])
+                return own(*a, **kw)
+            monkeypatch.setattr(net, "forward", count)
+        cvr.render(Decoded(words, words, words, z))
+    assert asked["fast"] == [2, 2] and sum(asked["faithful"]) >= 5*sum(asked["fast"]) # clips times evaluations
+
+
+def test_a_bundle_without_a_student_says_so(tmp_path):
+    import shutil
+    out = bundle_with(tmp_path)
+    for part in ("fast_lora", "fast_adapter"): shutil.rmtree(out/part)
+    with pytest.raises(SemvideoError, match="faithful"): CVR(out, mode="fast")
+    (out/"fast_lora").mkdir()
+    (out/"fast_lora"/"pytorch_lora_weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(SemvideoError, match="LoRA"): CVR(out, mode="fast")
+    assert CVR(out, mode="faithful")
