@@ -7,6 +7,7 @@ __all__ = ['PICTURE_CLASSES', 'MOTION_CLASSES', 'picture_class', 'motion_class',
            'train_video_judge']
 
 # %% ../nbs/314_tiny_judges.ipynb #c92fbc73
+import time
 from functools import partial
 from pathlib import Path
 import numpy as np
@@ -78,6 +79,7 @@ def train_image_judge(out: str | Path, steps: int = 2000, batch: int = 64, lr: f
                       workers: int = 1, # processes that draw
                       start: str | Path = None) -> list: # folder of a judge to go on from
     "Train the ViT on single frames; saves `image_classifier`."
+    begun = time.monotonic()
     torch.manual_seed(seed)
     vit = _new_image_judge()
     if start: vit = type(vit).from_pretrained(start)
@@ -96,7 +98,7 @@ def train_image_judge(out: str | Path, steps: int = 2000, batch: int = 64, lr: f
         return _joint_loss(z, y, 8)[0], (z.argmax(-1) == y).float().mean()
     with arithmetic(device, precision):
         history = train_loop('image_classifier', loss_of, vit.parameters(), steps, lr, out,
-                             minutes=minutes)
+                             minutes=minutes, begun=begun)
     ema.update()
     ema.apply()
     vit.eval().to('cpu').save_pretrained(Path(out)/'image_classifier')

@@ -86,9 +86,10 @@ def train_loop(name: str, # of the part: the history goes to {name}.history.json
                out: str | Path = None, # folder of the history
                every: int = 25, # steps that are averaged to one entry
                clip: float = 1., # largest gradient norm
-               minutes: float = None) -> list: # ends after so many, at the next entry; default no limit
+               minutes: float = None, # ends after so many, at the next entry; default no limit
+               begun: float = None) -> list: # monotonic seconds at which they begin; default now
     "Train `params` on `loss_of(step) -> (loss, *facts)`; returns and stores the history."
-    params,start = list(params),time.monotonic()
+    params,start = list(params),time.monotonic() if begun is None else begun
     used = lambda: (time.monotonic()-start)/(60*minutes) if minutes else 0.
     opt,sched = _optimiser(params, lr, lambda i: max(i/steps, used()))
     history,recent = [],[]
@@ -210,6 +211,7 @@ def train_vae_decoder(out: str | Path, steps: int = 1500, batch: int = 8, # fram
                       workers: int = 1) -> list: # processes that draw
     "Go on training the decoder with the encoder frozen: latents stay what they are; saves `vae`."
     from diffusers import AutoencoderKL
+    begun = time.monotonic()
     torch.manual_seed(seed)
     vae = AutoencoderKL.from_pretrained(Path(out)/'vae').to(device)
     g,half = torch_generator('bundle', 'vae-pairs', seed, device=device),batch//2
@@ -227,6 +229,6 @@ def train_vae_decoder(out: str | Path, steps: int = 1500, batch: int = 8, # fram
         return _pair_loss(d, w/w.mean()), d.abs().mean()
     params = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
     with arithmetic(device, precision):
-        history = train_loop('vae_decoder', loss_of, params, steps, lr, out, minutes=minutes)
+        history = train_loop('vae_decoder', loss_of, params, steps, lr, out, minutes=minutes, begun=begun)
     vae.eval().to('cpu').save_pretrained(Path(out)/'vae')
     return history

@@ -1,9 +1,11 @@
 """What the tiny bundle makes of true conditions: `python tests/tiny_exam.py [--bundle FOLDER] [--clips 480]`.
 
 True captions' text states and true motion latents of clips of unseen seeds go through the renderer; the bundle's own
-judges say whether kind, colour and direction are right, in the clip and in every frame. Prints one JSON object.
+judges say whether kind, colour and direction are right, in the clip and in every frame. Prints one JSON object; for the
+shipped bundle `--ceilings --fast > tests/results/tiny_exam.json` is what notebook 318 shows.
 """
-import argparse, json, time
+import argparse, json, platform, subprocess, time
+from pathlib import Path
 import numpy as np, torch
 from semvideo.bundle import PictureCode, TextEncoder, bundle_path, to_model
 from semvideo.core import Decoded, rng_for, torch_generator
@@ -104,10 +106,15 @@ if __name__ == '__main__':
     p.add_argument('--seed', type=int, default=0)
     p.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     p.add_argument('--ceilings', action='store_true')
+    p.add_argument('--fast', action='store_true', help='the student, too')
     p.add_argument('--set', nargs='*', default=[], help='further fields of RenderConfig, such as video_strength=.6')
     a = p.parse_args()
     start = time.time()
     more = {k: json.loads(v) for k,v in (s.split('=') for s in a.set)}
     out = dict(exam=exam(a.bundle, a.clips, a.seed, a.device, **more))
+    if a.fast: out['fast'] = exam(a.bundle, a.clips, a.seed, a.device, mode='fast', **more)
     if a.ceilings: out.update(ceilings(a.bundle, a.clips, a.seed, a.device))
-    print(json.dumps(dict(out, clips=a.clips, seed=a.seed, seconds=round(time.time()-start, 1)), indent=1))
+    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+    facts = dict(clips=a.clips, seed=a.seed, seconds=round(time.time()-start, 1), date=time.strftime('%Y-%m-%d'), commit=commit,
+                 machine=f'{platform.machine()}, 2 shared cores' if a.device == 'cpu' else torch.cuda.get_device_name())
+    print(json.dumps(out | facts, indent=1))
