@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from .core import array_sha256
 
-# %% ../nbs/336_linear_start.ipynb #4ba6a277
+# %% ../nbs/336_linear_start.ipynb #928ae38c
 class Remembered:
     "What was computed from arrays, by their content: newest kept, at most `budget` bytes."
     def __init__(self, budget: int = 128 << 20): # bytes
@@ -44,7 +44,7 @@ class Remembered:
 _eigen = Remembered()
 
 def gram_eigen(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: # (N,V)
-    "Eigenvalues (N,), ascending, and eigenvectors (N,N) of x x', float64; of an array that was met before, those of then."
+    "Eigenvalues (N,), ascending, and eigenvectors (N,N) of x x', float64; those of an array met before are kept."
     decompose = lambda: tuple(torch.linalg.eigh((x@x.T).double()))
     if x.device.type != 'cpu' or x.requires_grad: return decompose()
     return _eigen.get(x.numpy(), decompose)
