@@ -151,14 +151,15 @@ def tuning(voxels: 'pd.DataFrame', # of subject_vertices
         elif v.role == 'meaning': _meaning(rng, w, i, v.parcel)
     return {k: v.reshape(-1, V) for k,v in w.items()}
 
-# %% ../nbs/180_brain.ipynb #dc4b4f15
+# %% ../nbs/180_brain.ipynb #bb9e4bf3
 def hrf(peak_s: float = 4., # time of the peak
         dt: float = DT # seconds between samples
        ) -> np.ndarray:
     "Canonical double-gamma haemodynamic response, 32 s, unit sum."
-    from scipy.stats import gamma
+    from scipy.special import gammaln, xlogy # scipy.stats has the density, and takes a second to import
     t = np.arange(0, 32, dt)
-    h = gamma.pdf(t, peak_s+1) - gamma.pdf(t, peak_s+11)/6
+    gamma = lambda shape: np.exp(xlogy(shape-1, t) - t - gammaln(shape))
+    h = gamma(peak_s+1) - gamma(peak_s+11)/6
     return (h/h.sum()).astype(np.float32)
 
 def volume_times(n: int) -> np.ndarray: # 245 (training, test1) or 246 (test2 and later)

@@ -31,7 +31,7 @@ def score_group(a:argparse.Namespace, # parsed options of `score`
     say(read_csv(a.out/'printed.csv').to_string(index=False, float_format='%.3f', na_rep='-'))
     say(a.out)
 
-# %% ../nbs/770_demo.ipynb #75635043
+# %% ../nbs/770_demo.ipynb #83f55565
 SCORED = ('out', 'profile', 'align_by', 'layout', 'legacy', 'source', 'gif', 'frames', 'size',
           'channels', 'fps', 'protocol', 'vifi', 'draw', 'half',
           'video_frames', 'block') # options that `stats.score` knows by the same name
@@ -264,7 +264,7 @@ def data_steps(out:Path, seed:int, n_subjects:int,
     def targeted(): targets.compute_targets(Study(out), bundle='tiny')
     return dict(simulate=simulated, prepare=prepared, mine=mined, targets=targeted)
 
-# %% ../nbs/770_demo.ipynb #26f7ca6f
+# %% ../nbs/770_demo.ipynb #82f7b3ce
 def decoding_steps(out:Path, seed:int,
                    subject:int|str)->dict: # whose test segment is reconstructed
     "The stages of the demo from training on: {stage: function without arguments}."
@@ -279,11 +279,11 @@ def decoding_steps(out:Path, seed:int,
     def evaluated():
         evaluate.evaluate_study(Study(out), subject, split='test', seed=seed)
     def explained(): neuro.explain_study(Study(out), subject)
-    def reported(): report.report_study(Study(out), subject)
+    def reported(): report.report_study(Study(out), subject, keep=True)
     return dict(train=trained, decode=decoded, render=rendered, evaluate=evaluated,
                 explain=explained, report=reported)
 
-# %% ../nbs/770_demo.ipynb #31068ec5
+# %% ../nbs/770_demo.ipynb #bbeeecd9
 def _made(out):
     "What the stages of a study have made: {stage: (hash, done)}; empty where there is no study."
     from semvideo.core import Study
@@ -313,7 +313,7 @@ def demo(out:Path|str, # folder to make
         say(work.begin(stage))
         before = _made(out)
         step()
-        worked = stage in ('simulate', 'report') or before != _made(out)
+        worked = stage == 'simulate' or before != _made(out)
         seconds = work.end(stage, worked and not (stage == 'simulate' and before))
         if worked and before: Study(out).log('took', stage=stage, seconds=round(seconds, 1))
     return out/'report.html'

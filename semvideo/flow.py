@@ -38,8 +38,8 @@ def clip_flow(clip: np.ndarray, # uint8 (F,H,W,3)
         out[i] = cv2.calcOpticalFlowFarneback(a, b, None, **FARNEBACK)
     return out
 
-# %% ../nbs/515_flow.ipynb #a79ca28d
-def _norm(v): return np.sqrt((v*v).sum(-1))
+# %% ../nbs/515_flow.ipynb #9c62a7cf
+def _norm(v): return np.sqrt(v[..., 0]*v[..., 0] + v[..., 1]*v[..., 1]) # faster than a sum over so short an axis
 
 def _dot(a, b): return np.einsum('i,i->', a.ravel(), b.ravel(), dtype=np.float64)
 

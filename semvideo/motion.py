@@ -6,21 +6,20 @@
 __all__ = ['pair_flows', 'shuffle_table', 'frame_orders', 'order_code', 'order_p', 'shuffle_p', 'swapped_p', 'shuffle_test',
            'order_gain', 'p_curve', 'counterfactuals']
 
-# %% ../nbs/545_motion.ipynb #56aa993e
+# %% ../nbs/545_motion.ipynb #2a86ebd2
 import itertools, math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import numpy as np, pandas as pd
 from .core import SemvideoError, rng_for
 from .intervals import Interval, block_labels, compare, mean_interval
-from .metrics import check_pair, clip_flow, each_clip, flow_table
+from .metrics import FlowCache, check_pair, clip_flow, each_clip, flow_table
 from .nulls import pairings
 
-# %% ../nbs/545_motion.ipynb #4b99449b
+# %% ../nbs/545_motion.ipynb #6c12bf37
 def pair_flows(clip: np.ndarray, # uint8 (F,H,W,3)
                size: int | None = None # side, or None
                ) -> np.ndarray:
     "Flow between all ordered pairs of frames, float32 (F,F,h,w,2), zero on the diagonal."
-    import cv2
     F, out = len(clip), None
     for a, b in itertools.permutations(range(F), 2):
         flow = clip_flow(clip[[a, b]], size)[0]
@@ -28,30 +27,40 @@ def pair_flows(clip: np.ndarray, # uint8 (F,H,W,3)
         out[a, b] = flow
     return out
 
-# %% ../nbs/545_motion.ipynb #9aa06821
+# %% ../nbs/545_motion.ipynb #79f75a06
 def _flat_flows(flows):
     "(F,F,pixels) float64, and the power (F,F) of each flow."
     flat = flows.reshape(len(flows), len(flows), -1).astype(np.float64)
     return flat, np.square(flat).sum(-1)
 
-def _dots(flat, steps):
-    "(F-1,F,F): inner product of each flow with each step of a truth."
-    return np.stack([flat @ s.ravel().astype(np.float64) for s in steps])
+def _dots(flat, truths):
+    "A list of (F-1,F,F), for each truth's steps: their inner product with each flow."
+    F = len(flat)
+    steps = np.concatenate(truths).reshape(len(truths)*(F-1), -1).astype(np.float64)
+    products = steps @ flat.reshape(F*F, -1).T
+    return list(products.reshape(len(truths), F-1, F, F))
+
+def _lengths(flows):
+    "Length of each vector of a field (...,2)."
+    across, down = flows[..., 0], flows[..., 1]
+    return np.sqrt(across*across + down*down) # a sum over so short an axis is many times slower
 
 def shuffle_table(recon: np.ndarray, # uint8 (F,H,W,3)
                   truth: np.ndarray, # the same shape
                   size: int | None = None, # side at which flow is measured
-                  others: Sequence[np.ndarray] = () # truths of other clips, each of the same shape
+                  others: Sequence[np.ndarray] = (), # truths of other clips, each of the same shape
+                  flow: Callable = clip_flow # (clip, size, False) -> flow of its steps, as of a `FlowCache`
                   ) -> dict:
     """dict of `epe` (F-1,F,F), error of recon's flow a->b against truth's step i->i+1; `dot` (F-1,F,F),
     their inner product; `power` (F,F), the flow's own; `speed`, the truth's mean, px/frame; `swapped`,
     a list of `dot` for each of others."""
-    flows, steps = pair_flows(recon, size), clip_flow(truth, size)
-    errors = [np.sqrt(np.square(flows-s).sum(-1)).mean((2, 3), dtype=np.float64) for s in steps]
+    flows = pair_flows(recon, size)
+    steps, *other_steps = (flow(film, size, False) for film in (truth, *others))
+    errors = [_lengths(flows-s).mean((2, 3), dtype=np.float64) for s in steps]
     flat, power = _flat_flows(flows)
-    speed = float(np.sqrt(np.square(steps).sum(-1)).mean())
-    swapped = [_dots(flat, clip_flow(other, size)) for other in others]
-    return dict(epe=np.stack(errors), dot=_dots(flat, steps), power=power, speed=speed, swapped=swapped)
+    dot, *swapped = _dots(flat, [steps, *other_steps])
+    speed = float(_lengths(steps).mean())
+    return dict(epe=np.stack(errors), dot=dot, power=power, speed=speed, swapped=swapped)
 
 # %% ../nbs/545_motion.ipynb #335bc393
 def frame_orders(F: int, # frames
@@ -144,7 +153,7 @@ def swapped_p(tables: list, # B dicts from `shuffle_table`, with `swapped`
         return _direction_p(tables[b]['swapped'], tables[b]['power'], code, exact, f'{seed}/{b}')
     return np.array(each_clip(one, len(tables)))
 
-# %% ../nbs/545_motion.ipynb #8461f084
+# %% ../nbs/545_motion.ipynb #4f1bfe1c
 def _swapped_share(tables, pairs, n_perm, seed, level=.05):
     "For each truth: share of the other clips' reconstructions that are under the level against it."
     under = swapped_p(tables, n_perm, seed) <= level # reconstruction, turn
@@ -167,8 +176,8 @@ def shuffle_test(recon: np.ndarray, # uint8 (B,F,H,W,3)
     recon, truth = check_pair(recon, truth)
     if recon.shape[1] < 3:
         raise SemvideoError('Too few frames to shuffle', found=f'{recon.shape[1]}', expected='at least 3')
-    pairs = pairings(len(recon), swaps)
-    def one(i): return shuffle_table(recon[i], truth[i], size, [truth[j] for j in pairs[:, i]])
+    pairs, flow = pairings(len(recon), swaps), FlowCache(256 << 20) # each truth is met again with other clips
+    def one(i): return shuffle_table(recon[i], truth[i], size, [truth[j] for j in pairs[:, i]], flow)
     tables = each_clip(one, len(recon))
     epe, p, p_direction = shuffle_p(tables, n_perm, seed)
     swapped = _swapped_share(tables, pairs, n_perm, seed) if len(pairs) else np.full(len(recon), np.nan)
@@ -202,7 +211,7 @@ def p_curve(p: np.ndarray, # p-values of the moving clips
     share = [float((p <= level + 1e-12).mean()) if len(p) else 0. for level in at]
     return pd.DataFrame(dict(level=at, share=share, chance=at))
 
-# %% ../nbs/545_motion.ipynb #b53046a1
+# %% ../nbs/545_motion.ipynb #9be2b444
 def counterfactuals(recon: np.ndarray, # uint8 (B,F,H,W,3)
                     truth: np.ndarray, # the same shape
                     # stretches that are independent of each other, as `mean_interval`

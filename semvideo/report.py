@@ -36,7 +36,7 @@ from .provenance import *
 from .explorer import *
 from .brain_page import *
 
-# %% ../nbs/729_report.ipynb #dc0d82f3
+# %% ../nbs/729_report.ipynb #3e841633
 _all_ = ['side_by_side', 'shrink', 'PAPER', 'INK', 'dark_image', 'figure_uris', 'data_uri', 'video_uri',
          'image_uri', 'animation', 'enlarge', 'frame_strip',
          'contact_sheet', 'fill_template', 'row_picture', 'sample_film', 'sample_study',
@@ -192,19 +192,21 @@ def page_data(study:Study, subject:int|str, split:str='test', recon:'np.ndarray|
         brain=brain_part(study.path/f'explain/sub-{subject}') + brain_more(study, subject), brain_rule=RULES['brain'],
         trust=trust, trust_line=trust_line(trust), details=details)
 
-# %% ../nbs/729_report.ipynb #a720e4ca
+# %% ../nbs/729_report.ipynb #f15a6568
 def report_study(study:Study,
                  subject:int|str, # whose reconstruction
                  out:Path|str|None=None, # file; default report.html in the study
                  split:str='test', # clips shown
                  recon:'np.ndarray|None'=None, # uint8 (N,F,H,W,3); default: what `render` left
                  n:int=8, # clips of the opening strip
-                 force:bool=True)->Path: # always so; kept for symmetry with the other verbs
+                 force:bool=True, # always so; kept for symmetry with the other verbs
+                 keep:bool=False)->Path: # but not where it would come out as it stands
     """Write the page of a study: one HTML file that needs nothing else. -> its path.
     Where maps were made, the page that answers to the pointer lies beside it, as NAME-brain.html, and is linked."""
     own_place = not out and recon is None
-    stage = report_stage(study, subject, split, n) if own_place else None
+    stage = report_stage(study, subject, split, n, keep) if own_place else None
     out = Path(out or study.path/'report.html')
+    if stage and stage.done: return out
     data = page_data(study, subject, split, recon, n)
     files = [out]
     if data['brain']:
@@ -215,8 +217,15 @@ def report_study(study:Study,
     if stage: stage.finish(files)
     return out
 
-# %% ../nbs/729_report.ipynb #5fad76eb
-def report_stage(study:Study, subject:int|str, split:str, n:int)->Stage:
+# %% ../nbs/729_report.ipynb #adbfef20
+def _drawn_by():
+    "Identity of the package's code and templates, and of the libraries beside it."
+    home = Path(__file__).parent
+    files = sorted(p for p in home.rglob('*') if p.suffix in ('.py', '.html', '.js', '.css'))
+    return identity([[p.relative_to(home).as_posix(), file_sha256(p)] for p in files] + [made_with()], 64)
+
+def report_stage(study:Study, subject:int|str, split:str, n:int,
+                 keep:bool=False)->Stage: # leave it done where it would come out as it stands
     """The stage `report`, opened anew, once everything the page prints was read whole and found as its
     stages wrote it."""
     have = study.stages()
@@ -232,7 +241,10 @@ def report_stage(study:Study, subject:int|str, split:str, n:int)->Stage:
                 remedy=f'restore stages/{key}, or `semvideo {key.split("/")[0]} --force`')
     verify = (*needs, f'decode/sub-{subject}/{split}', 'mine', f'frames/{split}.npy')
     facts = study.require(needs, 'report', verify=verify)
-    return Stage(study, 'report', dict(subject=subject, split=split, n=n), facts).rewrite()
+    reads = [e for e in study.events() if e.get('event') == 'reads']
+    stage = Stage(study, 'report', dict(subject=subject, split=split, n=n), facts,
+                  inputs=dict(code=_drawn_by(), reads=identity(reads, 64)))
+    return stage if keep and stage.ready() else stage.rewrite()
 
 # %% ../nbs/729_report.ipynb #47c81a70
 __getattr__ = renamed(__name__, dict(CLAIMS='semvideo.report.NO_CLAIM'))

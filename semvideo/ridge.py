@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['mean_repeats', 'scaler', 'Ridge', 'ridge_decode', 'save_ridge']
 
-# %% ../nbs/365_ridge.ipynb #7186d5de
+# %% ../nbs/365_ridge.ipynb #b2b5c3df
 import copy
 from collections.abc import Iterator, Sequence
 import numpy as np, pandas as pd
 from pathlib import Path
 from fastcore.basics import patch
 from .core import Decoded, SemvideoError, Stage, identity
+from .linear_start import Remembered
 from .targets import LEVELS, target
 
 # %% ../nbs/365_ridge.ipynb #c7323e15
@@ -38,10 +39,15 @@ def scaler(x: np.ndarray) -> tuple: # (N,V) training responses
     mean,std = x.mean(0),x.std(0)
     return mean,np.where(std > 1e-6, std, 1).astype(np.float32)
 
-# %% ../nbs/365_ridge.ipynb #df2681b3
+# %% ../nbs/365_ridge.ipynb #ba49f197
+_known = Remembered() # the same voxels are asked for many targets
+
 def _eig(x):
-    "Left singular vectors (N,r) and squared singular values (r,) of x (N,V)."
-    x = np.asarray(x, np.float64)
+    "Left singular vectors (N,r) and squared singular values (r,) of x (N,V); kept, as `gram_eigen` does."
+    return _known.get(x, lambda: _decomposed(np.asarray(x, np.float64)))
+
+def _decomposed(x):
+    "`_eig` of x in float64."
     # by the smaller of the two Gram matrices
     if len(x) <= x.shape[1]:
         w,u = np.linalg.eigh(x @ x.T)

@@ -13,8 +13,8 @@ __all__ = ['BRAINS', 'Brain', 'miniature_config', 'brain_of', 'features_of', 'su
            'NONLINEAR_PARCELS', 'NonlinearConfig', 'nonlinear_vertices', 'tastes', 'place_features', 'early_drive',
            'motion_drive', 'meaning_drive', 'nonlinear_drive', 'run_gain', 'amplitudes']
 
-# %% ../nbs/189_simulate.ipynb #c87d8ebf
-import json
+# %% ../nbs/189_simulate.ipynb #6cbf371b
+import contextlib, json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,17 +149,25 @@ def _write_subject(out, subject, cfg, features):
         _write_runs(out, subject, segment, repeats, bold, base, vertices, cfg)
     write_csv(Path(out)/f'truth/subject{subject}_vertices.csv', vertices)
 
-# %% ../nbs/189_simulate.ipynb #4b300c0f
+# %% ../nbs/189_simulate.ipynb #5d12ddb7
 def _spread(f, jobs, workers, desc):
-    """Run `f(*job)` for every job over processes (in this one if `workers` < 2), in order.
+    """Run `f(*job)` for every job over processes (in this one if `workers` < 2), in order; those of the call
+    before, inside `_processes_end`.
     joblib's processes do not import the caller's script, so it needs no `if __name__ == '__main__'`."""
     if workers < 2: return [f(*j) for j in progress(jobs, desc)]
     from joblib import Parallel, delayed
-    from joblib.externals.loky import get_reusable_executor
     pool = Parallel(workers, backend='loky', max_nbytes=None, return_as='generator')
     done = pool(delayed(f)(*j) for j in jobs)
-    try: return list(progress(done, desc, len(jobs)))
-    finally: get_reusable_executor().shutdown(wait=True) # or they would keep their memory for minutes
+    return list(progress(done, desc, len(jobs)))
+
+@contextlib.contextmanager
+def _processes_end(workers):
+    "The processes of `_spread`, which cost seconds to start, end with it, or they would keep their memory for minutes."
+    try: yield
+    finally:
+        if workers > 1:
+            from joblib.externals.loky import get_reusable_executor
+            get_reusable_executor().shutdown(wait=True)
 
 # %% ../nbs/189_simulate.ipynb #b408db69
 def _is_done(out, cfg):
@@ -182,7 +190,7 @@ def _write_truth(out, films, roles): # list of lists of Clip, {parcel: role}
     write_text(out/'truth/scripts.jsonl', ''.join(scripts))
     write_json(out/'truth/parcels.json', roles)
 
-# %% ../nbs/189_simulate.ipynb #c0300ad6
+# %% ../nbs/189_simulate.ipynb #b492532e
 def make_miniature(out: Path | str, # folder of the tree
                    n_subjects: int = 2, # viewers
                    seed: int = 0, # everything follows from it
@@ -201,10 +209,11 @@ def make_miniature(out: Path | str, # folder of the tree
     films = [write_film(name, seed, split) for name,split in names]
     _write_truth(out, films, brain_of(cfg).roles)
     movies = [(out, name, split, seed) for name,split in names]
-    features = _spread(_write_movie, movies, workers, 'film the segments')
-    features = {name: f for (name, _),f in zip(names, features)}
-    viewers = [(out, s, cfg, features) for s in range(1, n_subjects + 1)]
-    _spread(_write_subject, viewers, workers, 'scan the viewers')
+    with _processes_end(workers):
+        features = _spread(_write_movie, movies, workers, 'film the segments')
+        features = {name: f for (name, _),f in zip(names, features)}
+        viewers = [(out, s, cfg, features) for s in range(1, n_subjects + 1)]
+        _spread(_write_subject, viewers, workers, 'scan the viewers')
     write_json(mark, dict(config=cfg.to_dict(), done=True))
     return out
 

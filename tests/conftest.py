@@ -10,7 +10,8 @@ for k, v in dict(HF_HUB_OFFLINE="1", SEMVIDEO_QUIET="1", OMP_NUM_THREADS="1", MP
     os.environ.setdefault(k, v)
 keep_memory()
 
-FIRST = ("test_demo.py", "test_notebooks.py", "test_stage_verbs.py", "test_harness.py", "test_house.py") # the longest
+FIRST = ("test_demo.py", "test_notebooks.py", "test_stage_verbs.py", "test_models.py", "test_house.py", "test_campaign.py", "test_compare.py",
+         "test_simulate.py", "test_harness.py", "test_by_number.py", "test_report.py") # the longest, half a minute and more each
 
 def pytest_collection_modifyitems(items):
     """Longest files first, so that two processes end together (xdist would begin with the files of most tests: `--no-loadscope-reorder`). With `--dist loadfile` a file stays in one process, where its fixtures

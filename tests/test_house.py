@@ -240,12 +240,14 @@ SPRINGS = re.compile(r"^\s*ensure_torchvision\(\)", re.M)
 
 def unsprung(sources):
     "Rooms that load models and neither spring the trap nor import a room that does. sources: {room: text}"
-    def springs(room, above=()):
-        if SPRINGS.search(sources[room]): return True
-        rooms = set(re.findall(r"from (?:semvideo)?\.(\w+) import", sources[room]))
-        for names in re.findall(r"from (?:semvideo|\.) import (.*)", sources[room]): rooms |= set(names.split(", "))
-        return any(springs(r, (*above, room)) for r in rooms & set(sources) - set(above))
-    return [room for room, text in sources.items() if LOADS_MODELS.search(text) and not springs(room)]
+    imports = {}
+    for room, text in sources.items():
+        rooms = set(re.findall(r"from (?:semvideo)?\.(\w+) import", text))
+        for names in re.findall(r"from (?:semvideo|\.) import (.*)", text): rooms |= set(names.split(", "))
+        imports[room] = rooms & set(sources)
+    sprung = {room for room, text in sources.items() if SPRINGS.search(text)}
+    while more := {room for room, rooms in imports.items() if rooms & sprung} - sprung: sprung |= more
+    return [room for room, text in sources.items() if LOADS_MODELS.search(text) and room not in sprung]
 
 def test_rooms_that_load_models_spring_the_trap():
     """Notebooks are tested in processes forked from one that has loaded models already (`tests/preload.py`): that

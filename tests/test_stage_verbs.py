@@ -215,6 +215,35 @@ def test_report(small, cli):
         small/"report.html").stat().st_size > 10_000
 
 
+def test_the_page_is_kept_only_where_it_would_come_out_as_it_stands(small, monkeypatch):
+    from semvideo import report
+    study, page = Study(small), small/"report.html"
+    files, bytes_now = [small/f for f in study.stages()["report"]["files"]], page.read_bytes()
+    opened = lambda: report.report_stage(study, 1, "test", 8, keep=True)
+
+    def kept():
+        "Is it kept? It is finished again where not."
+        stage = opened()
+        if done := stage.done: assert report.report_study(study, 1, keep=True) == page
+        else: stage.finish(files)
+        return done
+
+    assert kept() and page in files
+    page.write_bytes(bytes_now + b" ")
+    assert not opened().release().done
+    page.write_bytes(bytes_now)
+    assert not kept() and kept() # it was opened
+    study.log("reads", split="test", by="evaluate", subject=1)
+    assert not kept() and kept() # the log says more
+    monkeypatch.setattr(report, "_drawn_by", lambda: "other code")
+    assert not kept() and kept()
+    monkeypatch.undo()
+    assert not kept() and kept()
+    asked = report.report_stage(study, 1, "test", 8) # as `semvideo report` asks, which writes it anew
+    assert not asked.done
+    asked.finish(files)
+
+
 def test_the_page_does_not_list_itself_as_unfinished(small):
     page = (small/"report.html").read_text()
     assert "Settings of render/sub-1/test" in page and "Settings of report" not in page
