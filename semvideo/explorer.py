@@ -23,7 +23,7 @@ def register_view(title:str, # names the view; a known one is replaced
     "Show something of your own below each clip of every `Explorer` made from now on."
     CLIP_VIEWS[title] = make
 
-# %% ../nbs/720_explorer.ipynb #ab2c9f6b
+# %% ../nbs/720_explorer.ipynb #54b1f8db
 _SLIDER_JS = """
 function render({model, el}) {
   const id = 'clip-slider-' + Math.random().toString(36).slice(2);
@@ -31,7 +31,10 @@ function render({model, el}) {
   const shown = document.createElement('output');
   label.htmlFor = shown.htmlFor = input.id = id;
   input.type = 'range'; input.min = 0; input.step = 1;
-  const say = at => { shown.textContent = model.get('names')[at]; input.setAttribute('aria-valuetext', shown.textContent); };
+  const say = at => {
+    shown.textContent = model.get('names')[at];
+    input.setAttribute('aria-valuetext', shown.textContent);
+  };
   const draw = () => {
     label.textContent = model.get('description');
     input.max = model.get('names').length - 1; input.value = model.get('value'); say(model.get('value'));
