@@ -5,17 +5,19 @@
 # %% auto #0
 __all__ = ['BrainExplorer']
 
-# %% ../nbs/723_brain_explorer.ipynb #b2ae149a
+# %% ../nbs/723_brain_explorer.ipynb #aeaa21c5
 import numpy as np
 from fastcore.basics import patch
 from .core import *
 from .neuro import brain_svg, load_roles
 from .brain_page import (brain_levels, brain_parcels, colour_steps, explained_clips,
                                 explained_folder)
+from .explorer import clip_slider
 from .page_parts import as_truth, frames_per_second, load_parts
 from .pictures import animation, fill_template, side_by_side
+from .review import titled_picture
 
-# %% ../nbs/723_brain_explorer.ipynb #9c0fb6e7
+# %% ../nbs/723_brain_explorer.ipynb #612e7d65
 class BrainExplorer:
     "Maps of a subject by level, area and clip."
     def __init__(self, study: Study, subject: int | str, split: str = 'test',
@@ -96,17 +98,16 @@ def values(self: BrainExplorer) -> dict:
     worst = _sorted_names(self.ids, [-v for v in own], 4)
     return out | dict(best=_sorted_names(self.ids, own, 4), worst={c: -v for c, v in worst.items()})
 
-# %% ../nbs/723_brain_explorer.ipynb #3a1c6e2a
+# %% ../nbs/723_brain_explorer.ipynb #4b88bf1f
 @patch
 def _make_widgets(self: BrainExplorer):
     "Level, area, clip, map, film and numbers."
     import ipywidgets as w
     self.pick_level = w.ToggleButtons(options=[l['short'] for l in self.levels], description='level')
     self.pick_area = w.Dropdown(options=['none', *self.names], description='area')
-    self.pick_clip = w.SelectionSlider(options=['whole film', *self.ids], description='clip',
-                                       continuous_update=False)
+    self.pick_clip = clip_slider(['whole film', *self.ids])
     self.map, self.text = w.HTML(layout=w.Layout(max_width='46em')), w.HTML()
-    self.film = w.Image(format='webp', width=392, layout=w.Layout(display='none'))
+    self.film = titled_picture(format='webp', width=392, layout=w.Layout(display='none'))
     self.best = w.Select(options=[], description='clips', rows=8)
     beside = w.HBox([self.best, self.film])
     self.box = w.VBox([self.pick_level, w.HBox([self.pick_area, self.pick_clip]), self.map, self.text, beside])
@@ -120,10 +121,11 @@ def _make_widgets(self: BrainExplorer):
 def _picked(self: BrainExplorer, what, value):
     "A hand has moved a widget."
     if self.quiet: return
+    if what == 'clip' and isinstance(value, int): value = self.pick_clip.names[value]
     setattr(self, what, None if value in ('none', 'whole film') else value)
     self._draw()
 
-# %% ../nbs/723_brain_explorer.ipynb #2c7b6c10
+# %% ../nbs/723_brain_explorer.ipynb #d3dd6c5c
 @patch
 def svg(self: BrainExplorer) -> str:
     "The map on show, as SVG text."
@@ -147,7 +149,8 @@ def _draw(self: BrainExplorer):
     now = self.values()
     self.quiet = True
     self.pick_level.value = self.level
-    self.pick_area.value, self.pick_clip.value = self.area or 'none', self.clip or 'whole film'
+    self.pick_area.value = self.area or 'none'
+    self.pick_clip.value = self.pick_clip.names.index(self.clip or 'whole film')
     clips = [*now.get('best', {}), *now.get('worst', {})]
     told = [f'best: {c}, {v:.3g}' for c, v in now.get('best', {}).items()]
     told += [f'worst: {c}, {v:.3g}' for c, v in now.get('worst', {}).items()]
@@ -159,4 +162,5 @@ def _draw(self: BrainExplorer):
     self.film.layout.display = 'none' if self.clip is None else ''
     if self.clip is None: return
     i = self.at[self.clip]
+    self.film.tooltip = f'Clip {self.clip}: the film, and beside it the reconstruction'
     self.film.value = animation(side_by_side(self.truth[i], self.recon[i]), self.fps)

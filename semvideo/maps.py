@@ -215,7 +215,7 @@ def _place_names(centres, # {area: (x, y)} in pixels
         taken.append(_corners(best, sizes[name]))
     return out
 
-# %% ../nbs/620_maps.ipynb #5b2b0905
+# %% ../nbs/620_maps.ipynb #3c6a25ab
 def _halo(width): # points on each side
     "Light rim around dark letters and lines, which reads on every colour of the map and beside it."
     from matplotlib import patheffects
@@ -315,7 +315,7 @@ def _check_one_each(values, voxels):
         found=f'shape {values.shape}',
         expected=f'({len(voxels)},)')
 
-# %% ../nbs/620_maps.ipynb #3d796da1
+# %% ../nbs/620_maps.ipynb #4d2a8007
 def plot_map(values: np.ndarray, # (V,) one value a voxel
              voxels: pd.DataFrame, # table with hemisphere, vertex
              surface: str = 'inflated', # midthickness, inflated, very_inflated or flat

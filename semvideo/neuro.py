@@ -13,11 +13,12 @@ __all__ = ['IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'cl
            'map_likeness', 'similarity_table', 'LAG_STEPS', 'lagged_rows', 'clip_step', 'LagProducts', 'lag_products',
            'watched', 'lag_table', 'lag_words', 'plot_lag_curve', 'VIEWS', 'MARK', 'to_surface', 'vertices_seen',
            'map_caption', 'plot_map', 'write_dscalar', 'write_metric', 'to_surface_image', 'from_surface_image',
-           'outline_path', 'Outlines', 'PAGE_VIEWS', 'area_outlines', 'brain_svg', 'DECODER_OF', 'EXPECTED_ROLES',
-           'ExplainConfig', 'load_roles', 'explain_study', 'VIEWS_DRAWN', 'NARROW_VIEWS', 'parcel_map',
-           'why_not_compared', 'compare_maps']
+           'sphere_corners', 'fsaverage5_corners', 'to_fsaverage5', 'weighted_corners', 'metric_to_fsaverage5',
+           'maps_to_fsaverage5', 'outline_path', 'Outlines', 'PAGE_VIEWS', 'area_outlines', 'brain_svg', 'DECODER_OF',
+           'EXPECTED_ROLES', 'ExplainConfig', 'load_roles', 'explain_study', 'VIEWS_DRAWN', 'NARROW_VIEWS',
+           'parcel_map', 'why_not_compared', 'compare_maps']
 
-# %% ../nbs/690_neuro.ipynb #3e29d6f8
+# %% ../nbs/690_neuro.ipynb #43d96689
 from .importance import *
 from .cortex import *
 from .map_nulls import *
@@ -25,11 +26,12 @@ from .agreement import *
 from .map_similarity import *
 from .lag_curve import *
 from .maps import *
+from .fsaverage import *
 from .outlines import *
 from .explain import *
 from .base import renamed
 
-# %% ../nbs/690_neuro.ipynb #cd2f7c61
+# %% ../nbs/690_neuro.ipynb #7daa68ae
 _all_ = [
     # importance
     'IMPORTANCE_METHODS', 'METHOD_WORDS', 'toy_decoder', 'toy_brain', 'clip_mean',
@@ -52,6 +54,9 @@ _all_ = [
     # maps
     'VIEWS', 'MARK', 'to_surface', 'vertices_seen', 'map_caption', 'plot_map', 'write_dscalar', 'write_metric',
     'to_surface_image', 'from_surface_image',
+    # fsaverage
+    'sphere_corners', 'fsaverage5_corners', 'to_fsaverage5', 'weighted_corners', 'metric_to_fsaverage5',
+    'maps_to_fsaverage5',
     # outlines
     'outline_path', 'Outlines', 'PAGE_VIEWS', 'area_outlines', 'brain_svg',
     # explain

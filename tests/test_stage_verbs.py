@@ -209,6 +209,20 @@ def test_explain(small, cli):
     again(cli, small, "explain", "--study", small, "--subject", 1, "--quiet")
 
 
+def test_explain_writes_the_maps_on_fsaverage5(small, cli, tmp_path):
+    from semvideo.cortex import hcp_file
+    before = state(small)
+    words = "explain", "--study", small, "--subject", 1, "--quiet"
+    refuses(cli, *words, "--spheres", tmp_path, says="--spheres is for --fsaverage5")
+    refuses(cli, *words, "--fsaverage5", tmp_path/"out", "--spheres", tmp_path, says="registers fsLR to fsaverage is missing")
+    for side in "LR": # a registration that moves nothing
+        name = f"fs_LR-deformed_to-fsaverage.{side}.sphere.32k_fs_LR.surf.gii"
+        shutil.copy(hcp_file(f"S1200.{side}.sphere.32k_fs_LR.surf.gii"), tmp_path/name)
+    assert cli(*words, "--fsaverage5", tmp_path/"out", "--spheres", tmp_path)[0] == 0
+    assert sorted(f.name for f in (tmp_path/"out").iterdir()) == [f"sub-1_space-fsaverage5_hemi-{s}.func.gii" for s in "LR"]
+    assert state(small) == before
+
+
 def test_report(small, cli):
     rc, out, _ = cli("report", "--study", small, "--subject", 1, "--quiet")
     assert rc == 0 and out.strip().endswith("report.html") and (

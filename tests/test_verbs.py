@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from semvideo.cli import STAGES, VERBS, main, parser
 from semvideo.core import Study
-from semvideo.stage_cost import MEASURED, MLLM, StudySize, stage_costs
+from semvideo.stage_cost import MEASURED, MLLM, ON_CORE, StudySize, costs_markdown, stage_costs
 from verbs_help import cli as cli, refuses
 
 root = Path(__file__).resolve().parents[1]
@@ -117,6 +117,11 @@ def test_what_each_stage_costs(cli):
         mad_gib=kept["mad"]["bf16"]["memory_gib"], clips_per_minute=render["clips_per_minute"], render_gib=render["memory_gib"],
         render_tflop=render["tflop_a_clip"], copy_tb_per_s=kept["machine"]["copy_tb_per_s"], read_runs_s=prepared)
     assert MLLM == dict(parameters=mined["parameters"], tokens=sum(mined["answer_tokens"].values()))
+    cores = json.loads((results/"bench_costs.json").read_text())["parts"]
+    assert ON_CORE == {part: (c["seconds"], c["tflop"]) for part, c in cores.items()}
+    assert {r["stage"] for r in rows if r["core_hours"] is not None} == {"targets", "decode", "evaluate", "explain"}
+    assert all("estimate" in r["hours_are"] for r in rows if r["core_hours"] is not None), "an estimate is called one"
+    assert costs_markdown(short=True) in (root/"README.md").read_text(), "python tools/readme.py, after the table of index.ipynb"
     train = next(r for r in rows if r["stage"] == "train")
     alone = stage_costs(StudySize(subjects=(1,))).set_index("stage")
     assert abs(alone.hours["train"]*3 - train["hours"]) < .05 and alone.disk_gb["render"]*3 == pytest.approx(8.5, abs=.2)

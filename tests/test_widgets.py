@@ -12,7 +12,7 @@ import time
 import nbformat
 import numpy as np
 import pytest
-from browser_help import browser as browser
+from browser_help import NAMELESS, browser as browser, nameless
 from semvideo.core import Study
 from semvideo.monitor import TrainingMonitor, checkpoint_facts, training_state
 from train_help import ALL, FAST, make, study as study
@@ -100,6 +100,24 @@ def test_parts_of_other_decoders_are_seen(tmp_path):
     assert parts[:2] == ['pretrain/sad-anchor', 'sub-1/sad-anchor'] and parts[-2:] == ['pretrain/my-own', 'sub-1/my-own']
 
 
+def test_every_control_says_what_it_is(tmp_path):
+    from semvideo.explorer import Explorer
+    from semvideo.review import Review, ReviewWidget
+    from semvideo.sample import sample_study
+    study, recon = sample_study(tmp_path/'study')
+    made = [Explorer(study, 1, recon=recon), TrainingMonitor(study, 1, parts=('mad',)),
+            ReviewWidget(Review(study.captions('test'), tmp_path/'r.jsonl'), frames=lambda c: study.frames('test')[0])]
+    for widget in made: assert not list(nameless(widget.box)), type(widget)
+
+
+def test_what_says_nothing_is_found():
+    import ipywidgets as w
+    from semvideo.review import titled_picture
+    mute = [w.Button(icon='play'), w.Text(), w.Image(tooltip='a clip'), titled_picture(), w.IntSlider(description='clip')]
+    box = w.VBox([w.HBox(mute), w.HTML('x'), w.Text(description='name'), titled_picture(tooltip='a clip')])
+    assert list(nameless(box)) == mute
+
+
 # in a browser
 
 CELLS = dict(
@@ -172,6 +190,8 @@ def use_all(page, folder):
     page.get_by_role('slider').first.focus()
     page.keyboard.press('ArrowRight')
     page.get_by_text('test1_001').first.wait_for(timeout=20_000)
+    clips = page.get_by_role('slider', name='clip', exact=True)
+    assert clips.count() == 2 and clips.first.get_attribute('aria-valuetext') == 'test1_001'
     # brain: level, area, clip
     page.get_by_role('button', name='Motion', exact=True).click()
     page.get_by_label('area', exact=True).select_option('MT left')
@@ -179,6 +199,9 @@ def use_all(page, folder):
     page.get_by_label('clips', exact=True).focus()
     page.keyboard.press('Home')
     page.get_by_text('Motion, clip test1_', exact=False).wait_for(timeout=20_000)
+    assert page.evaluate(NAMELESS) == []
+    page.evaluate("document.querySelector('.clip-slider label').remove()")
+    assert ['range' in e for e in page.evaluate(NAMELESS)] == [True], 'a control that has lost its name is not found'
     # review: a verdict is in the file
     page.get_by_role('button', name='good').click()
     for _ in range(100):
