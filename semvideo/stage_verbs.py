@@ -86,7 +86,7 @@ def do_train(a:argparse.Namespace)->None:
     if a.json: return say_json(table)
     say(table.to_string(index=False))
 
-# %% ../nbs/755_stage_verbs.ipynb #a9041cf2
+# %% ../nbs/755_stage_verbs.ipynb #e8642e52
 @verb(
     STUDY, SUBJECT, SPLIT,
     opt('--repeats', type=int, default=None, metavar='N',
@@ -105,7 +105,8 @@ def do_train(a:argparse.Namespace)->None:
     opt('--films', type=Path, default=None, metavar='DIR',
         help='films without a brain: captions.csv and latents.npy (with --refine scenes)'),
     opt('--from-others', action='store_true',
-        help='a subject nobody trained on, read by what the others know; the options below go with it'),
+        help='a subject nobody trained on, read by what the others know; with --minutes, --method, '
+        '--others, --space'),
     opt('--minutes', type=float, default=None, metavar='M',
         help='minutes of own training data to use (default: 0, none are needed)'),
     opt('--method', choices=['anatomical', 'procrustes', 'ridge', 'projector', 'own'], default=None,
