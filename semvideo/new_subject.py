@@ -116,7 +116,7 @@ class OthersAnswers:
         found = [scores_of(axes, self.y.states(scores, field)) for scores,_ in self.read]
         return np.concatenate(found), np.concatenate([rows for _,rows in self.read])
 
-# %% ../nbs/367_new_subject.ipynb #0647a3ab
+# %% ../nbs/367_new_subject.ipynb #6870d430
 def _check_responses(study, subject, split, how, repeats): # before the stage is opened
     "The responses (N,V) to be read; raises `SemvideoError` where the method lacks something."
     x = seen_responses(study, subject, split, repeats)
@@ -130,9 +130,23 @@ def _check_responses(study, subject, split, how, repeats): # before the stage is
     if how.method in ('anatomical', 'permuted'):
         common_places({s: study.voxels(s) for s in [*how.others, subject]}, how.space)
     if how.method in ('procrustes', 'ridge'): shared_clips(study, how.others, rows)
+    if how.method == 'projector': _check_decoders(study, subject, how)
     return x, rows
 
 def _parts_of(subject): return {p: f'train/without-{subject}/{p}' for p in DECODER_PARTS}
+
+def _check_decoders(study, subject, how):
+    "Raise unless decoders were trained on these others, and on nobody else."
+    there = study.stages()
+    missing = [p for p,key in _parts_of(subject).items() if not there.get(key, {}).get('done')]
+    if missing:
+        raise SemvideoError('The decoders of the others are not trained', file=study.path,
+                            found=f'no {", ".join(missing)} without subject {subject}',
+                            remedy=f'run `semvideo train --without {subject}` first')
+    if any(set(there[key]['config']['subjects']) != set(how.others) for key in _parts_of(subject).values()):
+        raise SemvideoError('Decoders were trained on others than these',
+                            found=f'subjects {", ".join(map(str, how.others))}',
+                            remedy='leave others out: all are taken')
 
 def _needs(subject, how):
     "Stages that are read."
@@ -140,12 +154,6 @@ def _needs(subject, how):
 
 def _projected(study, subject, how, rows, x, split, seed, device):
     "Function of what is given, as `decode_parts`: decoders of the others with a projector fitted once."
-    wrong = [p for p,key in _parts_of(subject).items()
-             if set(study.settings_of(key)['subjects']) - set(how.others)]
-    if wrong:
-        raise SemvideoError('Decoders were trained on others than these', found=', '.join(wrong),
-                            expected=f'subjects {", ".join(map(str, how.others))}',
-                            remedy='leave others out: all are taken')
     grown = {p: project_new_subject(study, subject, load(study.path/key), rows, seed=seed)
              for p,key in _parts_of(subject).items()}
     modules = {p: partial(lambda module: module, module) for p,module in grown.items()}
