@@ -145,7 +145,6 @@ def films_study(folder, seed, **settings):
 
 def drawn_by(study, films, seed):
     "{name: (conditions, motion gain)}; as decoded, {name: Decoded}."
-    from semvideo.core import Decoded
     from semvideo.decode import Refinement
     from semvideo.evaluate import decoded_systems
     from semvideo.rivals import true_conditions

@@ -1,5 +1,5 @@
 """What the benches of what a video shows share: the judges' answers to the plain questions, paired differences with intervals, and what a result was made with."""
-import datetime, os, platform, subprocess, time
+import datetime, os, platform, subprocess
 from pathlib import Path
 import numpy as np
 

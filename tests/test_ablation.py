@@ -4,7 +4,7 @@ from semvideo import ablation
 from semvideo.ablation import ABLATIONS, branch_study, check_rows, trained_recipe
 from semvideo.checkpoint import load, save
 from semvideo.core import SemvideoError, Study, write_csv
-from semvideo.decoders import DECODER_PARTS
+from semvideo.decoders import DECODER_PARTS, part_settings
 from semvideo.sad import SAD
 
 CLIPS = pd.DataFrame(dict(clip_id=["a", "b"], split="train", segment="s", onset_s=[0., 2.], duration_s=2., source="x.mp4"))
@@ -24,28 +24,39 @@ def test_a_row_shares_all_that_its_stages_wrote(tmp_path):
 
 
 def toy(folder):
-    "A toy study whose decoders are trained, one epoch."
+    "A toy study with records of trained decoders; these are as they were built, with random last layers, so that every part says something."
     from semvideo.toy import TOY_MAD, TOY_SAD, toy_study
-    from semvideo.train import RECIPES, train_study
+    from semvideo.train import RECIPES, build, recipe
     r = RECIPES["miniature"].to_dict()
     r["sad"] |= TOY_SAD
     r["mad"] |= TOY_MAD
-    for k in r:
-        if k.endswith(("pretrain", "tune")): r[k] |= dict(epochs=1, batch=32)
     study = toy_study(folder)
-    train_study(study, 1, r)
+    r = recipe(study, r)
+    for part in DECODER_PARTS:
+        model, *how = part_settings(part, r)
+        for who, train, n_voxels in (("pretrain", how[0], {1: 60, 2: 80}), ("sub-1", how[1], {1: 60})):
+            module = build(study, part, r, n_voxels)
+            torch.manual_seed(0)
+            for layer in (module.mlp[-1], module.decoder.conv_out if part == "mad" else module.mlp[-1]):
+                torch.nn.init.normal_(layer.weight, std=.1)
+            stage = study.stage("train", dict(model=model, train=train, subjects=list(n_voxels)), part=f"{who}/{part}",
+                                needs=("targets",) if who == "pretrain" else ("targets", f"train/pretrain/{part}"))
+            save(module, study.path/f"train/{who}/{part}")
+            stage.finish([study.path/f"train/{who}/{part}"/f for f in ("model.safetensors", "config.json")])
     return study
+
+
+def network_of(mad, x, words):
+    "What MAD's network adds to its linear path."
+    with torch.no_grad():
+        e = mad.mlp(mad.project(x, 1)).unflatten(1, (3, -1)) + mad.frame
+        return mad.decoder(mad.norm(mad.embedder(e.flatten(0, 1))), mad.text(words), 3)
 
 
 def test_a_part_is_switched_off_in_the_decoders_as_they_are_trained(tmp_path):
     "Nothing is trained again, the study itself is left alone, and what remains is what the row says."
     study, got = toy(tmp_path/"study"), {}
     r = trained_recipe(study, 1)
-    for part in ("sad-motion", "mad"): # as after a longer training: parts that begin at zero say something
-        module = load(study.path/f"train/sub-1/{part}")
-        torch.manual_seed(0)
-        for layer in (module.mlp[-1], module.decoder.conv_out if part == "mad" else module.mlp[-1]): torch.nn.init.normal_(layer.weight, std=.1)
-        save(module, study.path/f"train/sub-1/{part}")
     weights = {p: p.read_bytes() for p in study.path.rglob("*.safetensors")}
     x, words = torch.as_tensor(np.nanmean(study.fmri(1, "test"), 1)), torch.randn(30, 7, 16)
     for name in ("without-mlp", "with-refineformer", "without-motion-embedder", "without-tripartite", "without-motion-network"):
@@ -61,17 +72,16 @@ def test_a_part_is_switched_off_in_the_decoders_as_they_are_trained(tmp_path):
         assert torch.equal(sad.tokens(sad.project(x, 1)).flatten(1), sad.linear(sad.project(x, 1)))
         assert not torch.allclose(sad(x, 1), whole[0](x, 1)) and torch.equal(got["without-mlp"][1](x, words, 1), whole[1](x, words, 1))
         assert got["with-refineformer"][0].config.samples == 1
-        drawn = {n: m(x, words, 1) for n, (_, m) in got.items()} | dict(whole=whole[1](x, words, 1))
-        network = {n: m.decoder(m.norm(m.embedder((m.mlp(m.project(x, 1)).unflatten(1, (3, -1)) + m.frame).flatten(0, 1))), m.text(words), 3).detach()
-                   for n, (_, m) in got.items()}
-    assert network["without-motion-network"].abs().max() == 0
-    of_clips = network["without-motion-embedder"].unflatten(0, (30, 3))
-    assert of_clips.std(0).max() < network["without-mlp"].unflatten(0, (30, 3)).std(0).max()/3, "only the text tells clips apart"
-    assert not torch.allclose(drawn["without-tripartite"], drawn["whole"])
-    m, other = got["without-tripartite"][1], words.flip(0)
-    with torch.no_grad():
-        e = m.norm(m.embedder((m.mlp(m.project(x, 1)).unflatten(1, (3, -1)) + m.frame).flatten(0, 1)))
-        assert torch.equal(m.decoder(e, m.text(words), 3), m.decoder(e, m.text(other), 3)), "it hears the text still"
+    drawn = {n: network_of(m, x, words) for n, (_, m) in got.items()} | dict(whole=network_of(whole[1], x, words))
+    of_others = {n: network_of(m, x.flip(0), words) for n, (_, m) in got.items()}
+    of_words = {n: network_of(m, x, words.flip(0)) for n, (_, m) in got.items()}
+    assert torch.equal(drawn["without-mlp"], drawn["whole"]) and not torch.equal(drawn["whole"], of_others["without-mlp"])
+    assert not torch.equal(drawn["whole"], of_words["without-mlp"])
+    assert drawn["without-motion-network"].abs().max() == 0
+    assert torch.equal(drawn["without-motion-embedder"], of_others["without-motion-embedder"]), "it hears the brain still"
+    assert not torch.equal(drawn["without-motion-embedder"], of_words["without-motion-embedder"])
+    assert torch.equal(drawn["without-tripartite"], of_words["without-tripartite"]), "it hears the text still"
+    assert not torch.equal(drawn["without-tripartite"], of_others["without-tripartite"])
 
 
 def test_rows_are_compared_with_those_they_stand_beside():

@@ -1,6 +1,5 @@
 """367_new_subject: the stage of a person nobody trained on, by every method; refined as the others err; kept, refused, forced; and what follows."""
 import numpy as np, pandas as pd, pytest, shutil
-from semvideo.cli import main
 from semvideo.core import SemvideoError, Study
 from semvideo.new_subject import AllTargets, OthersAnswers, decode_from_others, from_others
 from semvideo.posterior import scene_posterior
