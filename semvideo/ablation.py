@@ -7,7 +7,7 @@ __all__ = ['ABLATIONS', 'SHOWN', 'AGAINST', 'Ablation', 'register_ablation', 'qu
            'changed_recipe', 'without_mad', 'decode_as', 'state_likeness', 'ablation_table', 'check_rows',
            'open_ablation', 'ablate_study', 'ablation_summary']
 
-# %% ../nbs/595_ablation.ipynb #fb2ebb59
+# %% ../nbs/595_ablation.ipynb #32ee6b1f
 import os, shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from .checkpoint import load, save
 from .decoders import DECODER_PARTS, DECODERS, RECIPES, Recipe, part_settings
 from .train_study import train_study
 from .decode import decode_study
+from .new_subject import decode_from_others
 from .cvr import load_render, render_study
 from .metrics import LOWER, identification, load_models
 from .stats import time_blocks
@@ -191,7 +192,7 @@ def changed_recipe(r: Recipe, row: Ablation) -> Recipe:
     if row.change: row.change(fields)
     return Recipe.from_dict(fields)
 
-# %% ../nbs/595_ablation.ipynb #5b1002c8
+# %% ../nbs/595_ablation.ipynb #a6d6463d
 def without_mad(study: Study, subject: int | str, split: str) -> Decoded:
     "What was decoded, with the mean of the training latents in the place of MAD's."
     decoded = conditions_of(study.path/f'decode/sub-{subject}/{split}.safetensors')
@@ -243,9 +244,11 @@ def decode_as(own: Study, # has the decoders, or some trained otherwise
     how = study.settings_of(f'decode/sub-{subject}/{split}')
     as_it_was = dict(refine=how.get('refine', 'network'), motion=how.get('motion', 'regression'))
     kw = as_it_was | {k: v for k,v in changes.items() if v}
-    return decode_study(own, subject, split, how.get('repeats'), how.get('seed', 0),
-                        texts=texts if kw['refine'] == 'captions' else None,
-                        films=films if kw['refine'] == 'scenes' else None, **kw)
+    kw |= dict(texts=texts if kw['refine'] == 'captions' else None,
+               films=films if kw['refine'] == 'scenes' else None,
+               repeats=how.get('repeats'), seed=how.get('seed', 0))
+    if 'from_others' in how: return decode_from_others(own, subject, split, **how['from_others'], **kw)
+    return decode_study(own, subject, split, **kw)
 
 def _make_row(study, own, subject, split, row, r, texts, films): # own: study of the row, r: its Recipe
     "Train, decode and render what the row's study does not have."

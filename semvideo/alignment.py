@@ -226,7 +226,7 @@ def fit_projector(module: nn.Module, # of `add_subject`
                 opt.step()
     return module.eval()
 
-# %% ../nbs/366_alignment.ipynb #16ba995b
+# %% ../nbs/366_alignment.ipynb #9683adb7
 NEW_SUBJECT_METHODS = ('anatomical', 'procrustes', 'ridge', 'projector', 'own', 'mean', 'permuted')
 
 _OWN_DATA = 'procrustes', 'ridge', 'projector', 'own' # methods that need some
@@ -235,7 +235,8 @@ def shared_clips(study: Study, others: list, # subjects to learn from
                  rows: np.ndarray, # (n,) training clips of the new subject
                  # (N,) bool: training clips that may be learned from; default all
                  clips: np.ndarray | None = None) -> tuple:
-    "Responses of the others {subject: (N,V)}, and which clips all of them have seen; some of `rows` must be among these."
+    """Responses of the others {subject: (N,V)}, and which clips all of them have seen; some of `rows` must be
+    among these."""
     if clips is None: clips = np.ones(len(study.select('train')), bool)
     xs = {s: seen_responses(study, s, 'train') for s in others}
     seen = np.all([was_seen(x) for x in xs.values()], 0) & clips

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REFINEMENTS', 'MOTION_SOURCES', 'DECODING', 'decode', 'check_refinement', 'Refinement', 'decode_parts',
-           'check_repeats', 'keep_decoded', 'decode_study']
+           'empty_states', 'check_repeats', 'keep_decoded', 'decode_study']
 
 # %% ../nbs/360_decode.ipynb #17876071
 from collections.abc import Callable, Sequence
@@ -136,7 +136,7 @@ def __call__(self: Refinement, decoded: Decoded, ids: Sequence[str], # B names
     if latents is None: latents = retold(states)
     return Decoded(**states, latents=latents), table
 
-# %% ../nbs/360_decode.ipynb #15060047
+# %% ../nbs/360_decode.ipynb #5cb5b8f0
 def decode_parts(modules: dict, # {part: function that gives its decoder}
                  x: np.ndarray, subject: int | str, # (N,V)
                  split: str, ids: Sequence, # of the N clips
@@ -153,7 +153,7 @@ def decode_parts(modules: dict, # {part: function that gives its decoder}
         decoded[output] = decode(module, x, subject, batch=batch, device=device, **kw)
     return decoded
 
-def _empty_states(study, level, n): # of n clips
+def empty_states(study: 'Study', level: str, n: int) -> np.ndarray: # of n clips
     "The state of the empty caption, (n,T,D), from the bundle that the targets are of."
     from semvideo.bundle import TextEncoder
     state = TextEncoder(study.settings_of('targets').get('bundle', 'tiny'))(['']).numpy()
@@ -203,7 +203,7 @@ def _check_parts(folders): # {part: folder} of trained decoders
             found=f'nothing for {", ".join(missing)}',
             expected=f'parts that together decode {", ".join((*LEVELS, "latents"))}')
 
-# %% ../nbs/360_decode.ipynb #bd3b316e
+# %% ../nbs/360_decode.ipynb #3c16e555
 def decode_study(study: 'Study', subject: int | str,
                   # core.Study, a subject that `train_study` was run for
                  split: str = 'test',
@@ -238,5 +238,5 @@ def decode_study(study: 'Study', subject: int | str,
     ids,device = study.clip_ids(split),world(device).device
     modules = {p: partial(load, f) for p,f in folders.items()}
     def run(given=None): return decode_parts(modules, x, subject, split, ids, seed, batch, device, given)
-    nothing = {untold: _empty_states(study, untold, len(ids))} if untold else None
+    nothing = {untold: empty_states(study, untold, len(ids))} if untold else None
     return keep_decoded(stage, Decoded(**run(nothing)), ids, refinement, lambda states: run(states)['latents'])

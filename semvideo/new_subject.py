@@ -6,7 +6,7 @@
 __all__ = ['FIELDS', 'FromOthers', 'from_others', 'AllTargets', 'OthersAnswers', 'decode_from_others', 'read_by_others',
            'has_own_training']
 
-# %% ../nbs/367_new_subject.ipynb #db669c7f
+# %% ../nbs/367_new_subject.ipynb #1800f056
 from dataclasses import dataclass
 from functools import partial
 import numpy as np
@@ -15,7 +15,7 @@ from .alignment import (NEW_SUBJECT_METHODS, TargetScores, common_places, first_
                                 new_subject_reader, own_minutes, project_new_subject, seen_responses,
                                 shared_clips, was_seen)
 from .checkpoint import load
-from .decode import DECODING, Refinement, check_repeats, decode_parts, keep_decoded
+from .decode import DECODING, Refinement, check_repeats, decode_parts, empty_states, keep_decoded
 from .decoders import DECODER_PARTS
 from .decoding_error import scores_of
 from .film_prior import FilmPriorConfig
@@ -165,7 +165,7 @@ def _read(study, subject, how, rows, x, y, seed):
     scores = new_subject_reader(study, subject, how.method, list(how.others), rows, y, how.space, seed=seed)(x)
     return {field: y.states(scores, field) for field in FIELDS}
 
-# %% ../nbs/367_new_subject.ipynb #6101658c
+# %% ../nbs/367_new_subject.ipynb #a0914d76
 def decode_from_others(study: Study, # with targets
                        subject: int | str, # whom no decoder was trained on
                        split: str = 'test',
@@ -176,12 +176,12 @@ def decode_from_others(study: Study, # with targets
                        # these as `decode_study`
                        refine: str = 'network', texts: 'Path | str | None' = None,
                        motion: str = 'regression', films: 'Path | str | None' = None,
-                       prior: FilmPriorConfig | None = None) -> Decoded:
+                       prior: FilmPriorConfig | None = None, untold: str | None = None) -> Decoded:
     """Decode a split of a person who was never trained on, to the stage that `decode_study` makes.
     Returns what is to be drawn. Raises `SemvideoError` without the own minutes, shared films, shared
     cortex or decoders of the others that the method needs."""
     how = from_others(study, subject, minutes, method, others, space)
-    refinement = Refinement(study, subject, refine, texts, motion, films, seed, prior)
+    refinement = Refinement(study, subject, refine, texts, motion, films, seed, prior, untold)
     if refinement.on: refinement.answers = OthersAnswers(study, how)
     file = study.path/f'decode/sub-{subject}/{split}.safetensors'
     check_repeats(study.fmri(subject, split), repeats, study.path/f'fmri/sub-{subject}/{split}.npy')
@@ -197,9 +197,10 @@ def decode_from_others(study: Study, # with targets
     if how.method == 'projector': run = _projected(study, subject, how, rows, x, split, seed, device)
     else:
         fields = _read(study, subject, how, rows, x, y, seed)
-        run = lambda given=None: fields
+        run = lambda given=None: fields | (given or {})
+    nothing = {untold: empty_states(study, untold, len(x))} if untold else None
     retold = lambda states: run(states)['latents']
-    return keep_decoded(stage, Decoded(**run()), study.clip_ids(split), refinement, retold)
+    return keep_decoded(stage, Decoded(**run(nothing)), study.clip_ids(split), refinement, retold)
 
 # %% ../nbs/367_new_subject.ipynb #0b603a73
 def read_by_others(study: Study, subject: int | str, split: str) -> bool:

@@ -128,3 +128,15 @@ def test_unseen_test_clips_and_people_without_common_areas(study):
     with pytest.raises(SemvideoError, match='1 of 30 without a repeat'): decode_from_others(study, 4)
     study.save_voxels(3, study.voxels(3).assign(parcel=''))
     with pytest.raises(SemvideoError, match='share no parcel'): decode_from_others(study, 3)
+
+def test_it_is_decoded_again_as_it_was_with_a_level_untold(study, monkeypatch):
+    "What the order of frames and an ablation ask of a study, with the choices of its stage."
+    from semvideo.ablation import branch_study, decode_as
+    import semvideo.new_subject as room
+    got = decode_from_others(study, 4, minutes=2, others=[1, 2])
+    monkeypatch.setattr(room, 'empty_states', lambda study, level, n: np.zeros((n, 7, 16), np.float32))
+    own = branch_study(study, study.path/'other', ('targets',))
+    untold = decode_as(own, study, 4, 'test', untold='motion')
+    assert not untold.motion.any() and np.array_equal(untold.holistic, got.holistic)
+    settings = own.settings_of('decode/sub-4/test')
+    assert settings.pop('untold') == 'motion' and settings == study.settings_of('decode/sub-4/test')
