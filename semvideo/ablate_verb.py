@@ -12,7 +12,7 @@ from .running import say_plan
 from .stage_verbs import PROFILES, study_judges
 from .verbs import *
 
-# %% ../nbs/756_ablate_verb.ipynb #ea3a032f
+# %% ../nbs/756_ablate_verb.ipynb #9a457c0e
 def plan_ablate(a:argparse.Namespace)->None: # parsed options of `ablate`
     "The plan of each row that would be made."
     study, s = open_study(a)
@@ -28,7 +28,8 @@ def plan_ablate(a:argparse.Namespace)->None: # parsed options of `ablate`
     opt('--rows', nargs='+', default=None, metavar='ROW',
         help='of without-anchor without-motion without-holistic without-mad without-mixco '
         'without-softclip without-refinement without-films without-linear-path '
-        'without-ridge-start one-stage paper-literal (default: all)'),
+        'without-ridge-start one-stage paper-literal without-mlp with-refineformer '
+        'without-motion-embedder without-tripartite without-motion-network (default: all)'),
     opt('--profile', choices=PROFILES, default='strict',
         help="paper: as the field's tables; strict: as a sceptic would (default: strict)"),
     opt('--models', default=None,

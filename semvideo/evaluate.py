@@ -181,7 +181,7 @@ def _tables(exam, scores, sets, n_boot, shuffle_clips):
     "{file: table} of an evaluation."
     results,tables = _results(exam, scores, n_boot),{}
     if sets: tables['frechet'] = pd.DataFrame(sets)
-    if has_decoders(exam.study, exam.subject):
+    if has_decoders(exam.study, exam.subject, exam.split):
         tables['repeats'] = repeats_table(exam.study, exam.subject, exam.split, exam.decoded[OURS],
                                           n_boot, exam.seed)
     readouts = readouts_table(exam.study, exam.subject, exam.split, exam.decoded[OURS], exam.recon,

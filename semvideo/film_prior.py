@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FilmPriorConfig', 'FilmNet', 'FilmPrior', 'study_film_prior']
 
-# %% ../nbs/357_film_prior.ipynb #24f71d72
+# %% ../nbs/357_film_prior.ipynb #19b904a1
+from collections.abc import Callable
 from dataclasses import dataclass
 import numpy as np
 import torch
@@ -13,8 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from fastcore.basics import patch
 from .core import Config, SemvideoError, Study, rng_for
-from .decoding_error import (DecodingError, left_out_scores, mean_fmri,
-                                     principal_axes, scores_of)
+from .decoding_error import DecodingError, own_answers, principal_axes, scores_of
 from .targets import target
 
 # %% ../nbs/357_film_prior.ipynb #4c8b53f6
@@ -123,11 +123,13 @@ def __call__(self: FilmPrior, decoded: np.ndarray, # (B,F,C,h,w) latents
     middle = drawn.mean(1, keepdim=True)
     return (middle + self.config.gain*(drawn - middle)).numpy()
 
-# %% ../nbs/357_film_prior.ipynb #679c0364
+# %% ../nbs/357_film_prior.ipynb #8d6dbf92
 def study_film_prior(study: Study, subject: int | str, # whose training fMRI shows how decoding errs
                      scenes, # `ScenePosterior` of the training films and of `films`
                      films: 'Films', # with latents
-                     config: FilmPriorConfig = FilmPriorConfig(), seed: int = 0) -> FilmPrior:
+                     config: FilmPriorConfig = FilmPriorConfig(), seed: int = 0,
+                     # left-out answers, as `own_answers` gives them, which is the default
+                     answers: Callable | None = None) -> FilmPrior:
     "A film prior trained on the films of a study and on those without a brain."
     own = np.asarray(target(study, 'train', 'latents'), np.float32)
     if films.latents is None or films.latents.shape[1:] != own.shape[1:]:
@@ -138,9 +140,10 @@ def study_film_prior(study: Study, subject: int | str, # whose training fMRI sho
             remedy='encode the films with the bundle of the study, as many frames a clip')
     axes = principal_axes(own, config.components)
     true = scores_of(axes, own)
-    left_out = left_out_scores(mean_fmri(study, subject), true, study.select('train').segment)
+    answers = answers or own_answers(study, subject)
+    left_out, rows = answers('latents', axes, true)
     latents = np.concatenate([own, np.asarray(films.latents, np.float32)])
     text = scenes.components(np.arange(len(latents)), config.text)
-    prior = FilmPrior(latents, text, axes, DecodingError(left_out, true), config)
+    prior = FilmPrior(latents, text, axes, DecodingError(left_out, true[rows]), config)
     prior.fit(seed)
     return prior

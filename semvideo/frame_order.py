@@ -24,7 +24,8 @@ GENERATORS = {'video network': True, 'picture network': False} # name: has it a 
 
 def _told_no_motion(study, subject, split, folder, texts, films):
     "What is decoded where nobody is told the motion text: a study of its own shares the rest."
-    trained = [f'train/{who}/{p}' for p in DECODER_PARTS for who in ('pretrain', f'sub-{subject}')]
+    whose = 'pretrain', f'sub-{subject}', f'without-{subject}'
+    trained = [f'train/{who}/{p}' for p in DECODER_PARTS for who in whose]
     have = study.stages()
     own = branch_study(study, folder, ('prepare', 'mine', 'targets', *(k for k in trained if k in have)))
     return decode_as(own, study, subject, split, texts, films, untold='motion')

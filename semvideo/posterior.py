@@ -6,16 +6,15 @@
 __all__ = ['AXES_FROM', 'CALIBRATE_ON', 'distinct', 'read_texts', 'normalised', 'CaptionPosterior', 'ScenePosterior',
            'known_states', 'caption_posterior', 'scene_posterior']
 
-# %% ../nbs/359_posterior.ipynb #5e19ab9b
-from collections.abc import Iterable, Sequence
+# %% ../nbs/359_posterior.ipynb #df22a03e
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from .core import SemvideoError, Study, read_csv
 from .targets import LEVELS, target
-from .decoding_error import (DecodingError, left_out_scores, mean_fmri,
-                                     principal_axes, scores_of)
+from .decoding_error import DecodingError, own_answers, principal_axes, scores_of
 
 # %% ../nbs/359_posterior.ipynb #8c82cd54
 def distinct(texts: Iterable[str]) -> tuple[list, np.ndarray]: # captions, in the order of the clips
@@ -114,7 +113,7 @@ def refined(self: CaptionPosterior, log_probability: np.ndarray) -> np.ndarray: 
     "Text states (B,T,D) of the likeliest caption: states that a sentence has."
     return np.asarray(self.states[log_probability.argmax(1)], np.float32)
 
-# %% ../nbs/359_posterior.ipynb #bfe03e35
+# %% ../nbs/359_posterior.ipynb #39182397
 class ScenePosterior:
     "Probabilities of scenes given the decoded states of all levels."
     def __init__(self,
@@ -164,7 +163,7 @@ def words(self: ScenePosterior,
                      for rank, (p, text) in enumerate(zip(np.exp(row[ranked]).tolist(), said), 1)]
     return pd.DataFrame(rows)
 
-# %% ../nbs/359_posterior.ipynb #a0e506a0
+# %% ../nbs/359_posterior.ipynb #18f44266
 @patch
 def refined(self: ScenePosterior, chosen: np.ndarray) -> dict: # (B,) rows of scenes
     "Text states {level: (B,T,D)} of scenes."
@@ -184,7 +183,7 @@ def components(self: ScenePosterior,
         parts.append(mean if level == untold else of_scenes[chosen])
     return np.concatenate(parts, 1)
 
-# %% ../nbs/359_posterior.ipynb #e1133cb0
+# %% ../nbs/359_posterior.ipynb #270a88b0
 def known_states(study: Study, level: str, bundle: str,
                  texts: Iterable[str] = ()) -> tuple: # further captions
     "Each caption of the training films and each further one, once: (list, (K,T,D))."
@@ -203,32 +202,37 @@ def caption_posterior(study: Study,
                       subject: int | str, # whose training fMRI shows how decoding errs
                       level: str, # anchor, motion or holistic
                       texts: dict | None = None, # {level: further captions}
-                      components: int = 128) -> CaptionPosterior:
+                      components: int = 128,
+                      # left-out answers, as `own_answers` gives them, which is the default
+                      answers: Callable | None = None) -> CaptionPosterior:
     "Posterior over the training captions and further ones of a level."
     bundle = study.settings_of('targets').get('bundle', 'tiny')
     found = CaptionPosterior(*known_states(study, level, bundle, (texts or {}).get(level, ())), components)
     true = found.scores(target(study, 'train', level))
-    found.left_out = left_out_scores(mean_fmri(study, subject), true, study.select('train').segment)
-    return found.fit(found.left_out, true)
+    answers = answers or own_answers(study, subject)
+    found.left_out, found.left_out_rows = answers(level, found.axes, true)
+    return found.fit(found.left_out, true[found.left_out_rows])
 
 
 
-# %% ../nbs/359_posterior.ipynb #0f88e288
+# %% ../nbs/359_posterior.ipynb #6eb976f6
 CALIBRATE_ON = 240 # training clips, about, on which it is chosen how sure to be
 
 def scene_posterior(study: Study,
                     subject: int | str, # whose training fMRI shows how decoding errs
-                    captions: pd.DataFrame | None = None) -> ScenePosterior: # of further scenes
+                    captions: pd.DataFrame | None = None, # of further scenes
+                    answers: Callable | None = None) -> ScenePosterior: # as in `caption_posterior`
     "Posterior over the scenes of the training films and further ones."
     columns = list(LEVELS)
     scenes = study.captions('train')[columns]
-    n = len(scenes)
     if captions is not None: scenes = pd.concat([scenes, captions[columns]], ignore_index=True)
     texts = {level: scenes[level].tolist() for level in columns}
-    posteriors = {level: caption_posterior(study, subject, level, texts) for level in columns}
+    posteriors = {level: caption_posterior(study, subject, level, texts, answers=answers)
+                  for level in columns}
     found = ScenePosterior(posteriors, scenes)
-    some = np.arange(0, n, 1 + n//CALIBRATE_ON) # evenly spaced training clips
+    rows = posteriors[columns[0]].left_out_rows
+    some = np.arange(0, len(rows), 1 + len(rows)//CALIBRATE_ON) # evenly spaced training clips
     told = {level: normalised(p.error.log_likelihood(p.left_out[some], p.candidates))
             for level, p in posteriors.items()}
-    found.calibrate(told, some)
+    found.calibrate(told, rows[some])
     return found

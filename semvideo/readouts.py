@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READOUT_COLUMNS', 'Answers', 'judged_answers', 'frequent', 'read_out', 'share_shown', 'readouts_table']
 
-# %% ../nbs/588_readouts.ipynb #4b6bf1b8
+# %% ../nbs/588_readouts.ipynb #b7d9c963
 from dataclasses import dataclass
 import numpy as np, pandas as pd
 from .core import Decoded, Study
@@ -14,6 +14,7 @@ from .simulate import DIRECTIONS
 from .targets import LEVELS, target
 from .stats import mean_interval, time_blocks
 from .baselines import Ridge, mean_repeats
+from .new_subject import has_own_training
 from .questions import class_names, marginals, same, two_parts
 from .results import interval
 
@@ -75,7 +76,7 @@ def read_out(x: np.ndarray, # (N,...) of the training clips
     scores[:, answers.asked] = ridge.predict(flat(new))
     return scores
 
-# %% ../nbs/588_readouts.ipynb #5b8037b6
+# %% ../nbs/588_readouts.ipynb #1efbf079
 def share_shown(shown: np.ndarray, # (N,) 1 where the video answers right, 0, or NaN
                 read: np.ndarray, # (N,) the same of a read-out
                 blocks: np.ndarray, # (N,) stretches that are independent of each other
@@ -90,12 +91,13 @@ def share_shown(shown: np.ndarray, # (N,) 1 where the video answers right, 0, or
     around = mean_interval(error, blocks[ok])
     return share, share+around.low, share+around.high
 
-# %% ../nbs/588_readouts.ipynb #50fdb6c4
+# %% ../nbs/588_readouts.ipynb #5783ec64
 def _sources(study, subject, split, decoded):
-    "What is read, {name: (training rows, rows of the split)}."
-    repeats = study.settings_of(f'decode/sub-{subject}/{split}').get('repeats')
-    out = dict(voxels=(mean_repeats(study.fmri(subject, 'train')),
-                       mean_repeats(study.fmri(subject, split), repeats)))
+    "What is read, {name: (training rows, rows of the split)}; no voxels of a person read by others who saw too little."
+    repeats,out = study.settings_of(f'decode/sub-{subject}/{split}').get('repeats'),{}
+    if has_own_training(study, subject, split):
+        out['voxels'] = (mean_repeats(study.fmri(subject, 'train')),
+                         mean_repeats(study.fmri(subject, split), repeats))
     for level in LEVELS:
         out[f'{level} text state'] = np.asarray(target(study, 'train', level)),getattr(decoded, level)
     out['motion latents'] = np.asarray(target(study, 'train', 'latents')),decoded.latents
@@ -111,7 +113,7 @@ def _always_the_same(asked, right): # `Answers` of training clips, those of the 
 READOUT_COLUMNS = ('question', 'read_from', 'value', 'low', 'high', 'chance', 'n', 'classes', 'shown',
                    'share', 'share_low', 'share_high') # of `readouts_table`
 
-# %% ../nbs/588_readouts.ipynb #a425bdd1
+# %% ../nbs/588_readouts.ipynb #824ca722
 def readouts_table(study: Study, subject: int, split: str, # whose clips are asked about
                    decoded: Decoded, # of the split
                    recon: np.ndarray, truth: np.ndarray, # uint8 (N,F,H,W,3) what was rendered and shown

@@ -6,7 +6,7 @@
 __all__ = ['decoded_systems', 'state_scores', 'nearest_training', 'true_conditions', 'rendered_systems', 'has_decoders',
            'repeat_states', 'repeats_table']
 
-# %% ../nbs/587_rivals.ipynb #2206f1f0
+# %% ../nbs/587_rivals.ipynb #5877b066
 import copy
 from collections.abc import Iterator
 import numpy as np, pandas as pd
@@ -15,19 +15,20 @@ from .metrics import identification
 from .cvr import CVR, motion_gain_of
 from .fmri import repeat_curve
 from .train import decode, load
+from .new_subject import has_own_training, read_by_others
 from .baselines import nearest_clips, save_ridge
 from .targets import LEVELS, target
 from .stats import time_blocks
 from .results import OURS, interval
 
-# %% ../nbs/587_rivals.ipynb #bcb540fd
+# %% ../nbs/587_rivals.ipynb #9cb6b720
 def decoded_systems(study: Study, subject: int, split: str) -> dict[str, Decoded]:
     """What SAD decoded, and what ridge does from the same repeats of the same fMRI, {system: Decoded};
     kept beside each other. One training segment gives no ridge: nothing held out could choose its
-    penalty."""
+    penalty; nor does a person read by others who has not seen all training films."""
     ours = study.path/f'decode/sub-{subject}/{split}.safetensors'
     out = {OURS: Decoded.load(ours)}
-    if study.select('train').segment.nunique() > 1:
+    if study.select('train').segment.nunique() > 1 and has_own_training(study, subject, split):
         repeats = study.settings_of(f'decode/sub-{subject}/{split}').get('repeats')
         out['ridge'] = Decoded.load(save_ridge(study, subject, split, repeats))
     return out
@@ -51,7 +52,7 @@ def state_scores(decoded: dict, # {system: Decoded}
                 value=value, chance=.5, unit='accuracy')))
     return pd.concat(tables, ignore_index=True)
 
-# %% ../nbs/587_rivals.ipynb #588834a5
+# %% ../nbs/587_rivals.ipynb #12d7096e
 def nearest_training(decoded: Decoded, # of the split
                      study: Study, split: str, train: str = 'train') -> np.ndarray:
     "The training clip whose holistic text state is nearest to the decoded one: uint8 (N,F,H,W,3)."
@@ -73,7 +74,7 @@ def _renderers(bundle, settings, refined):
     if refined: shrunk.config = ours.config.replace(motion_gain=None)
     return ours, exact, shrunk
 
-# %% ../nbs/587_rivals.ipynb #86ece501
+# %% ../nbs/587_rivals.ipynb #6b5fa45e
 def rendered_systems(study: Study, subject: int, split: str, # what was rendered
                      decoded: dict, # {system: Decoded}, `OURS` among them
                      some: np.ndarray, # rows of the clips to render
@@ -98,9 +99,11 @@ def rendered_systems(study: Study, subject: int, split: str, # what was rendered
         videos[system] = renderer.render(states, own_seed, mode, ids)
     return videos
 
-# %% ../nbs/587_rivals.ipynb #0892d005
-def has_decoders(study: Study, subject: int) -> bool:
+# %% ../nbs/587_rivals.ipynb #b52df953
+def has_decoders(study: Study, subject: int,
+                 split: str | None = None) -> bool: # that they should have decoded
     "Does the study hold the trained text decoders of a subject?"
+    if split and read_by_others(study, subject, split): return False
     return all((study.path/f'train/sub-{subject}/sad-{level}').is_dir() for level in LEVELS)
 
 def repeat_states(study: Study, subject: int, split: str,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from .core import Study, rng_for
 
-# %% ../nbs/346_toy.ipynb #69431086
+# %% ../nbs/346_toy.ipynb #07552625
 def _targets(rng, z, T, D, F): # z (N,8): what each clip is about
     "Text states of three levels (N,T,D) and latents (N,F,4,8,8), functions of `z`."
     N = len(z)
@@ -19,9 +19,19 @@ def _targets(rng, z, T, D, F): # z (N,8): what each clip is about
     values['latents'] = np.tanh(z@rng.normal(size=(8, F*4*8*8))).reshape(N, F, 4, 8, 8)
     return values
 
-def _save_brain(study, subject, rng, said, where, voxels): # said (N,8), {split: rows}
+def _save_areas(study, subject, voxels, tastes): # tastes (areas,8)
+    "Name the area of each voxel; returns what a voxel has of its area's tastes, (8,voxels)."
+    area = np.arange(voxels)*len(tastes)//voxels
+    study.save_voxels(subject, pd.DataFrame(dict(
+        grayordinate=np.arange(voxels), hemisphere='L', vertex=np.arange(voxels), parcel=[f'A{a}' for a in area],
+        reliability=.3, p=.001)))
+    return 2*tastes[area].T
+
+def _save_brain(study, subject, rng, said, where, voxels, tastes): # said (N,8), {split: rows}
     "A linear brain with memory and noise: two repeats of training clips, ten of test clips."
-    signal = said@rng.normal(size=(8, voxels))
+    weights = rng.normal(size=(8, voxels))
+    if len(tastes): weights = weights + _save_areas(study, subject, voxels, tastes)
+    signal = said@weights
     signal[1:] += .3*signal[:-1].copy() # the clip before
     for split,rows in where.items():
         clean = signal[rows][:,None]
@@ -31,13 +41,14 @@ def _save_brain(study, subject, rng, said, where, voxels): # said (N,8), {split:
         if split == 'train': x[3,1] = np.nan # a repeat that is missing
         study.save_fmri(subject, split, x)
 
-# %% ../nbs/346_toy.ipynb #e13efcfd
+# %% ../nbs/346_toy.ipynb #69b9d6fc
 def toy_study(path: 'Path | str', # folder to make
               n: tuple = (120, 30), # training and test clips
               voxels: tuple = (60, 80), # of each subject
               T: int = 7, D: int = 16, # tokens and width of a text state
               F: int = 3, # frames of a clip
-              seed: int = 0) -> Study:
+              seed: int = 0,
+              areas: int = 0) -> Study: # named areas whose tastes all share; 0: none are named
     "A study with targets computed, ready to train on: four training segments and one of test clips."
     rng,N = rng_for('toy', seed),sum(n)
     said = rng.normal(size=(N, 8))
@@ -52,7 +63,8 @@ def toy_study(path: 'Path | str', # folder to make
         for name,v in values.items():
             with study.new_npy(f'targets/{split}/{name}.npy', v[rows].shape, np.float32) as out:
                 out[:] = v[rows]
-    for s,v in enumerate(voxels, 1): _save_brain(study, s, rng, said, where, v)
+    tastes = rng_for('toy areas', seed).normal(size=(areas, 8))
+    for s,v in enumerate(voxels, 1): _save_brain(study, s, rng, said, where, v, tastes)
     study.stage('targets', dict(toy=True)).finish()
     return study
 

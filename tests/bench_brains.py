@@ -5,6 +5,14 @@
 `snr` is a factor on each brain's default. Subject 1, 8 training segments of 240 clips, two repeats averaged.
 Everything is fitted on the first 6 and scored on the last 2 training segments: the test segment is not touched.
 Differences are paired, with an interval over blocks of time. `--only readouts` leaves the decoders out.
+
+    python tests/bench_brains.py --rendered [--dir FOLDER] [--seeds 0 1] [--clips N]
+
+What the video shows on the nonlinear brain: a study with films (subject 1, 6 training segments, one test segment), trained,
+decoded and rendered as the demo is: SAD and MAD as decoded and refined (one scene a clip, a film of it), tuned ridge through
+the same renderer, as decoded and refined in the same way, the nearest training clip, and true conditions as the ceiling.
+Kind, colour and direction by the judges, identification from the states, each with its paired difference to ridge. The rows
+are added to the file as `rendered`; FOLDER keeps studies and videos, so that a run that was cut goes on.
 """
 import argparse, datetime, json, platform, subprocess, sys, tempfile
 from pathlib import Path
@@ -125,6 +133,79 @@ def decoders(study, x, y, labels, held, clips, seed):
         table[name] = row
     return table
 
+def films_study(folder, seed, **settings):
+    "The nonlinear brain with films, captions and all targets; and the folder of films without a brain."
+    from semvideo.core import Study
+    from semvideo.demo import data_steps, demo_settings
+    path = Path(folder)/f'rendered_{seed}'
+    miniature = dict(brain='nonlinear', n_train=6, n_test=1, test_repeats=4, share=SHARE['nonlinear']) | settings
+    demo_settings(path, dict(seed=seed, n_subjects=1, **miniature), False)
+    for step in data_steps(path, seed, 1, **miniature).values(): step()
+    return Study(path), path/'miniature/other_films'
+
+def drawn_by(study, films, seed):
+    "{name: (conditions, motion gain)}; as decoded, {name: Decoded}."
+    from semvideo.decode import Refinement
+    from semvideo.evaluate import decoded_systems
+    from semvideo.rivals import true_conditions
+    from semvideo.train import decode_study, train_study
+    train_study(study, 1, seed=seed)
+    refined = decode_study(study, 1, seed=seed, refine='scenes', motion='films', films=films)
+    states = {('SAD' if k == 'SemVideo' else k): v for k,v in decoded_systems(study, 1, 'test').items()}
+    ridge = states['ridge']
+    refinement = Refinement(study, 1, 'scenes', None, 'films', films, seed)
+    ridge_refined,_ = refinement(ridge, study.clip_ids('test'), lambda said: ridge.latents)
+    return {'SAD, refined': (refined, 1.), 'SAD': (states['SAD'], None), 'ridge': (ridge, None),
+            'ridge, refined': (ridge_refined, 1.),
+            'true conditions': (true_conditions(study, 'test', slice(None)), 1.)}, states
+
+def identified(states, study, blocks):
+    "Identification from the text states of each level: SAD's, ridge's, and the paired difference."
+    from semvideo.intervals import compare
+    from semvideo.rivals import state_scores
+    scores, out = state_scores(states, study, 'test'), {}
+    for level,own in scores.groupby('variant', sort=False):
+        by = {s: g.value.to_numpy() for s,g in own.groupby('system')}
+        c = compare(by['SAD'], by['ridge'], blocks)
+        out[level] = dict(SAD=round(float(by['SAD'].mean()), 4), ridge=round(float(by['ridge'].mean()), 4),
+                          above=[round(c[k], 4) for k in ('difference', 'low', 'high')])
+    return out
+
+def show(study, films, seed, clips):
+    "A row of `rendered`."
+    from judged_help import above, answers, rendered, shares
+    from semvideo.cvr import CVR
+    from semvideo.evaluate import evenly, nearest_training
+    from semvideo.intervals import time_blocks
+    from semvideo.metrics import load_models
+    table = study.select('test')
+    some, blocks = evenly(len(table), clips), time_blocks(table)
+    truth, ids = np.asarray(study.frames('test'))[some], table.clip_id.iloc[some].tolist()
+    conditions, states = drawn_by(study, films, seed)
+    models, got = load_models('tiny'), {}
+    for name,(given,gain) in conditions.items():
+        draw = lambda: CVR('tiny', motion_gain=gain).render(given[some], seed, 'faithful', ids)
+        got[name] = answers(rendered(study.path/'systems', f'{name.replace(", ", "-").replace(" ", "-")}-{len(some)}', draw), truth, models)
+    got['nearest training clip'] = answers(nearest_training(states['SAD'], study, 'test')[some], truth, models)
+    pairs = [(a, b) for a in ('SAD, refined', 'SAD') for b in ('ridge', 'nearest training clip')]
+    pairs.append(('SAD, refined', 'ridge, refined'))
+    return dict(brain='nonlinear', seed=seed, clips=len(some), blocks=len(set(blocks[some])),
+                identification=identified(states, study, blocks),
+                shows={k: shares(v, blocks[some]) for k,v in got.items()},
+                above={f'{a} above {b}': above(got[a], got[b], blocks[some]) for a,b in pairs})
+
+def main_rendered(a):
+    from judged_help import made_with, processor_seconds
+    folder = a.dir or tempfile.mkdtemp()
+    result = json.loads(a.out.read_text()) if a.out.is_file() else {}
+    result['rendered'] = dict(made_with(), rows=[])
+    for seed in a.seeds:
+        before = processor_seconds()
+        row = show(*films_study(folder, seed, **json.loads(a.miniature)), seed, a.clips)
+        result['rendered']['rows'].append(row | dict(processor_seconds=processor_seconds() - before))
+        print(json.dumps(result['rendered']['rows'][-1]), flush=True)
+        a.out.write_text(json.dumps(result, indent=1) + '\n')
+
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--dir', type=Path, default=None)
@@ -132,11 +213,17 @@ def main():
     p.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
     p.add_argument('--snr', type=float, nargs='+', default=[1., 3.])
     p.add_argument('--only', choices=['readouts'], default=None)
+    p.add_argument('--rendered', action='store_true', help='what the video shows, added to the file')
+    p.add_argument('--clips', type=int, default=None, help='with --rendered: evenly spaced test clips; default all')
+    p.add_argument('--miniature', default='{}', metavar='JSON', help='with --rendered: settings of a smaller miniature, for a try')
     a = p.parse_args()
+    if a.rendered: return main_rendered(a)
     folder = a.dir or tempfile.mkdtemp()
     commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True)
+    kept = json.loads(a.out.read_text()).get('rendered') if a.out.is_file() else None
     result = dict(commit=commit.stdout.strip(), date=str(datetime.date.today()),
                   machine=f'{platform.machine()}, Python {platform.python_version()}', rows=[])
+    if kept: result['rendered'] = kept
     for seed in a.seeds:
         for brain in SHARE:
             for snr in a.snr:

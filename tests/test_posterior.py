@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from semvideo.core import SemvideoError
-from semvideo.posterior import CaptionPosterior, ScenePosterior, left_out_scores, read_texts
+from semvideo.decoding_error import left_out_scores
+from semvideo.posterior import CaptionPosterior, ScenePosterior, read_texts
 
 
 def language(rng, kinds=6, colours=6, size=(4, 20)):
