@@ -178,7 +178,7 @@ def load_part(bundle: str | Path, # 'sd15', a name in BUNDLES, or a folder
 # %% ../nbs/195_bundle.ipynb #4928f08b
 def load_lora(bundle: str | Path, # 'sd15', a name in BUNDLES, or a folder
               network: torch.nn.Module) -> torch.nn.Module: # the bundle's picture network, changed in place
-    """Make the picture network the student of mode `fast`: its LoRA weights are read and added to the weights.
+    """Make the picture network the student of mode `fast`: add its LoRA to the weights.
     Raises `SemvideoError` naming what is missing and how to get it."""
     from diffusers.loaders import StableDiffusionLoraLoaderMixin as Lora
     scale = bundle_config(bundle).fast_lora_scale
@@ -333,7 +333,8 @@ library_name: diffusers
 ---
 # semvideo tiny bundle
 
-Text encoder, VAE, UNet with motion modules and a consistency student of both, image and video classifiers of the classes that Stable \
+Text encoder, VAE, UNet with motion modules, a consistency student of both, image and video \
+classifiers of the classes that Stable \
 Diffusion 1.5, AnimateDiff, ViT and VideoMAE use, at tiny size.
 
 - **For**: running semvideo end to end on its miniature study, on a laptop. **Not for**: natural \

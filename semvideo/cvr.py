@@ -100,7 +100,7 @@ CLIPS_PER_FILE = 8 # clips rendered together, fixed
 
 @patch
 def use(self:CVR, mode: str) -> None: # 'faithful' or 'fast'
-    "Have the networks of a mode at hand; the fast ones are others, and each are loaded when they are first asked for."
+    "Have the networks of a mode at hand; each mode's are loaded when first asked for."
     from semvideo.pipeline import SemVideoPipeline
     if self.pipes.get(mode, ()) is getattr(self, 'pipe', None): return
     if mode not in self.pipes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from .core import *
 from .bundle import BundleConfig, load_part
-from .sampler import guided
+
 from .tiny_generator import *
 from .tiny_picture import N_FRAMES, Ema, arithmetic, train_loop
 
@@ -44,8 +44,10 @@ def consistency_loss(teacher: Callable, student: Callable, # (latents, timesteps
                      g: torch.Generator, guidance: float, huber: float = .05) -> torch.Tensor:
     "How far the student's answer is from its own after one guided step of the teacher."
     x,t,_ = noised_latents(sched, z, g)
+    both = torch.cat([empty.expand_as(text), text])
     with torch.no_grad():
-        lower,below = step_down(sched, x, t, guided(teacher, x, t.repeat(1 if guidance == 1 else 2), text, empty, guidance))
+        without,told = teacher(torch.cat([x, x]), t.repeat(2), both).chunk(2)
+        lower,below = step_down(sched, x, t, without + guidance*(told-without))
         end = clean_latents(sched, lower, below, student(lower, below, text))
         end = torch.where((t >= WALK).view(-1, 1, 1, 1, 1), end, lower)
     d = clean_latents(sched, x, t, student(x, t, text).float()) - end
@@ -56,8 +58,10 @@ def with_lora(unet: torch.nn.Module, rank: int = 16) -> list:
     "Freeze a picture network, give it a LoRA, and return the LoRA's parameters."
     from peft import LoraConfig
     unet.requires_grad_(False)
-    layers = [name for name,m in unet.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv2d))]
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers, init_lora_weights='gaussian'))
+    kinds = torch.nn.Linear,torch.nn.Conv2d
+    layers = [name for name,m in unet.named_modules() if isinstance(m, kinds)]
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers,
+                                init_lora_weights='gaussian'))
     return [p for p in unet.parameters() if p.requires_grad]
 
 def save_lora(unet: torch.nn.Module, folder: str | Path) -> None: # with a LoRA
@@ -107,12 +111,13 @@ def _distil_motion(out, pool, texts, batch, seed, run):
 
 # %% ../nbs/317_tiny_fast.ipynb #f98d8c65
 def train_fast(out: str | Path, pool: torch.Tensor, texts: list, # of `latent_pool` and `text_pool`
-               steps: tuple = (1500, 1500), batch: tuple = (32, 4), lr: tuple = (1e-3, 3e-4), # pictures, motion
+               steps: tuple = (1500, 1500), batch: tuple = (32, 4), # pictures, motion
+               lr: tuple = (1e-3, 3e-4),
                rank: int = 16, seed: int = 0, device: str = 'cpu', # where pool and texts lie
                precision: str = 'tf32', # as in `arithmetic`
                minutes: float = None, # longest training of both
                guidance: float = BundleConfig.guidance) -> list: # of the teacher; the student needs none
-    "Distil the generator of a bundle folder into one that answers at once; saves `fast_lora` and `fast_adapter`."
+    "Distil a bundle's generator into one that answers at once; saves `fast_lora` and `fast_adapter`."
     sched = new_scheduler()
     def runner(i):
         def run(name, teacher, student, draw, params, empty, g):
