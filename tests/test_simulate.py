@@ -26,8 +26,11 @@ def test_a_plain_script_needs_no_guard(miniature, tmp_path):
                                                                                  r.stderr[-800:])
     assert sums(miniature) == sums(tmp_path/'a')
 
-def test_the_nonlinear_tree_is_whole_and_refuses_the_other_brain(tmp_path):
-    kw = dict(n_subjects=1, n_train=1, train_repeats=2, test_repeats=1, workers=1, share=.05)
+def test_the_nonlinear_tree_is_whole_and_refuses_the_other_brain(miniature, tmp_path):
+    kw = dict(n_subjects=1, n_train=1, train_repeats=2, test_repeats=1, workers=1, share=.05, seed=3)
+    for name in 'ab': # its films are those of any brain
+        (tmp_path/name/'stimuli').mkdir(parents=True)
+        for film in (miniature/'stimuli').glob('*.mp4'): os.link(film, tmp_path/name/'stimuli'/film.name)
     tree = simulate.make_miniature(tmp_path/'a', brain='nonlinear', **kw)
     before = sums(tree)
     assert sums(simulate.make_miniature(tmp_path/'b', brain='nonlinear', **kw)) == before
