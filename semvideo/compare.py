@@ -20,11 +20,11 @@ from .core import (Config, Decoded, SemvideoError, Stage, Study, content,
 from .core import shard as share_of
 from .ridge import mean_repeats
 from .films import read_films
-from .targets import bundle_content, bundle_places
+from .targets import bundle_places
 from .decode import check_repeats
 from .systems import AIMS, System, load_system, named_system, save_system
 from .field import all_systems
-from .cvr import CLIPS_PER_FILE, CVR, RenderConfig
+from .cvr import CLIPS_PER_FILE, CVR, RenderConfig, renderer_content
 from .metrics import LOWER, FeatureCache, Models, load_models
 from .stats import corrected, mean_interval, time_blocks
 from .results import score_system
@@ -184,7 +184,7 @@ def open_shown(study: Study, subject: int | str, name: str, c: Comparison,
     inputs, places = dict(judges=judges_content(c.models)), {}
     if judges_folder(c.models): places['judges'] = judges_folder(c.models)
     if bundle := study.settings_of('targets').get('bundle'):
-        inputs['bundle'] = bundle_content(bundle, c.mode == 'fast')
+        inputs['bundle'] = renderer_content(bundle, c.mode)
         places |= bundle_places(bundle)
     blocks = len(range(0, min(c.clips or n, n), CLIPS_PER_FILE))
     fitted = f'compare/sub-{subject}/{name}/{c.fit_label()}'
