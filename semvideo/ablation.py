@@ -192,7 +192,7 @@ def changed_recipe(r: Recipe, row: Ablation) -> Recipe:
     if row.change: row.change(fields)
     return Recipe.from_dict(fields)
 
-# %% ../nbs/595_ablation.ipynb #a6d6463d
+# %% ../nbs/595_ablation.ipynb #9576dca5
 def without_mad(study: Study, subject: int | str, split: str) -> Decoded:
     "What was decoded, with the mean of the training latents in the place of MAD's."
     decoded = conditions_of(study.path/f'decode/sub-{subject}/{split}.safetensors')
@@ -211,6 +211,7 @@ def _decode_without_mad(own, study, subject, split): # own: study of the row
     without_mad(study, subject, split).save(file, dict(rows=rows))
     stage.finish([file])
 
+# %% ../nbs/595_ablation.ipynb #72c57785
 def _switched(row): # parts that it changes once they are trained
     return [p for p in DECODER_PARTS if DECODERS[p].family in (row.switch or {})]
 
@@ -234,6 +235,7 @@ def _switch(study, own, subject, row): # own: study of the row
         save(module, own.path/key)
         stage.finish([own.path/key/f for f in ('model.safetensors', 'config.json')])
 
+# %% ../nbs/595_ablation.ipynb #10c7ed55
 def decode_as(own: Study, # has the decoders, or some trained otherwise
               study: Study, # decoded as it is to be done here
               subject: int | str, split: str,

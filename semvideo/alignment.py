@@ -226,7 +226,7 @@ def fit_projector(module: nn.Module, # of `add_subject`
                 opt.step()
     return module.eval()
 
-# %% ../nbs/366_alignment.ipynb #9683adb7
+# %% ../nbs/366_alignment.ipynb #9a3ad700
 NEW_SUBJECT_METHODS = ('anatomical', 'procrustes', 'ridge', 'projector', 'own', 'mean', 'permuted')
 
 _OWN_DATA = 'procrustes', 'ridge', 'projector', 'own' # methods that need some
@@ -258,6 +258,7 @@ def _aligned(study, others, rows, x, y, method, clips):
     align = fit_alignment(x[both], t[at[both]], y.segment[both], method)
     return lambda new: decoder.predict(align(new))
 
+# %% ../nbs/366_alignment.ipynb #7d621965
 def _through_areas(study, subject, others, y, space, clips):
     "Function from responses to scores, through shared places."
     _,weights = common_places({s: study.voxels(s) for s in [*others, subject]}, space)
@@ -284,6 +285,7 @@ def new_subject_reader(study: Study, subject: int | str,
         y.scores = y.scores[np.random.default_rng(seed).permutation(len(y.scores))]
     return _through_areas(study, subject, others, y, space, clips)
 
+# %% ../nbs/366_alignment.ipynb #74872a49
 def decode_new_subject(study: Study, # with targets
                        # the new one; its test responses are enough for minutes=0
                        subject: int | str,

@@ -7,7 +7,7 @@ holistic states of the test segment, and the paired difference to the permuted n
 
     python tests/bench_alignment.py --rendered [--dir FOLDER] [--out tests/results/new_subject.json] [--seeds 0 1] [--clips N]
 
-What the video shows of subject 4 with 0, 5, 10 and 20 minutes, decoded as `semvideo decode --from-others --refine scenes
+What the video shows of subject 4 with 0, 5, 10 and 20 minutes (a fifth of the published vertices, ten test repeats), decoded as `semvideo decode --from-others --refine scenes
 --motion films` does and rendered; kind, colour and direction by the judges, beside those who know nothing: a decoder that
 learned from permuted scans, the mean of the training films, and the video of another clip's brain. FOLDER keeps studies and
 videos, so that a run that was cut goes on.
@@ -57,7 +57,7 @@ def whole(folder, seed, **settings):
     from semvideo.core import Study
     from semvideo.demo import data_steps, demo_settings
     path = Path(folder)/f'rendered_{seed}'
-    miniature = dict(brain='nonlinear', n_train=4, n_test=1, test_repeats=4, share=SHARE['nonlinear']) | settings
+    miniature = dict(brain='nonlinear', n_train=4, n_test=1, test_repeats=10, share=.2) | settings # repeats: CC2017's
     demo_settings(path, dict(seed=seed, n_subjects=4, **miniature), False)
     for step in data_steps(path, seed, 4, **miniature).values(): step()
     return Study(path), path/'miniature/other_films'

@@ -138,7 +138,7 @@ def films_study(folder, seed, **settings):
     from semvideo.core import Study
     from semvideo.demo import data_steps, demo_settings
     path = Path(folder)/f'rendered_{seed}'
-    miniature = dict(brain='nonlinear', n_train=6, n_test=1, test_repeats=4, share=SHARE['nonlinear']) | settings
+    miniature = dict(brain='nonlinear', n_train=6, n_test=1, test_repeats=10, share=SHARE['nonlinear']) | settings
     demo_settings(path, dict(seed=seed, n_subjects=1, **miniature), False)
     for step in data_steps(path, seed, 1, **miniature).values(): step()
     return Study(path), path/'miniature/other_films'

@@ -98,7 +98,7 @@ def test_the_command_keeps_refuses_forces_and_loses_nothing(study, cli):
     before = state(study.path)
     assert cli(*words)[0] == 0 and state(study.path) == before
     refuses(cli, *words, '--minutes', 2, says='other settings')
-    for more, says in ((('--minutes', 9), 'fewer minutes'), (('--minutes', 2, '--method', 'projector'), 'without-4'),
+    for more, says in ((('--minutes', 9), 'fewer minutes'), (('--minutes', 2, '--method', 'projector'), 'train --without 4'),
                        (('--minutes', 2, '--method', 'anatomical'), 'uses no own data'), (('--method', 'own'), 'needs own'),
                        (('--others', 4), 'Nobody to learn from'), (('--others', 1, '--refine', 'captions'), 'two others'),
                        (('--parts', 'mad'), 'do not go together'), (('--space', 'vertex', '--repeats', 40), '1 to 10')):
