@@ -342,6 +342,7 @@ def open_ablation(study: Study, subject: int | str, name: str, # of a row, or wh
                        part=f'sub-{subject}/{name}', force=force, version=2,
                        inputs=dict(judges=judges_content(settings['models'])))
 
+# %% ../nbs/595_ablation.ipynb #b538d926
 AGAINST = ' against ' # between a row's name and that of the row it is compared with, instead of the whole
 
 def _beside(scores, blocks, n_boot, seed): # {name: scores.csv}

@@ -240,7 +240,7 @@ def _decoded_of(study, subject, split, given, stage): # given: Decoded or None
 
 def renderer_content(bundle: str | Path, # 'tiny', 'sd15', a registered name or a folder
                      mode: str) -> str: # 'faithful' or 'fast'
-    "Identity of what draws: the bundle, with the student in mode `fast`, and a noise schedule of the video network's own."
+    "Identity of what draws: the bundle, in mode `fast` its student, and the video network's own noise schedule."
     whole,betas = bundle_content(bundle, mode == 'fast'),bundle_config(bundle).video_betas
     return identity(dict(bundle=whole, video_betas=betas), 64) if betas else whole
 

@@ -8,7 +8,7 @@ __all__ = ['STARTS', 'steps_run', 'timesteps_run', 'entry', 'guided', 'few_steps
 # %% ../nbs/400_sampler.ipynb #ad84b389
 import math
 from collections.abc import Callable
-from .core import SemvideoError
+from .core import SemvideoError, ensure_torchvision
 
 # %% ../nbs/400_sampler.ipynb #2d21c870
 import torch
@@ -58,6 +58,7 @@ def few_steps(scheduler: 'SchedulerMixin', # of diffusers, whose noise levels ar
               ts: 'torch.Tensor', # timesteps that would be run
               few: int) -> tuple: # evaluations
     "An `LCMScheduler` of the same levels, and its `few` timesteps from the first of `ts` down."
+    ensure_torchvision()
     from diffusers import LCMScheduler
     few,first = min(few, len(ts)),int(ts[0])
     config = {k: v for k,v in scheduler.config.items() if k != '_use_default_values'} # or it takes its own
