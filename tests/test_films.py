@@ -203,7 +203,7 @@ def test_an_untold_level_is_the_empty_caption_for_all_that_would_hear_it(study, 
     from semvideo import decode as room
     study, films = study
     plain = decode_study(study, 1, force=True)
-    monkeypatch.setattr(room, "_empty_states", lambda study, level, n: np.full((n, *plain.motion.shape[1:]), .1, np.float32))
+    monkeypatch.setattr(room, "empty_states", lambda study, level, n: np.full((n, *plain.motion.shape[1:]), .1, np.float32))
     empty = lambda decoded, level: np.ptp(getattr(decoded, level)) == 0
     no_motion = decode_study(study, 1, force=True, untold="motion")
     assert empty(no_motion, "motion") and not np.allclose(no_motion.latents, plain.latents)
