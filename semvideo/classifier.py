@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .core import SemvideoError, ensure_torchvision, file_sha256
-from .film import with_article
+
 from .semminer import Backend, ReadyClip, register_backend
 
 # %% ../nbs/260_classifier.ipynb #f721b504
@@ -171,6 +171,7 @@ def _sure(p):
 
 def _things(top): # [(name, probability)]
     "The best class and how sure it is, and the others worth naming."
+    from semvideo.film import with_article # which loads OpenCV
     (best,p),*rest = top
     also = [with_article(name) for name,q in rest if q > .05]
     return f'{_sure(p)} {with_article(best)}' + (f' (or {" or ".join(also)})' if also else '')
@@ -205,6 +206,7 @@ def _brief(moves):
 @patch
 def open(self:ClassifierBackend, frames: np.ndarray, key: str, system: str = '') -> ReadyClip:
     "Look once, say it on three levels."
+    from semvideo.film import with_article
     moves = motion_words(frames)
     things = _things(self.top(frames[::max(1, len(frames) // 4)]))
     (light,colours),(light_end,colours_end) = colour_words(frames[0]), colour_words(frames[-1])

@@ -86,7 +86,7 @@ def test_a_student_of_a_teacher_that_knows_the_answer_learns_it():
             return (signal*x - clean)/noise
         return net
     guess = torch.nn.Parameter(torch.zeros(1, 4, 1, 1, 1))
-    loss = lambda clean: consistency_loss(velocity_to(truth), velocity_to(clean), sched, truth.expand(16, 4, 2, 2, 2), text, text[:1], g, 2.)
+    loss = lambda clean: consistency_loss(velocity_to(truth), velocity_to(clean), sched, truth.expand(16, 4, 2, 8, 8), text, text[:1], g, 2.)
     train_loop('student', lambda i: (loss(guess),), [guess], 400, .05)
     assert float((guess-truth).detach().abs().max()) < .05
     assert float(loss(guess).detach()) < .1*float(loss(torch.zeros_like(truth)))
