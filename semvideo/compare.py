@@ -138,7 +138,8 @@ def draw(study: Study, system: System, given: 'Decoded | np.ndarray', folder: Pa
     "Write what a system shows, a file a block of clips; those that are there are kept."
     todo = _missing(folder, len(ids))
     drawn = isinstance(given, Decoded)
-    renderer = study_renderer(study, system.rendering()) if drawn and todo else None
+    how = system.rendering() | dict(mode=c.mode)
+    renderer = study_renderer(study, how) if drawn and todo else None
     for b in progress(todo, f'{system.name}: draw'):
         some = slice(b, b+CLIPS_PER_FILE)
         block = given[some]

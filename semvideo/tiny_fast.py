@@ -9,14 +9,12 @@ __all__ = ['WALK', 'clean_latents', 'step_down', 'consistency_loss', 'with_lora'
 from collections.abc import Callable
 from pathlib import Path
 from .core import *
-from .bundle import BundleConfig, load_part
-
+from .bundle import BundleConfig, load_lora, load_part
 from .tiny_generator import *
 from .tiny_picture import N_FRAMES, Ema, arithmetic, train_loop
 
 # %% ../nbs/317_tiny_fast.ipynb #6fa805cb
 import torch
-import torch.nn.functional as F
 
 # %% ../nbs/317_tiny_fast.ipynb #84c8e975
 WALK = 200 # timesteps of one step of the tiny bundle's schedule
@@ -31,7 +29,7 @@ def step_down(sched: 'DDIMScheduler', x: torch.Tensor, t: torch.Tensor, # (B,4,F
               v: torch.Tensor) -> tuple: # like x
     "Latents one step of the walk further down, and their timesteps; below 0 they are clean."
     signal,noise = signal_and_noise(sched, t)
-    clean,e = signal*x - noise*v, signal*v + noise*x
+    clean,e = clean_latents(sched, x, t, v), signal*v + noise*x
     lower = (t-WALK).clamp(min=0)
     signal,noise = signal_and_noise(sched, lower)
     there = (t >= WALK).view(-1, 1, 1, 1, 1)
@@ -92,7 +90,6 @@ def _distil_pictures(out, pool, texts, batch, rank, seed, run):
 def _distil_motion(out, pool, texts, batch, seed, run):
     "Distil the motion modules; saves `fast_adapter` and returns the history."
     from diffusers import UNetMotionModel
-    from semvideo.bundle import load_lora
     def network(unet):
         net = UNetMotionModel.from_unet2d(unet, load_part(out, 'motion_adapter'))
         net.freeze_unet2d_params()

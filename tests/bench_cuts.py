@@ -5,10 +5,11 @@ clips of either kind as asked, of seeds nothing was trained on; and the decoded 
 taken together. Metrics of `steering_scores`; intervals over clips, which are drawn independently, and over studies and
 subjects none. Writes tests/results/cuts.json.
 """
-import argparse, json, platform, subprocess, time
+import argparse, json, platform, time
 from pathlib import Path
 import numpy as np, pandas as pd
 import tiny_exam as T
+from bench_data import commit
 from semvideo.core import Study, rng_for, write_text
 from semvideo.cvr import CVR, load_render
 from semvideo.frames import has_cut
@@ -63,8 +64,7 @@ if __name__ == "__main__":
     p.add_argument("--study", nargs="*", default=[])
     a = p.parse_args()
     models = load_models("tiny")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
-    found = dict(date=time.strftime("%Y-%m-%d"), commit=commit, machine=f"{platform.machine()}, 2 shared cores", clips=a.clips,
+    found = dict(date=time.strftime("%Y-%m-%d"), commit=commit(), machine=f"{platform.machine()}, 2 shared cores", clips=a.clips,
                  true_conditions=of_true_conditions(a.clips, models))
     if a.study: found["decoded"] = dict(studies=[Path(s).name for s in a.study], **of_studies(a.study, models))
     write_text(OUT, json.dumps(found, indent=1)+"\n")

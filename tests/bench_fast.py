@@ -5,9 +5,10 @@ form of few steps, by the faithful networks in as many evaluations as the studen
 the plain questions and flicker, each with the 95 % interval of its paired difference to faithful. Time is the processor's, of
 drawing all clips, the median of three. Writes tests/results/fast.json.
 """
-import json, platform, subprocess, sys, time
+import json, platform, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
+from bench_data import commit
 from semvideo.core import Study, conditions_of, write_text
 from semvideo.cvr import CVR, motion_gain_of
 from semvideo.metrics import evaluate, load_models
@@ -56,8 +57,7 @@ def main(path, subject=1):
             rows[name]["metrics"][metric] = dict(value=round(float(np.nanmean(own)), 4), difference=gap)
         print(name, rows[name]["processor_s"], {m: r["value"] for m, r in rows[name]["metrics"].items()}, flush=True)
     for row in rows.values(): row["times_as_fast"] = round(rows["faithful"]["processor_s"]/row["processor_s"], 2)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
-    write_text(OUT, json.dumps(dict(study="demo", subject=subject, clips=len(ids), date=time.strftime("%Y-%m-%d"), commit=commit,
+    write_text(OUT, json.dumps(dict(study="demo", subject=subject, clips=len(ids), date=time.strftime("%Y-%m-%d"), commit=commit(),
                                     machine=f"{platform.machine()}, 2 shared cores, one thread", rows=rows), indent=1)+"\n")
 
 

@@ -1,7 +1,8 @@
 """What the benches of what a video shows share: the judges' answers to the plain questions, paired differences with intervals, and what a result was made with."""
-import datetime, os, platform, subprocess
+import datetime, os, platform
 from pathlib import Path
 import numpy as np
+from bench_data import commit
 
 QUESTIONS = 'kind', 'colour', 'direction'
 
@@ -25,8 +26,7 @@ def above(own, other, blocks):
 
 def made_with():
     "Commit, date and machine of a result."
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True, cwd=Path(__file__).parent)
-    return dict(commit=commit.stdout.strip(), date=str(datetime.date.today()),
+    return dict(commit=commit(), date=str(datetime.date.today()),
                 machine=f'{platform.machine()}, Python {platform.python_version()}, one thread')
 
 def processor_seconds():

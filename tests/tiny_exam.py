@@ -4,9 +4,9 @@ True captions' text states and true motion latents of clips of unseen seeds go t
 judges say whether kind, colour and direction are right, in the clip and in every frame. Prints one JSON object; for the
 shipped bundle `--ceilings --fast > tests/results/tiny_exam.json` is what notebook 318 shows.
 """
-import argparse, json, platform, subprocess, time
-from pathlib import Path
+import argparse, json, platform, time
 import numpy as np, torch
+from bench_data import commit
 from semvideo.bundle import PictureCode, TextEncoder, bundle_path, to_model
 from semvideo.core import Decoded, rng_for, torch_generator
 from semvideo.cvr import CVR
@@ -114,7 +114,6 @@ if __name__ == '__main__':
     out = dict(exam=exam(a.bundle, a.clips, a.seed, a.device, **more))
     if a.fast: out['fast'] = exam(a.bundle, a.clips, a.seed, a.device, mode='fast', **more)
     if a.ceilings: out.update(ceilings(a.bundle, a.clips, a.seed, a.device))
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
-    facts = dict(clips=a.clips, seed=a.seed, seconds=round(time.time()-start, 1), date=time.strftime('%Y-%m-%d'), commit=commit,
+    facts = dict(clips=a.clips, seed=a.seed, seconds=round(time.time()-start, 1), date=time.strftime('%Y-%m-%d'), commit=commit(),
                  machine=f'{platform.machine()}, 2 shared cores' if a.device == 'cpu' else torch.cuda.get_device_name())
     print(json.dumps(out | facts, indent=1))
